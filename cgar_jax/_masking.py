@@ -1,0 +1,67 @@
+"""The one place for masks: how a mask meets an array, and how a mean ignores what is masked.
+
+Private: ``losses`` and ``weighting`` share it. Masked values are replaced *before* they are used,
+never multiplied by zero afterwards: 0 * NaN is NaN, in the value and in the gradient.
+"""
+
+from collections.abc import Sequence
+
+import chex
+import jax
+import jax.numpy as jnp
+
+
+def align(name: str, array: jax.typing.ArrayLike, shape: Sequence[int]) -> jax.Array:
+    """Broadcast ``array`` over the trailing axes that it lacks: ``[batch]`` to ``[batch, steps]``.
+
+    Args:
+      name: what to call ``array`` in an error.
+      array: its axes are the leading axes of ``shape``, in full or of size one.
+      shape: the shape wanted.
+
+    Returns:
+      ``array`` with shape ``shape``.
+
+    Raises:
+      ValueError: ``array`` has other axes.
+    """
+    array = jnp.asarray(array)
+    expanded = array.reshape(array.shape + (1,) * (len(shape) - array.ndim))
+    sizes = zip(expanded.shape, shape, strict=False)
+    if expanded.ndim != len(shape) or any(found not in (1, wanted) for found, wanted in sizes):
+        raise ValueError(
+            f"{name!r} has shape {array.shape}, but it must have the leading axes of {tuple(shape)}"
+            f"; pass it with shape {tuple(shape[:1])} or {tuple(shape)}"
+        )
+    return jnp.broadcast_to(expanded, shape)
+
+
+def valid_entries(where: jax.typing.ArrayLike | None, shape: Sequence[int]) -> jax.Array:
+    """Return ``where`` (bool, aligned as in `align`; None is all True) with shape ``shape``."""
+    return align("where", jnp.asarray(True if where is None else where, bool), shape)
+
+
+def masked_mean(
+    values: chex.Array,
+    where: jax.typing.ArrayLike | None = None,
+    axis: int | Sequence[int] | None = None,
+) -> jax.Array:
+    """Mean over the entries that count, zero where none does.
+
+    ``sum(where * values) / max(sum(where), 1)``: what a masked entry holds, NaN included, reaches
+    neither the value nor the gradient.
+
+    Args:
+      values: any shape and dtype, for example losses ``[batch, length]``.
+      where: bool, the shape of ``values`` or its leading axes (``[batch]``); None counts all.
+      axis: the axes to reduce, as in `jax.numpy.mean`; ``-1`` gives one mean per example.
+
+    Returns:
+      float32, ``values`` without the reduced axes.
+
+    Raises:
+      ValueError: the axes of ``where`` are not the leading ones of ``values``.
+    """
+    where = valid_entries(where, values.shape)
+    total = jnp.sum(jnp.where(where, values, 0), axis=axis, dtype=jnp.float32)
+    return total / jnp.maximum(jnp.sum(where, axis=axis, dtype=jnp.float32), 1)

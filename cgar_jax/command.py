@@ -1,0 +1,92 @@
+"""What the commands share: where a run lies, and how an error is told to whoever typed the
+command."""
+
+import dataclasses
+import hashlib
+import json
+import os
+import pathlib
+import signal
+import sys
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import ml_collections
+
+from cgar_jax.experiment import Task
+from cgar_jax.training.loop import Interrupted, NonFiniteError
+
+
+def settings(config: ml_collections.ConfigDict, task: Task) -> dict[str, Any]:
+    """What `config.json` and the checkpoints hold: the config, and the task its data posed."""
+    return json.loads(config.to_json_best_effort()) | {"task": dataclasses.asdict(task)}
+
+
+def read_settings(workdir: pathlib.Path) -> tuple[ml_collections.ConfigDict, Task]:
+    """The config and task of a run.
+
+    Raises:
+      FileNotFoundError: there is no run in `workdir`.
+    """
+    path = workdir / "config.json"
+    if not path.is_file():
+        raise FileNotFoundError(f"no run in {workdir}: {path} is not there")
+    saved = json.loads(path.read_text())
+    return ml_collections.ConfigDict(saved), Task(**saved.pop("task"))
+
+
+def default_workdir(config_file: str, config: ml_collections.ConfigDict) -> pathlib.Path:
+    """`runs/<name of the config file>-<digest>`: other settings, another folder."""
+    digest = hashlib.sha256(config.to_json_best_effort(sort_keys=True).encode()).hexdigest()
+    name = pathlib.Path(config_file.split(".py")[0]).name
+    return pathlib.Path("runs") / f"{name}-{digest[:8]}"
+
+
+def check_workdir(workdir: pathlib.Path) -> None:
+    """Makes the folder and writes into it, so that a run does not find out at its first checkpoint.
+
+    Raises:
+      OSError: it cannot be made or written to; the message names it.
+    """
+    try:
+        workdir.mkdir(parents=True, exist_ok=True)
+        probe = workdir / ".writable"
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        raise OSError(f"cannot write to workdir {workdir}: {error.strerror}") from error
+
+
+def write_json(path: pathlib.Path, content: Mapping[str, Any]) -> None:
+    """Writes a file that is either the old one or the whole new one, whenever the process dies."""
+    fresh = path.with_suffix(".tmp")
+    fresh.write_text(json.dumps(content, indent=2) + "\n")
+    os.replace(fresh, path)
+
+
+def run(function: Callable[[], Any]) -> None:
+    """Calls `function`; an error that its user can mend becomes one message and a non-zero exit.
+
+    Exit codes: 2 bad input, 3 the training diverged, 128 + n stopped by signal n. With
+    `CGAR_TRACEBACK` set, errors keep their traceback.
+    """
+    if os.environ.get("CGAR_TRACEBACK"):
+        function()
+        return
+    try:
+        function()
+    except Interrupted as stop:
+        name = signal.Signals(stop.signal).name
+        _leave(
+            f"stopped by {name} at step {stop.step}, saved; the same command goes on from there",
+            128 + stop.signal,
+        )
+    except NonFiniteError as error:
+        _leave(f"error: {error}", 3)
+    except (ValueError, OSError) as error:
+        _leave(f"error: {error}\n(CGAR_TRACEBACK=1 shows where)", 2)
+
+
+def _leave(message: str, code: int) -> None:
+    print(message, file=sys.stderr)
+    sys.exit(code)

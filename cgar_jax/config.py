@@ -1,0 +1,115 @@
+"""The settings of an experiment: every key there is, with the published TRM's values.
+
+A file in `configs/` calls `default_config` and changes what is different; the command line may
+change anything again (`--config.optimizer.learning_rate=3e-4`). Keys that do not exist are errors.
+"""
+
+import ml_collections
+
+METHODS = {
+    "cgar": ("progressive_depth_curriculum", True),
+    "pdc": ("progressive_depth_curriculum", False),
+    "hsw": ("fixed_depth_curriculum", True),
+    "trm": ("fixed_depth_curriculum", False),
+}
+
+
+def default_config() -> ml_collections.ConfigDict:
+    """TRM with token mixing on Sudoku-Extreme as published, trained with CGAR."""
+    config = ml_collections.ConfigDict()
+    config.seed = 0
+    config.batch_size = 768
+
+    config.data = ml_collections.ConfigDict()
+    config.data.name = "sudoku"
+    # "generated", a folder with train.csv and test.csv, or "hub:OWNER/NAME".
+    config.data.source = "generated"
+    config.data.size = 9
+    config.data.num_clues = 30
+    config.data.num_train = 1_000
+    config.data.num_validation = 500
+    config.data.num_test = 0
+    config.data.min_difficulty = 0.0
+    config.data.seed = 0
+    config.data.cache_dir = ""
+    config.data.augment = True
+
+    # Attributes of a model in cgar_jax/models, by name.
+    config.model = ml_collections.ConfigDict()
+    config.model.name = "trm"
+    config.model.hidden_size = 512
+    config.model.num_layers = 2
+    config.model.mixing = "mlp"
+    config.model.positions = "none"
+    config.model.num_heads = 8
+    config.model.expansion = 4.0
+    config.model.inner_size_multiple = 256
+    config.model.puzzle_embedding_tokens = 16
+    config.model.puzzle_embedding_size = 0
+    config.model.dtype = "bfloat16"
+    config.model.param_dtype = "float32"
+
+    config.supervision = ml_collections.ConfigDict()
+    config.supervision.max_supervision_steps = 16
+    config.supervision.exploration_probability = 0.1
+
+    config.loss = ml_collections.ConfigDict()
+    config.loss.answer = "stablemax_cross_entropy"
+    config.loss.halting_weight = 0.5
+
+    # Arguments of a curriculum in cgar_jax/curricula, by name.
+    config.curriculum = ml_collections.ConfigDict()
+    config.curriculum.name = "progressive_depth_curriculum"
+    config.curriculum.stages = ((2, 1), (4, 2), (6, 3))
+    config.curriculum.boundaries = (0.3, 0.6)
+    # Loss transforms of cgar_jax/weighting in their order: (name, settings) or (name, settings,
+    # terms).
+    config.weighting = ()
+
+    config.optimizer = ml_collections.ConfigDict()
+    config.optimizer.name = "adam_atan2"
+    config.optimizer.learning_rate = 1e-4
+    config.optimizer.warmup_steps = 2_000
+    config.optimizer.schedule = "constant"
+    config.optimizer.final_fraction = 1.0
+    config.optimizer.b1 = 0.9
+    config.optimizer.b2 = 0.95
+    config.optimizer.weight_decay = 1.0
+    config.optimizer.clip_norm = 0.0
+    config.optimizer.ema_decay = 0.999
+    config.optimizer.puzzle_learning_rate = 1e-4
+    config.optimizer.puzzle_weight_decay = 1.0
+
+    config.training = ml_collections.ConfigDict()
+    config.training.steps = 65_000
+    config.training.steps_per_dispatch = 50
+
+    config.checkpoint = ml_collections.ConfigDict()
+    config.checkpoint.every_steps = 1_000
+    config.checkpoint.keep = 3
+
+    # During training, a fixed part of the validation split; at the end, the whole test split.
+    config.evaluation = ml_collections.ConfigDict()
+    config.evaluation.every_steps = 5_000
+    config.evaluation.num_examples = 500
+    config.evaluation.batch_size = 768
+
+    # Devices by mesh axis, -1 for all.
+    config.mesh = ml_collections.ConfigDict({"data": -1})
+    return config
+
+
+def set_method(config: ml_collections.ConfigDict, method: str, decay: float = 0.7) -> None:
+    """Chooses which half of CGAR is on: "cgar" (both), "pdc", "hsw", or "trm" (neither).
+
+    Call it last: the full depth is the curriculum's last stage.
+    """
+    if method not in METHODS:
+        raise ValueError(f"unknown method {method!r}; use one of {', '.join(METHODS)}")
+    curriculum, weighs = METHODS[method]
+    if curriculum == "fixed_depth_curriculum":
+        depth = config.curriculum.stages[-1]
+        config.curriculum = ml_collections.ConfigDict({"name": curriculum, "depth": depth})
+    if weighs:
+        settings = {"decay": decay, "num_steps": config.supervision.max_supervision_steps}
+        config.weighting = (("hierarchical_supervision_weighting", settings),)

@@ -1,0 +1,38 @@
+"""Puzzles in, arrays out: what to train and evaluate on, and how to augment it on the device.
+
+A family of puzzles is one entry of ``FAMILIES``: a function from a config to a `Dataset`.
+"""
+
+import difflib
+from collections.abc import Mapping
+from typing import Any
+
+from cgar_jax.data import sudoku
+from cgar_jax.data.dataset import IGNORE_LABEL, Dataset
+from cgar_jax.data.sudoku import decode, encode, read_examples
+
+__all__ = ["FAMILIES", "IGNORE_LABEL", "Dataset", "decode", "encode", "load", "read_examples"]
+
+FAMILIES = {"sudoku": sudoku.load}
+
+
+def load(config: Mapping[str, Any]) -> Dataset:
+    """Loads the data set that a config describes, from a cache on disk if it was made before.
+
+    >>> dataset = load({"name": "sudoku", "source": "generated", "size": 6, "num_clues": 18})
+
+    Args:
+      config: an ``ml_collections.ConfigDict`` or another mapping; ``name`` is a key of
+        ``FAMILIES``, whose loader says which other keys there are.
+
+    Raises:
+      ValueError: if there is no such family, or as its loader says.
+    """
+    name = config.get("name")
+    if name not in FAMILIES:
+        near = difflib.get_close_matches(str(name), FAMILIES, n=1)
+        raise ValueError(
+            f"data.name is {name!r}; expected one of {sorted(FAMILIES)}"
+            + (f"; did you mean {near[0]!r}?" if near else "")
+        )
+    return FAMILIES[name](config)

@@ -1,0 +1,144 @@
+"""Geometry, rules and tokens of Sudoku grids of 4x4, 6x6 and 9x9 cells.
+
+Tokens follow the layout of the published data sets: 0 is padding, 1 a blank cell and d + 1 the
+digit d. A puzzle is a row-major ``uint8 [num_cells]`` array of tokens everywhere in this package;
+strings appear only where people and CSV files do.
+"""
+
+import dataclasses
+import functools
+
+import numpy as np
+
+BLANK = 1
+_SYMBOLS = "?.123456789"  # by token; "?" shows a padding token, which no file contains
+_INVALID = 255
+
+_TOKEN_OF_BYTE = np.full(256, _INVALID, np.uint8)
+_TOKEN_OF_BYTE[[ord(symbol) for symbol in _SYMBOLS[1:]]] = np.arange(1, len(_SYMBOLS))
+_TOKEN_OF_BYTE[ord("0")] = BLANK
+
+
+@dataclasses.dataclass(frozen=True)
+class Grid:
+    """The shape of a Sudoku: boxes of ``box_rows`` by ``box_columns`` cells.
+
+    A box holds every digit once, so the grid has ``box_rows * box_columns`` digits, rows and
+    columns.
+    """
+
+    box_rows: int
+    box_columns: int
+
+    @classmethod
+    def of_size(cls, size: int) -> "Grid":
+        """Returns the 4x4 (2x2 boxes), 6x6 (boxes of 2 rows, 3 columns) or 9x9 (3x3) grid.
+
+        Raises:
+          ValueError: for any other size.
+        """
+        if size not in _BOX_SHAPES:
+            raise ValueError(f"no Sudoku grid of size {size}; use one of {sorted(_BOX_SHAPES)}")
+        return cls(*_BOX_SHAPES[size])
+
+    @classmethod
+    def of_length(cls, num_cells: int) -> "Grid":
+        """Returns the grid that has ``num_cells`` cells: 16, 36 or 81.
+
+        Raises:
+          ValueError: for any other number.
+        """
+        sizes = {size * size: size for size in _BOX_SHAPES}
+        if num_cells not in sizes:
+            raise ValueError(
+                f"{num_cells} cells make no Sudoku; expected 16 (4x4), 36 (6x6) or 81 (9x9)"
+            )
+        return cls.of_size(sizes[num_cells])
+
+    @property
+    def size(self) -> int:
+        """The number of digits, of rows and of columns."""
+        return self.box_rows * self.box_columns
+
+    @property
+    def num_cells(self) -> int:
+        """The number of cells."""
+        return self.size**2
+
+    @property
+    def vocab_size(self) -> int:
+        """The number of tokens: padding, blank and the digits."""
+        return self.size + 2
+
+    @functools.cached_property
+    def units(self) -> np.ndarray:
+        """The cells of each row, then each column, then each box: ``int64 [3 * size, size]``."""
+        rows = np.arange(self.num_cells).reshape(self.size, self.size)
+        boxes = rows.reshape(self.box_columns, self.box_rows, self.box_rows, self.box_columns)
+        return np.concatenate([rows, rows.T, boxes.swapaxes(1, 2).reshape(rows.shape)])
+
+    def unit_name(self, unit: int) -> str:
+        """Returns the name of ``units[unit]``, counted from one: ``"column 3"``."""
+        kind, index = divmod(unit, self.size)
+        return f"{('row', 'column', 'box')[kind]} {index + 1}"
+
+    def broken_units(self, answers: np.ndarray) -> np.ndarray:
+        """Tells which units do not hold every digit exactly once.
+
+        Args:
+          answers: tokens, ``uint8 [num, num_cells]``.
+
+        Returns:
+          ``bool [num, 3 * size]``, in the order of ``units``.
+        """
+        digits = np.left_shift(1, answers, dtype=np.int16)
+        seen = np.stack([np.bitwise_or.reduce(digits[:, unit], -1) for unit in self.units], -1)
+        return seen != sum(1 << token for token in range(BLANK + 1, self.vocab_size))
+
+
+_BOX_SHAPES = {4: (2, 2), 6: (2, 3), 9: (3, 3)}
+
+
+def encode(question: str) -> np.ndarray:
+    """Returns the tokens of a puzzle written as digits, with ``.`` or ``0`` for a blank cell.
+
+    >>> encode("1.3.34121.4.4321")
+    array([2, 1, 4, 1, 4, 5, 2, 3, 2, 1, 5, 1, 5, 4, 3, 2], dtype=uint8)
+
+    Args:
+      question: 16, 36 or 81 characters, row by row.
+
+    Returns:
+      ``uint8 [num_cells]``.
+
+    Raises:
+      ValueError: if the length is that of no grid, or a character is no digit of that grid.
+    """
+    grid = Grid.of_length(len(question))
+    tokens = tokens_of_text(grid, question)
+    if (stray := tokens >= grid.vocab_size).any():
+        cell = int(stray.argmax())
+        raise ValueError(
+            f"character {question[cell]!r} in cell {cell + 1}; "
+            f"expected a digit 1..{grid.size}, or '.' or '0' for a blank"
+        )
+    return tokens
+
+
+def tokens_of_text(grid: Grid, text: str) -> np.ndarray:
+    """Returns one token per character, ``uint8 [len(text)]``.
+
+    A character that is no digit of ``grid`` and no blank becomes some number of at least
+    ``grid.vocab_size``.
+    """
+    # Anything outside ASCII becomes one "?", which is as stray as the original.
+    return _TOKEN_OF_BYTE[np.frombuffer(text.encode("ascii", "replace"), np.uint8)]
+
+
+def decode(tokens: np.ndarray) -> str:
+    """Returns the puzzle as text: digits, ``.`` for a blank cell, ``?`` for padding.
+
+    Args:
+      tokens: integers ``[num_cells]``, for example from ``encode`` or from a model's argmax.
+    """
+    return "".join(_SYMBOLS[token] for token in np.asarray(tokens).tolist())

@@ -1,0 +1,124 @@
+"""When two Sudokus are the same one in disguise: canonical forms.
+
+Renaming the digits, permuting rows within a band, bands, columns within a stack and stacks, and
+(where boxes are square) transposing turn a puzzle into an equivalent one: whoever can solve one
+can solve the other. Data splits must therefore be kept apart by equivalence *class*.
+"""
+
+import functools
+import itertools
+
+import numpy as np
+
+from cgar_jax.data.sudoku.grid import BLANK, Grid
+
+
+def canonical_form(question: np.ndarray, answer: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Returns the representative of a puzzle's equivalence class.
+
+    Two puzzles are equivalent if and only if their canonical questions are equal, and their
+    solution grids are equivalent if and only if their canonical answers are equal.
+
+    Among the equivalent answers whose first row is 1, 2, 3, ... the least is taken, row by row.
+    Once it is settled which row becomes the first, in which order the columns stand and whether
+    the grid is transposed, all else follows: the first row names the digits, and the first column
+    sorts the rows and bands. The second row alone rules out nearly all of these choices.
+    Symmetries of the answer itself leave a tie, which the pattern of clues decides.
+
+    Args:
+      question: tokens, ``uint8 [num_cells]``.
+      answer: tokens of its solution, ``uint8 [num_cells]``.
+
+    Returns:
+      The canonical question and answer, ``uint8 [num_cells]`` each.
+    """
+    grid = Grid.of_length(len(answer))
+    size, box_rows = grid.size, grid.box_rows
+    cells = np.arange(grid.num_cells).reshape(size, size)
+    views = [cells, cells.T] if grid.box_rows == grid.box_columns else [cells]
+
+    choices = []
+    for view in views:
+        digits = (answer.astype(np.int64) - BLANK - 1)[view]
+        column_of = digits.argsort(axis=1)  # [row, digit]
+        firsts, seconds = _rows_of_a_band(grid)
+        moves = np.take_along_axis(column_of[firsts], digits[seconds], axis=1)
+        for first, move in zip(firsts, moves, strict=True):
+            choices.append((*_best_column_orders(grid, move.tobytes()), view, first))
+    best = min(second_row for second_row, *_ in choices)
+    # Of every choice left: the cells [choice, row, column] of its grid, and the first of its rows.
+    chosen = [
+        (view[:, orders].swapaxes(0, 1), np.full(len(orders), first))
+        for second_row, orders, view, first in choices
+        if second_row == best
+    ]
+    cells, first = (np.concatenate(parts) for parts in zip(*chosen, strict=True))
+
+    choice = np.arange(len(cells))[:, None]
+    digits = answer[cells]
+    names = np.empty((len(cells), grid.vocab_size), np.uint8)
+    names[choice, digits[choice[:, 0], first]] = np.arange(BLANK + 1, grid.vocab_size)
+    digits = names[choice[:, None], digits]
+    leaders = digits[:, :, 0].astype(int)
+    bands = leaders.reshape(len(cells), -1, box_rows).min(axis=-1).repeat(box_rows, axis=1)
+    order = (bands * grid.vocab_size + leaders).argsort(axis=1)
+    digits = digits[choice, order].reshape(len(cells), -1)
+    is_clue = (question > BLANK)[cells][choice, order].reshape(len(cells), -1)
+
+    least = min(row.tobytes() for row in np.concatenate([digits, is_clue], axis=1))
+    digits, is_clue = np.frombuffer(least, np.uint8).reshape(2, -1)
+    return np.where(is_clue, digits, BLANK).astype(np.uint8), digits.copy()
+
+
+def split_class(puzzle: tuple[np.ndarray, np.ndarray]) -> bytes:
+    """Returns a key that no two splits may share, for ``(question, answer)`` as above.
+
+    For 9x9 it is the equivalence class of the *solution grid*, of which there are 5.5 billion.
+    A 6x6 grid has only 49 essentially different solutions and a 4x4 grid 2, so that there it is
+    the class of the *puzzle*, clues and all: figures on these sizes tell how a model does on new
+    puzzles, not on new solutions.
+    """
+    question, answer = canonical_form(*puzzle)
+    return (answer if len(answer) == 81 else question).tobytes()
+
+
+@functools.cache
+def _rows_of_a_band(grid: Grid) -> np.ndarray:
+    """Returns every ordered pair of rows in one band, ``[2, num_pairs]``."""
+    bands = np.arange(grid.size).reshape(-1, grid.box_rows)
+    return np.array([pair for band in bands for pair in itertools.permutations(band, 2)]).T
+
+
+@functools.cache
+def _column_orders(grid: Grid) -> tuple[np.ndarray, np.ndarray]:
+    """Returns every order of the columns, and where each column then is, ``[num_orders, size]``."""
+    stacks = np.arange(grid.size).reshape(-1, grid.box_columns).tolist()
+    orders = np.array(
+        [
+            sum(columns, ())
+            for order in itertools.permutations(stacks)
+            for columns in itertools.product(*map(itertools.permutations, order))
+        ]
+    )
+    return orders, orders.argsort(axis=1)
+
+
+@functools.cache
+def _best_column_orders(grid: Grid, move: bytes) -> tuple[int, np.ndarray]:
+    """Finds the column orders that make the second row least, digits being named by the first.
+
+    All that matters of the two rows is ``move``: in which column of the first row each digit of
+    the second one stands. There are only 12,096 of these for 9x9 and 36 for 6x6.
+
+    Returns:
+      The least second row, read as a number, and the orders that lead to it,
+      ``[num_best, size]``.
+    """
+    orders, places = _column_orders(grid)
+    move = np.frombuffer(move, np.int64)
+    least, left = 0, np.arange(len(orders))
+    for column in range(grid.size):
+        entries = places[left, move[orders[left, column]]]
+        left = left[entries == entries.min()]
+        least = least * grid.size + int(entries.min())
+    return least, orders[left]

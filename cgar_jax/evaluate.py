@@ -1,0 +1,70 @@
+"""Scores a finished run: `python -m cgar_jax.evaluate --workdir=FOLDER --data=FILE.csv`."""
+
+import json
+import os
+import pathlib
+from collections.abc import Sequence
+from typing import Any
+
+from absl import app, flags
+from rich.console import Console
+
+from cgar_jax import command, data, experiment
+from cgar_jax.evaluation.table import result_table
+from cgar_jax.training.checkpoints import Checkpoints
+
+WORKDIR = flags.DEFINE_string("workdir", None, "Folder of the run.")
+DATA = flags.DEFINE_string("data", None, "CSV of puzzles: source,question,answer,rating.")
+OUTPUT = flags.DEFINE_string("output", None, "File to write the scores to, as JSON.")
+
+
+def evaluate(workdir: str | os.PathLike, data_file: str | os.PathLike) -> dict[str, Any]:
+    """Scores the newest checkpoint of a run: averaged weights, full depth, all supervision steps.
+
+    Args:
+      workdir: of the run.
+      data_file: CSV in the schema of the public Sudoku-Extreme files.
+
+    Returns:
+      As `cgar_jax.evaluation.Evaluator`, and `step`, the optimizer steps of the checkpoint.
+
+    Raises:
+      ValueError: a bad line in the file, or puzzles of another size than the model's.
+      OSError: no such run, checkpoint or file.
+    """
+    workdir = pathlib.Path(workdir)
+    config, task = command.read_settings(workdir)
+    examples = data.read_examples(data_file)
+    cells = examples["inputs"].shape[1]
+    if cells != task.sequence_length:
+        raise ValueError(
+            f"{data_file} has puzzles of {cells} cells, the model of {workdir} was trained on "
+            f"{task.sequence_length}"
+        )
+    pieces = experiment.build(config, task)
+    with Checkpoints(workdir, command.settings(config, task), config.checkpoint.keep) as saved:
+        restored = saved.restore(pieces.abstract_state())
+    if restored is None:
+        raise FileNotFoundError(f"no checkpoint in {saved.folder}; train the run first")
+    state, _ = restored
+    return pieces.evaluate(state, examples) | {"step": int(state.step)}
+
+
+def main(argv: Sequence[str]) -> None:
+    """The command line."""
+    if len(argv) > 1:
+        raise app.UsageError(f"unexpected arguments {argv[1:]}")
+
+    def print_scores() -> None:
+        result = evaluate(WORKDIR.value, DATA.value)
+        title = f"{pathlib.Path(DATA.value).name}, checkpoint {result['step']:,}"
+        Console().print(result_table(result, title))
+        if OUTPUT.value:
+            pathlib.Path(OUTPUT.value).write_text(json.dumps(result, indent=2) + "\n")
+
+    command.run(print_scores)
+
+
+if __name__ == "__main__":
+    flags.mark_flags_as_required(["workdir", "data"])
+    app.run(main)

@@ -1,0 +1,35 @@
+"""The short table that ends a run."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from rich.table import Table
+
+
+def result_table(result: Mapping[str, Any], title: str) -> Table:
+    """The figures of a `result.json`, in words; those that are not there are left out.
+
+    Args:
+      result: what `Evaluator` returns, and what `train` adds to it.
+      title: above the table.
+    """
+    by_step = result["exact_accuracy_by_step"]
+    shown = sorted({1, 2, 4, 8, 16, len(by_step)} & set(range(1, len(by_step) + 1)))
+    rows = {
+        "puzzles": f"{result['num_examples']:,}",
+        "exact accuracy": f"{result['exact_accuracy']:.2%}",
+        "  by supervision step": "  ".join(f"{step}: {by_step[step - 1]:.1%}" for step in shown),
+        "cell accuracy": f"{result['cell_accuracy']:.2%}",
+        "halting accuracy": f"{result['halting_accuracy']:.2%}",
+        "mean halting step": f"{result['mean_halting_step']:.2f} of {len(by_step)}",
+    }
+    if "train_seconds" in result:
+        rows |= {
+            "training": f"{result['steps']:,} steps in {result['train_seconds']:.1f} s",
+            "waiting for compilation": f"{result['compile_seconds']:.1f} s",
+            "model FLOPs of training": f"{result['model_flops']:.3g}",
+        }
+    table = Table("", "", title=title, show_header=False)
+    for name, value in rows.items():
+        table.add_row(name, value)
+    return table

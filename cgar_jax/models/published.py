@@ -1,0 +1,125 @@
+"""Parameters under the names of the published PyTorch TRM, into our variables and back.
+
+Linear weights are stored `[out, in]` there and `[in, out]` here. Prefixes that wrappers add
+(`_orig_mod.`, `model.`) are dropped; what a model has no use for is refused, not ignored.
+"""
+
+import pathlib
+from collections.abc import Mapping
+from typing import Any
+
+import flax
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from cgar_jax.models.trm import TRM
+
+# Our name inside a layer, theirs; all of them matrices to transpose.
+LAYER_NAMES = {
+    "token_mlp/gate_up": "mlp_t.gate_up_proj.weight",
+    "token_mlp/down": "mlp_t.down_proj.weight",
+    "attention/qkv": "self_attn.qkv_proj.weight",
+    "attention/output": "self_attn.o_proj.weight",
+    "channel_mlp/gate_up": "mlp.gate_up_proj.weight",
+    "channel_mlp/down": "mlp.down_proj.weight",
+}
+NAMES = {
+    "params/token_embedding": "inner.embed_tokens.embedding_weight",
+    "params/position_embedding": "inner.embed_pos.embedding_weight",
+    "params/output_head": "inner.lm_head.weight",
+    "params/halting_head": "inner.q_head.weight",
+    "params/halting_bias": "inner.q_head.bias",
+    "constants/initial_y": "inner.H_init",
+    "constants/initial_z": "inner.L_init",
+    "puzzle_embedding/table": "inner.puzzle_emb.weights",
+}
+TRANSPOSED = {"params/output_head", "params/halting_head"}
+
+
+def import_published(source: Mapping[str, Any] | str | pathlib.Path, model: TRM) -> dict:
+    """Variables of `model` from published PyTorch parameters.
+
+    Args:
+      source: arrays by published name (`inner.L_level.layers.0.mlp.down_proj.weight`, ...), or a
+        file of them: `.safetensors` (needs safetensors), or a state dict saved by torch, any other
+        ending (needs torch).
+      model: the TRM they belong to.
+
+    Returns:
+      `{"params": ..., "constants": ..., "puzzle_embedding": ...}` in `model.param_dtype`.
+
+    Raises:
+      ValueError: a parameter is missing, unknown, or of another shape than the model's.
+      FileNotFoundError: there is no such file.
+    """
+    arrays = source if isinstance(source, Mapping) else _read(pathlib.Path(source))
+    arrays = {"inner." + name.split("inner.", 1)[-1]: value for name, value in arrays.items()}
+    expected = _shapes(model)
+    names = {ours: _published_name(ours) for ours in expected}
+    missing = sorted(set(names.values()) - set(arrays))
+    unknown = sorted(set(arrays) - set(names.values()))
+    if missing or unknown:
+        raise ValueError(
+            f"published parameters do not fit this {type(model).__name__}: "
+            f"missing {missing or 'none'}, unknown {unknown or 'none'}; "
+            "check mixing, positions and num_layers of the model"
+        )
+    variables = {}
+    for ours, theirs in names.items():
+        array = _turn(ours, np.asarray(arrays[theirs]))
+        if array.shape != expected[ours]:
+            raise ValueError(
+                f"{theirs} has shape {_turn(ours, array).shape}, this model needs "
+                f"{_turn(ours, np.empty(expected[ours])).shape}"
+            )
+        variables[ours] = jnp.asarray(array, model.param_dtype)
+    return flax.traverse_util.unflatten_dict(variables, sep="/")
+
+
+def export_published(variables: Mapping[str, Any]) -> dict[str, np.ndarray]:
+    """The inverse of `import_published`: arrays by published name, in PyTorch's layout.
+
+    `torch.save({k: torch.from_numpy(v) for k, v in arrays.items()}, file)` or
+    `safetensors.numpy.save_file(arrays, file)` write what the published code reads.
+    """
+    flat = flax.traverse_util.flatten_dict(variables, sep="/")
+    return {
+        _published_name(ours): np.ascontiguousarray(_turn(ours, np.asarray(array)))
+        for ours, array in flat.items()
+    }
+
+
+def _shapes(model: TRM) -> dict[str, tuple[int, ...]]:
+    abstract = jax.eval_shape(
+        model.init,
+        jax.random.key(0),
+        jnp.zeros((1, model.sequence_length), jnp.int32),
+        jnp.zeros(1, jnp.int32),
+    )
+    flat = flax.traverse_util.flatten_dict(abstract, sep="/")
+    return {name: leaf.shape for name, leaf in flat.items()}
+
+
+def _published_name(ours: str) -> str:
+    if ours in NAMES:
+        return NAMES[ours]
+    layer, name = ours.removeprefix("params/layers_").split("/", 1)
+    return f"inner.L_level.layers.{layer}.{LAYER_NAMES[name]}"
+
+
+def _turn(ours: str, array: np.ndarray) -> np.ndarray:
+    return array.T if ours in TRANSPOSED or ours not in NAMES else array
+
+
+def _read(path: pathlib.Path) -> Mapping[str, np.ndarray]:
+    if not path.is_file():
+        raise FileNotFoundError(f"no file of published parameters at {path}")
+    if path.suffix == ".safetensors":
+        from safetensors.numpy import load_file
+
+        return load_file(path)
+    import torch
+
+    tensors = torch.load(path, map_location="cpu", weights_only=True)
+    return {name: tensor.float().numpy() for name, tensor in tensors.items()}

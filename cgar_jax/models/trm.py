@@ -1,0 +1,255 @@
+"""The tiny recursive model (TRM): embedding, one small network, two heads.
+
+It knows nothing of recursion, halting, curricula or losses: `recursion.py` calls `network` over and
+over, `heads` reads the answer. Source: Jolicoeur-Martineau 2025, "Less is More: Recursive Reasoning
+with Tiny Networks", arXiv 2510.04871, and its released code.
+"""
+
+import math
+from typing import Literal, NamedTuple
+
+import chex
+import jax
+import jax.numpy as jnp
+from flax import linen as nn
+
+from cgar_jax.models.layers import LECUN_NORMAL, Attention, SwiGLU, gated_inner_size, rms_norm
+
+
+class Outputs(NamedTuple):
+    """What the heads read off the answer state, float32."""
+
+    logits: jax.Array  # [batch, sequence_length, vocab_size]
+    halt_logits: jax.Array  # [batch], > 0: the model believes that its answer is right
+    continue_logits: jax.Array  # [batch], the second halting output; TRM trains without it
+
+
+class Block(nn.Module):
+    """One layer: mix the positions, then the features; a residual and a norm after each."""
+
+    mixing: Literal["mlp", "attention"]
+    num_heads: int
+    rotary: bool
+    expansion: float
+    inner_size_multiple: int
+    dtype: str
+    param_dtype: str
+
+    @nn.compact
+    def __call__(self, h: jax.Array) -> jax.Array:
+        """Maps `[batch, length, hidden]` to the same shape."""
+        dtypes = {"dtype": self.dtype, "param_dtype": self.param_dtype}
+        gated = {"expansion": self.expansion, "inner_size_multiple": self.inner_size_multiple}
+        if self.mixing == "mlp":
+            mixed = SwiGLU(axis=-2, **gated, **dtypes, name="token_mlp")(h)
+            # As published, the norm after token mixing runs along the positions too.
+            h = rms_norm(h + mixed, axis=-2)
+        else:
+            mixed = Attention(self.num_heads, self.rotary, **dtypes, name="attention")(h)
+            h = rms_norm(h + mixed)
+        return rms_norm(h + SwiGLU(**gated, **dtypes, name="channel_mlp")(h))
+
+
+class TRM(nn.Module):
+    """A tiny recursive model, as published: token-mixing MLP or attention, post-norm, SwiGLU.
+
+    Variables fall into three collections: `params` (trained by the main optimizer), `constants`
+    (the random initial states, never trained) and `puzzle_embedding` (one row per puzzle
+    identifier, trained by its own sparse optimizer). `length` below is `puzzle_embedding_tokens +
+    sequence_length`.
+
+    Attributes:
+      vocab_size: number of tokens, for inputs and outputs alike.
+      sequence_length: number of cells of a puzzle.
+      num_puzzle_identifiers: rows of the puzzle-embedding table.
+      hidden_size: width of the states.
+      num_layers: layers of the one network.
+      mixing: "mlp" (across a fixed number of positions) or "attention".
+      positions: "none", "rotary" (attention only) or "learned".
+      num_heads: attention heads.
+      expansion: width of the gated MLPs, see `layers.gated_inner_size`.
+      inner_size_multiple: rounding of that width; 256 as published.
+      puzzle_embedding_tokens: positions in front of the puzzle that hold its embedding; the first
+        of them is what the halting head reads.
+      puzzle_embedding_size: numbers per puzzle identifier, padded with zeros to fill those
+        positions; 0 means `hidden_size`.
+      dtype: compute dtype. param_dtype: dtype of the parameters.
+    """
+
+    vocab_size: int
+    sequence_length: int
+    num_puzzle_identifiers: int = 1
+    hidden_size: int = 512
+    num_layers: int = 2
+    mixing: Literal["mlp", "attention"] = "mlp"
+    positions: Literal["none", "rotary", "learned"] = "none"
+    num_heads: int = 8
+    expansion: float = 4.0
+    inner_size_multiple: int = 256
+    puzzle_embedding_tokens: int = 16
+    puzzle_embedding_size: int = 0
+    dtype: str = "float32"
+    param_dtype: str = "float32"
+
+    def __post_init__(self):
+        _check(self)
+        super().__post_init__()
+
+    @property
+    def length(self) -> int:
+        """Positions of a state: puzzle-embedding tokens, then cells."""
+        return self.puzzle_embedding_tokens + self.sequence_length
+
+    @property
+    def state_shape(self) -> tuple[int, int]:
+        """Shape of one example's answer or latent state, `(length, hidden_size)`."""
+        return self.length, self.hidden_size
+
+    def setup(self):
+        """Declares the variables of all three collections."""
+        embedding_init = nn.initializers.truncated_normal(_truncated(self.hidden_size**-0.5))
+        state_init = nn.initializers.truncated_normal(_truncated(1.0))
+        shape = (self.vocab_size, self.hidden_size)
+        self.token_embedding = self.param(
+            "token_embedding", embedding_init, shape, self.param_dtype
+        )
+        if self.positions == "learned":
+            self.position_embedding = self.param(
+                "position_embedding", embedding_init, self.state_shape, self.param_dtype
+            )
+        self.layers = [
+            Block(
+                mixing=self.mixing,
+                num_heads=self.num_heads,
+                rotary=self.positions == "rotary",
+                expansion=self.expansion,
+                inner_size_multiple=self.inner_size_multiple,
+                dtype=self.dtype,
+                param_dtype=self.param_dtype,
+            )
+            for _ in range(self.num_layers)
+        ]
+        self.output_head = self.param("output_head", LECUN_NORMAL, shape[::-1], self.param_dtype)
+        # As published, the halting head starts out certain that nothing is solved.
+        zeros, minus_five = nn.initializers.zeros, nn.initializers.constant(-5.0)
+        self.halting_head = self.param(
+            "halting_head", zeros, (self.hidden_size, 2), self.param_dtype
+        )
+        self.halting_bias = self.param("halting_bias", minus_five, (2,), self.param_dtype)
+
+        def constant(name):
+            def init():
+                return state_init(self.make_rng("params"), (self.hidden_size,), self.param_dtype)
+
+            return self.variable("constants", name, init).value
+
+        self.initial_y, self.initial_z = constant("initial_y"), constant("initial_z")
+        # Whoever trains keeps the table aside and hands its rows to `embed`.
+        if self.is_initializing() or self.has_variable("puzzle_embedding", "table"):
+            row_size = self.puzzle_embedding_size or self.hidden_size
+            shape = (self.num_puzzle_identifiers, row_size)
+            self.puzzle_table = self.variable(
+                "puzzle_embedding", "table", jnp.zeros, shape, self.param_dtype
+            )
+
+    def embed(self, inputs: jax.Array, puzzle_rows: jax.Array) -> jax.Array:
+        """The question: tokens `[batch, sequence_length]` and the puzzles' embedding rows
+        `[batch, puzzle_embedding_size]` to `[batch, length, hidden]`, in `dtype`.
+        """
+        chex.assert_shape(inputs, (None, self.sequence_length))
+        batch = inputs.shape[0]
+        room = self.puzzle_embedding_tokens * self.hidden_size - puzzle_rows.shape[-1]
+        front = jnp.pad(puzzle_rows.astype(self.dtype), ((0, 0), (0, room)))
+        front = front.reshape(batch, self.puzzle_embedding_tokens, self.hidden_size)
+        cells = jnp.take(self.token_embedding.astype(self.dtype), inputs, axis=0)
+        x = jnp.concatenate([front, cells], axis=1)
+        if self.positions == "learned":
+            x = math.sqrt(0.5) * (x + self.position_embedding.astype(self.dtype))
+        return math.sqrt(self.hidden_size) * x
+
+    def network(self, h: jax.Array) -> jax.Array:
+        """The one small network, `[batch, length, hidden]` to the same shape."""
+        for layer in self.layers:
+            h = layer(h)
+        return h
+
+    def heads(self, y: jax.Array) -> Outputs:
+        """Reads the answer state `[batch, length, hidden]`."""
+        logits = y[:, self.puzzle_embedding_tokens :] @ self.output_head.astype(self.dtype)
+        halting = y[:, 0] @ self.halting_head.astype(self.dtype)
+        halting = (halting + self.halting_bias.astype(self.dtype)).astype(jnp.float32)
+        return Outputs(logits.astype(jnp.float32), halting[:, 0], halting[:, 1])
+
+    def initial_state(self) -> tuple[jax.Array, jax.Array]:
+        """The constants `(y, z)`, each `[hidden]`, with which every example begins."""
+        return self.initial_y.astype(self.dtype), self.initial_z.astype(self.dtype)
+
+    def __call__(self, inputs: jax.Array, puzzle_identifiers: jax.Array) -> Outputs:
+        """One pass through everything, which is what `init` needs; training uses the parts."""
+        x = self.embed(inputs, self.puzzle_table.value[puzzle_identifiers])
+        y, z = self.initial_state()
+        return self.heads(self.network(x + y + z))
+
+    def network_flops(self) -> int:
+        """FLOPs of one `network` call for one example: 2 per multiply-add of its matrix products.
+
+        Norms, gates and softmax are left out, as is usual for "model FLOPs".
+        """
+        length, hidden = self.state_shape
+
+        def gated(size):
+            return 3 * size * gated_inner_size(size, self.expansion, self.inner_size_multiple)
+
+        attention = 4 * hidden * hidden * length + 2 * length * length * hidden
+        mix = hidden * gated(length) if self.mixing == "mlp" else attention
+        return 2 * self.num_layers * (mix + length * gated(hidden))
+
+    def heads_flops(self) -> int:
+        """FLOPs of one `heads` call for one example."""
+        return 2 * self.hidden_size * (self.sequence_length * self.vocab_size + 2)
+
+
+def _truncated(standard_deviation: float) -> float:
+    """What to ask of a normal cut off at two deviations so that this deviation comes out."""
+    return standard_deviation / 0.87962566103423978
+
+
+def _check(model: TRM) -> None:
+    """Refuses settings that cannot work, before anything is traced."""
+
+    def require(condition: bool, message: str):
+        if not condition:
+            raise ValueError(f"TRM: {message}")
+
+    require(
+        model.mixing in ("mlp", "attention"),
+        f"mixing is {model.mixing!r}; expected 'mlp' or 'attention'",
+    )
+    require(
+        model.positions in ("none", "rotary", "learned"),
+        f"positions is {model.positions!r}; expected 'none', 'rotary' or 'learned'",
+    )
+    require(
+        not (model.mixing == "mlp" and model.positions == "rotary"),
+        "rotary positions need mixing='attention'; a token-mixing MLP knows positions by itself",
+    )
+    if model.mixing == "attention":
+        require(
+            model.hidden_size % model.num_heads == 0,
+            f"hidden_size {model.hidden_size} is not divisible by num_heads {model.num_heads}",
+        )
+        require(
+            model.positions != "rotary" or model.hidden_size // model.num_heads % 2 == 0,
+            f"rotary positions need an even head size, hidden_size / num_heads is "
+            f"{model.hidden_size // model.num_heads}",
+        )
+    require(
+        model.puzzle_embedding_tokens >= 1,
+        "puzzle_embedding_tokens must be at least 1: the halting head reads the first of them",
+    )
+    room = model.puzzle_embedding_tokens * model.hidden_size
+    require(
+        0 <= model.puzzle_embedding_size <= room,
+        f"puzzle_embedding_size {model.puzzle_embedding_size} does not fit into "
+        f"{model.puzzle_embedding_tokens} tokens of {model.hidden_size}; at most {room}",
+    )

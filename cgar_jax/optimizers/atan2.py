@@ -1,0 +1,81 @@
+"""Adam-atan2: Adam without epsilon, and so without a scale below which gradients are ignored."""
+
+import jax
+import jax.numpy as jnp
+import optax
+
+
+def scale_by_adam_atan2(b1: float = 0.9, b2: float = 0.95) -> optax.GradientTransformation:
+    """Turn gradients into Adam's direction, with an arctangent for the division.
+
+    ``m <- b1 m + (1 - b1) g``, ``v <- b2 v + (1 - b2) g^2``,
+    ``update = atan2(m / (1 - b1^t), sqrt(v / (1 - b2^t)))``, ``t = 1, 2, ...``
+
+    For ``|m|`` much smaller than ``sqrt(v)`` this is Adam's ``m / sqrt(v)``; it is bounded by
+    pi / 2, and a first or constant gradient gives pi / 4 where Adam gives 1. A gradient that is
+    always 0 gives update 0. Multiplying all gradients by a constant changes nothing, as long as
+    their squares fit float32: below about 1e-19 ``v`` underflows to 0 and the update becomes
+    pi / 2 times the sign; above about 1e19 ``v`` overflows and it becomes 0.
+
+    Args:
+      b1: decay of the first moment.
+      b2: decay of the second moment.
+
+    Returns:
+      A transformation whose state is `optax.ScaleByAdamState`. Moments and updates are float32
+      whatever the gradients' dtype; `optax.apply_updates` casts to that of the parameters.
+
+    Source: Everett et al., 2024, "Scaling Exponents Across Parameterizations and Optimizers",
+    arXiv 2407.05872; certain.
+    """
+
+    def init(params: optax.Params) -> optax.ScaleByAdamState:
+        zeros = optax.tree.zeros_like(params, dtype=jnp.float32)
+        return optax.ScaleByAdamState(count=jnp.zeros((), jnp.int32), mu=zeros, nu=zeros)
+
+    def update(
+        gradients: optax.Updates, state: optax.ScaleByAdamState, params: optax.Params | None = None
+    ) -> tuple[optax.Updates, optax.ScaleByAdamState]:
+        del params
+        gradients = optax.tree.cast(gradients, jnp.float32)
+        count = optax.safe_increment(state.count)
+        mu = optax.tree.update_moment(gradients, state.mu, b1, 1)
+        nu = optax.tree.update_moment(gradients, state.nu, b2, 2)
+        updates = jax.tree.map(
+            lambda m, v: jnp.atan2(m, jnp.sqrt(v)),
+            optax.tree.bias_correction(mu, b1, count),
+            optax.tree.bias_correction(nu, b2, count),
+        )
+        return updates, optax.ScaleByAdamState(count=count, mu=mu, nu=nu)
+
+    return optax.GradientTransformation(init, update)
+
+
+def adam_atan2(
+    learning_rate: optax.ScalarOrSchedule,
+    b1: float = 0.9,
+    b2: float = 0.95,
+    weight_decay: float = 0.0,
+    mask: optax.MaskOrFn = None,
+) -> optax.GradientTransformationExtraArgs:
+    """Adam-atan2 with decoupled weight decay: the optimizer of HRM and TRM.
+
+    ``p <- p - lr (atan2(m, sqrt(v)) + weight_decay p)``, moments as in `scale_by_adam_atan2`.
+
+    Args:
+      learning_rate: a number, or a schedule of the update's index.
+      b1: decay of the first moment.
+      b2: decay of the second moment.
+      weight_decay: multiplied by the learning rate, as in `optax.adamw`.
+      mask: which parameters decay, as in `optax.adamw`; None is all of them (the published recipe).
+
+    Returns:
+      A gradient transformation; ``update`` needs the parameters.
+
+    Source: Everett et al., 2024, arXiv 2407.05872; b1, b2 as in TRM's published code; certain.
+    """
+    return optax.chain(
+        scale_by_adam_atan2(b1, b2),
+        optax.add_decayed_weights(weight_decay, mask),
+        optax.scale_by_learning_rate(learning_rate),
+    )

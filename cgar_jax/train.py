@@ -1,0 +1,120 @@
+"""Trains a model: `python -m cgar_jax.train --config=configs/sudoku_mini.py [--workdir=FOLDER]`.
+
+The story of a run, top to bottom: build what the config names, begin or go on, loop, evaluate,
+report. The same command again goes on where the run was interrupted.
+"""
+
+import os
+import pathlib
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+import ml_collections
+from absl import app, flags
+from ml_collections import config_flags
+
+from cgar_jax import command, data, experiment
+from cgar_jax.evaluation.table import result_table
+from cgar_jax.training.checkpoints import Checkpoints, Clock
+from cgar_jax.training.logs import Logs
+from cgar_jax.training.loop import Loop
+from cgar_jax.training.programs import Programs
+from cgar_jax.training.state import parameters_sha256
+
+CONFIG = config_flags.DEFINE_config_file(
+    "config", None, "File that describes the experiment.", lock_config=True
+)
+WORKDIR = flags.DEFINE_string(
+    "workdir", None, "Folder of the run; by default one under runs/ named after the config."
+)
+
+
+def train(config: ml_collections.ConfigDict, workdir: str | os.PathLike) -> dict[str, Any]:
+    """Trains, or goes on training, what `config` describes.
+
+    Args:
+      config: as `cgar_jax.config.default_config`.
+      workdir: folder for `checkpoints/<step>`, `metrics.jsonl`, `tensorboard`, `config.json` and
+        `result.json`.
+
+    Returns:
+      What `result.json` holds.
+
+    Raises:
+      ValueError: a setting is wrong, or the workdir holds another run.
+      OSError: the data or the workdir cannot be read or written.
+      NonFiniteError, Interrupted: see `cgar_jax.training.loop`.
+    """
+    workdir = pathlib.Path(workdir)
+    command.check_workdir(workdir)
+    dataset = data.load(config.data)
+    task = experiment.Task.of(dataset)
+    pieces = experiment.build(config, task, dataset.augment)
+    settings = command.settings(config, task)
+    train_set = pieces.on_device(dataset.train)
+    validation = jax.tree.map(lambda c: c[: config.evaluation.num_examples], dataset.validation)
+
+    with Checkpoints(workdir, settings, config.checkpoint.keep) as checkpoints:
+        restored = checkpoints.restore(pieces.abstract_state())
+        state, clock = restored or (pieces.initial_state(train_set), Clock())
+        command.write_json(workdir / "config.json", settings)
+        with (
+            Logs(workdir, pieces.stages, config.batch_size, int(state.step)) as logs,
+            Programs(pieces.train_step, pieces.mesh, state, train_set) as programs,
+        ):
+            logs.say(*_headline(pieces, dataset, workdir, int(state.step)))
+            loop = Loop(
+                stages=pieces.stages,
+                programs=programs,
+                checkpoints=checkpoints,
+                evaluate=lambda state, step: logs.evaluation(
+                    step, pieces.evaluate(state, validation)
+                ),
+                report=logs.progress,
+                steps_per_dispatch=config.training.steps_per_dispatch,
+                save_every=config.checkpoint.every_steps,
+                evaluate_every=config.evaluation.every_steps,
+            )
+            state = loop.run(state, train_set, clock)
+            result = pieces.evaluate(state, dataset.test) | {
+                "train_seconds": round(clock.train_seconds, 3),
+                "compile_seconds": round(clock.compile_seconds, 3),
+                "steps": int(state.step),
+                "seed": config.seed,
+                "model_flops": pieces.train_flops(),
+                "parameters_sha256": parameters_sha256(state.params),
+            }
+            command.write_json(workdir / "result.json", result)
+            logs.say(result_table(result, "held-out test puzzles"), f"all of it is in {workdir}")
+    return result
+
+
+def _headline(
+    pieces: experiment.Experiment, dataset: data.Dataset, workdir: pathlib.Path, step: int
+) -> list[str]:
+    parameters = sum(leaf.size for leaf in jax.tree.leaves(pieces.abstract_state().params))
+    sizes = [len(split["inputs"]) for split in (dataset.train, dataset.validation, dataset.test)]
+    depths = ", ".join(f"{stage.depth} from step {stage.first_step:,}" for stage in pieces.stages)
+    saved = 1 - pieces.curriculum.relative_cost("gradient_aware")
+    devices = pieces.mesh.devices
+    return [
+        f"{parameters:,} parameters on {devices.size} x {devices.flat[0].device_kind}; "
+        "puzzles: {:,} train, {:,} validation, {:,} test".format(*sizes),
+        f"depth {depths}: {saved:.0%} cheaper than the last one throughout",
+        f"{'resuming at step' if step else 'beginning at step'} {step:,}, in {workdir}",
+    ]
+
+
+def main(argv: Sequence[str]) -> None:
+    """The command line."""
+    if len(argv) > 1:
+        raise app.UsageError(f"unexpected arguments {argv[1:]}; settings are given as --config.KEY")
+    config, file = CONFIG.value, config_flags.get_config_filename(flags.FLAGS["config"])
+    workdir = WORKDIR.value or command.default_workdir(file, config)
+    command.run(lambda: train(config, workdir))
+
+
+if __name__ == "__main__":
+    flags.mark_flag_as_required("config")
+    app.run(main)

@@ -1,0 +1,126 @@
+"""What a run writes for people: a progress line, `metrics.jsonl`, TensorBoard event files.
+
+A resumed run drops what the log says of steps after its checkpoint, so that each step is there
+once.
+"""
+
+import json
+import math
+import os
+import pathlib
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import tensorboardX
+from rich.console import Console
+
+from cgar_jax.curricula import Stage
+from cgar_jax.training.loop import Progress
+
+SECONDS_BETWEEN_LINES = 5.0
+
+
+class Logs:
+    """The log of one run in its workdir. Only the first process of several should have one."""
+
+    def __init__(
+        self, workdir: pathlib.Path, stages: Sequence[Stage], batch_size: int, first_step: int
+    ):
+        """Opens the log; `first_step` is where the run starts or resumes."""
+        self._stages, self._batch_size = stages, batch_size
+        self._console = Console(highlight=False)
+        self._path = workdir / "metrics.jsonl"
+        self._drop_after(first_step)
+        self._file = self._path.open("a")
+        self._tensorboard = tensorboardX.SummaryWriter(
+            str(workdir / "tensorboard"), purge_step=first_step + 1 if first_step else None
+        )
+        self._last: Progress | None = None
+        self._last_step, self._last_seconds = first_step, None
+        self._last_line = -math.inf
+        self._validation = ""
+
+    def __enter__(self) -> "Logs":
+        return self
+
+    def __exit__(self, *_):
+        self._file.close()
+        self._tensorboard.close()
+
+    def progress(self, progress: Progress) -> None:
+        """Writes the metrics of a dispatch; prints a line every few seconds and at the end."""
+        about = {"stage": progress.stage, "depth": [progress.depth.n, progress.depth.T]}
+        about["train_seconds"] = round(progress.train_seconds, 3)
+        self._write(progress.step, about | progress.metrics, progress.metrics)
+        if self._last_seconds is None:
+            # The first dispatch of this start has nothing before it to measure a speed against.
+            self._last_step, self._last_seconds = progress.step, progress.train_seconds
+        due = time.monotonic() - self._last_line >= SECONDS_BETWEEN_LINES
+        if due or progress.step == self._stages[-1].end_step:
+            self._console.print(self._line(progress))
+            self._last_line = time.monotonic()
+            self._last_step, self._last_seconds = progress.step, progress.train_seconds
+
+    def evaluation(self, step: int, scores: Mapping[str, Any]) -> None:
+        """Writes validation scores; the next progress line shows them."""
+        scalars = {f"validation/{k}": v for k, v in scores.items() if not isinstance(v, list)}
+        self._write(step, {f"validation/{k}": v for k, v in scores.items()}, scalars)
+        self._validation = f" (validation {scores['exact_accuracy']:.1%})"
+
+    def say(self, *lines: Any) -> None:
+        """Prints, above or between the progress lines."""
+        for line in lines:
+            self._console.print(line)
+
+    def _write(self, step: int, record: Mapping[str, Any], scalars: Mapping[str, float]) -> None:
+        finite = {k: None if v != v else v for k, v in record.items()}  # JSON has no NaN
+        self._file.write(json.dumps({"step": step} | finite) + "\n")
+        self._file.flush()
+        for name, value in scalars.items():
+            self._tensorboard.add_scalar(name, value, step)
+
+    def _line(self, progress: Progress) -> str:
+        total, metrics = self._stages[-1].end_step, progress.metrics
+        steps = progress.step - self._last_step
+        seconds = progress.train_seconds - self._last_seconds
+        parts = [
+            f"step {progress.step:>{len(str(total))}}/{total}",
+            f"stage {progress.stage + 1}/{len(self._stages)} depth {progress.depth}",
+            f"loss {metrics['loss']:.4f}",
+            f"exact {metrics['exact_accuracy']:.1%}{self._validation}",
+        ]
+        if steps:
+            speed = steps / seconds
+            left = self._cost_left(progress) / progress.depth.gradient_aware_cost / speed
+            parts += [f"{speed * self._batch_size:,.0f} examples/s", f"{_clock(left)} left"]
+        return " · ".join(parts)
+
+    def _cost_left(self, progress: Progress) -> float:
+        """What remains, in forward calls of the network: deeper stages take longer."""
+        return sum(
+            max(stage.end_step - max(stage.first_step, progress.step), 0)
+            * stage.depth.gradient_aware_cost
+            for stage in self._stages
+        )
+
+    def _drop_after(self, step: int) -> None:
+        if not self._path.exists():
+            return
+        kept = [line for line in self._path.read_text().splitlines() if _is_upto(line, step)]
+        fresh = self._path.with_suffix(".tmp")
+        fresh.write_text("".join(line + "\n" for line in kept))
+        os.replace(fresh, self._path)
+
+
+def _is_upto(line: str, step: int) -> bool:
+    try:
+        return json.loads(line)["step"] <= step
+    except (ValueError, KeyError):
+        return False  # torn by a kill in the middle of a write
+
+
+def _clock(seconds: float) -> str:
+    minutes, seconds = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"

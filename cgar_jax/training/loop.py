@@ -1,0 +1,194 @@
+"""The loop: dispatches many steps at a time, reports, evaluates, saves, and stops when asked to.
+
+The host stays one dispatch behind the device: while one runs, the metrics of the one before are
+written.
+"""
+
+import contextlib
+import dataclasses
+import signal
+import time
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import jax
+import numpy as np
+
+from cgar_jax.curricula import Depth, Stage
+from cgar_jax.training.checkpoints import Checkpoints, Clock
+from cgar_jax.training.programs import Programs
+from cgar_jax.training.state import TrainState
+from cgar_jax.training.step import finish_metrics
+
+
+class NonFiniteError(RuntimeError):
+    """The loss or a gradient became NaN or infinite."""
+
+
+class Interrupted(Exception):
+    """A signal asked the run to stop; the state is saved. `signal` is its number."""
+
+    def __init__(self, number: int, step: int):
+        super().__init__(f"{signal.Signals(number).name} at step {step}")
+        self.signal, self.step = number, step
+
+
+@dataclasses.dataclass(frozen=True)
+class Progress:
+    """What a reporter is told after each dispatch."""
+
+    step: int
+    stage: int  # 0-based
+    depth: Depth
+    train_seconds: float
+    metrics: dict[str, float]
+
+
+@dataclasses.dataclass(frozen=True)
+class Loop:
+    """A run's rhythm: how many steps at a time, when to save, when to evaluate.
+
+    Attributes:
+      stages: the curriculum in optimizer steps, end to end.
+      programs: compiled steps by depth.
+      checkpoints: where states are saved.
+      evaluate: called with a state every `evaluate_every` steps; its time is not counted as
+      training. report: called with a `Progress` once per dispatch. steps_per_dispatch: the most
+      steps in one dispatch. save_every, evaluate_every: in steps.
+    """
+
+    stages: Sequence[Stage]
+    programs: Programs
+    checkpoints: Checkpoints
+    evaluate: Callable[[TrainState, int], None]
+    report: Callable[[Progress], None]
+    steps_per_dispatch: int
+    save_every: int
+    evaluate_every: int
+
+    def run(self, state: TrainState, dataset: Any, clock: Clock) -> TrainState:
+        """Trains from where `state` is to the end of the last stage; `clock` is kept up to date.
+
+        Raises:
+          NonFiniteError: names the step, the metrics and the last good checkpoint.
+          Interrupted: after SIGTERM or SIGINT, the state saved.
+        """
+        step, total = int(state.step), self.stages[-1].end_step
+        pending = None
+        stopwatch = _Stopwatch(clock)
+        with _signals() as received:
+            while step < total:
+                index, stage = self._stage_at(step)
+                program = self._program(stage.depth, state, stopwatch)
+                if index + 1 < len(self.stages):
+                    self.programs.prepare(self.stages[index + 1].depth)
+                stop = self._next_stop(step, stage)
+                state, sums = program(state, dataset, np.int32(stop - step))
+                self._settle(pending, stopwatch)
+                pending, step = _Dispatch(step, index, stage.depth, sums), stop
+                saves = step % self.save_every == 0 or step == total or bool(received)
+                evaluates = step % self.evaluate_every == 0 and step < total
+                if saves or evaluates:
+                    self._settle(pending, stopwatch)
+                    pending = None
+                    stopwatch.pause()
+                    if saves:
+                        self.checkpoints.save(state, step, clock)
+                    if received and step < total:
+                        raise Interrupted(received[0], step)
+                    if evaluates:
+                        self.evaluate(state, step)
+                    stopwatch.resume()
+        stopwatch.pause()
+        return state
+
+    def _stage_at(self, step: int) -> tuple[int, Stage]:
+        return next((i, s) for i, s in enumerate(self.stages) if step < s.end_step)
+
+    def _next_stop(self, step: int, stage: Stage) -> int:
+        def after(every):
+            return (step // every + 1) * every
+
+        chunk = step + self.steps_per_dispatch
+        return min(chunk, stage.end_step, after(self.save_every), after(self.evaluate_every))
+
+    def _program(self, depth: Depth, state: TrainState, stopwatch: "_Stopwatch") -> Any:
+        future = self.programs.prepare(depth)
+        if not future.done():
+            jax.block_until_ready(state.step)
+            stopwatch.pause()
+            begin = time.monotonic()
+            future.result()
+            stopwatch.clock.compile_seconds += time.monotonic() - begin
+            stopwatch.resume()
+        return future.result()
+
+    def _settle(self, dispatch: "_Dispatch | None", stopwatch: "_Stopwatch") -> None:
+        """Waits for a dispatch, checks that its numbers are finite, and reports them."""
+        if dispatch is None:
+            return
+        sums = jax.device_get(dispatch.sums)
+        stopwatch.lap()
+        # The device stops counting at the first step that is not finite.
+        step = dispatch.first_step + int(sums["steps"])
+        metrics = finish_metrics(sums)
+        if not (np.isfinite(metrics["loss"]) and np.isfinite(metrics["gradient_norm"])):
+            shown = ", ".join(f"{name} {value:.4g}" for name, value in metrics.items())
+            raise NonFiniteError(
+                f"the loss or a gradient is not finite at step {step}; mean metrics of steps "
+                f"{dispatch.first_step + 1} to {step}: {shown}; last good checkpoint: "
+                f"{self.checkpoints.newest or 'none was written yet'}; "
+                "a lower optimizer.learning_rate or an optimizer.clip_norm may help"
+            )
+        seconds = stopwatch.clock.train_seconds
+        self.report(Progress(step, dispatch.stage, dispatch.depth, seconds, metrics))
+
+
+@dataclasses.dataclass(frozen=True)
+class _Dispatch:
+    """Steps under way on the device; `sums` are not there yet."""
+
+    first_step: int
+    stage: int
+    depth: Depth
+    sums: dict[str, Any]
+
+
+@dataclasses.dataclass
+class _Stopwatch:
+    """Adds the time in which training was going on to a clock."""
+
+    clock: Clock
+    since: float | None = dataclasses.field(default_factory=time.monotonic)
+
+    def lap(self) -> None:
+        if self.since is not None:
+            now = time.monotonic()
+            self.clock.train_seconds += now - self.since
+            self.since = now
+
+    def pause(self) -> None:
+        self.lap()
+        self.since = None
+
+    def resume(self) -> None:
+        self.since = time.monotonic()
+
+
+@contextlib.contextmanager
+def _signals() -> Iterator[list[int]]:
+    """Collects SIGTERM and SIGINT instead of dying of them; a second one acts as usual."""
+    received: list[int] = []
+    wanted = (signal.SIGTERM, signal.SIGINT)
+
+    def note(number, _):
+        received.append(number)
+        for each, handler in previous.items():
+            signal.signal(each, handler)
+
+    previous = {number: signal.signal(number, note) for number in wanted}
+    try:
+        yield received
+    finally:
+        for each, handler in previous.items():
+            signal.signal(each, handler)

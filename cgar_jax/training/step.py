@@ -1,0 +1,256 @@
+"""The training step: one supervision step of every slot, one loss, one update; many per dispatch.
+
+`TrainStep` holds what is fixed during a run. Depth is a static argument: the loop compiles one
+program per curriculum stage.
+"""
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+from jax import lax
+
+from cgar_jax import halting, losses, optimizers, weighting
+from cgar_jax.curricula import Depth
+from cgar_jax.evaluation.metrics import correctness
+from cgar_jax.recursion import supervision_step
+from cgar_jax.training.state import TrainState, initial_state, variables
+
+Examples = dict[str, jax.Array]
+
+
+def example_losses(
+    outputs: Any,
+    labels: jax.Array,
+    answer_loss: Callable[..., jax.Array],
+    halting_loss_weight: float,
+) -> dict[str, jax.Array]:
+    """The two losses of a supervision step, one number per example.
+
+    `answer` is the mean over the cells that count; `halt` is `halting_loss_weight` times the
+    halting loss against "every cell is right".
+
+    Args:
+      outputs: of a model's heads.
+      labels: int `[batch, sequence_length]`, `losses.IGNORE_LABEL` where a cell does not count.
+      answer_loss: `(logits, labels, *, where) -> [batch, sequence_length]`.
+      halting_loss_weight: 0.5 as published.
+
+    Returns:
+      `{"answer": [batch], "halt": [batch]}`, float32; zero for examples without a cell that counts.
+    """
+    where = labels != losses.IGNORE_LABEL
+    right = lax.stop_gradient(correctness(outputs.logits, labels))
+    cells = answer_loss(outputs.logits, labels, where=where)
+    halt = losses.halting_loss(outputs.halt_logits, right.exact, where=right.counts)
+    return {
+        "answer": losses.masked_mean(cells, where=where, axis=-1),
+        "halt": halting_loss_weight * halt,
+    }
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainStep:
+    """Everything that is fixed while a run trains, and the pure functions of it.
+
+    Attributes:
+      model: a flax module of `cgar_jax.models`.
+      optimizer: of the parameters.
+      weighting: of the per-example losses `{"answer", "halt"}`.
+      augment: `(key, examples) -> examples` on a batch.
+      answer_loss: unreduced, see `example_losses`.
+      halting_loss_weight: see `example_losses`.
+      batch_size: slots.
+      max_supervision_steps: N_sup. exploration_probability: see `halting.advance`.
+      ema_decay: of the parameters' moving average.
+      puzzle_learning_rate: `step -> learning rate` of the puzzle embedding's sign-SGD.
+      puzzle_weight_decay: of the same.
+    """
+
+    model: Any
+    optimizer: optax.GradientTransformation
+    weighting: optax.GradientTransformationExtraArgs
+    augment: Callable[[jax.Array, Examples], Examples]
+    answer_loss: Callable[..., jax.Array]
+    halting_loss_weight: float
+    batch_size: int
+    max_supervision_steps: int
+    exploration_probability: float
+    ema_decay: float
+    puzzle_learning_rate: Callable[[jax.Array], jax.Array]
+    puzzle_weight_decay: float
+
+    def init(self, key: jax.Array, dataset: Examples) -> TrainState:
+        """The state before the first step; `dataset` as for `run`."""
+        template = {name: jnp.zeros(self.batch_size) for name in ("answer", "halt")}
+        fresh = self.draw(key, dataset)
+        return initial_state(self.model, self.optimizer, self.weighting, template, fresh, key)
+
+    def draw(self, key: jax.Array, dataset: Examples) -> Examples:
+        """A batch drawn evenly, with replacement, and augmented; the host sends nothing."""
+        draw_key, augment_key = jax.random.split(key)
+        num_examples = jax.tree.leaves(dataset)[0].shape[0]
+        rows = jax.random.randint(draw_key, (self.batch_size,), 0, num_examples)
+        return self.augment(augment_key, jax.tree.map(lambda column: column[rows], dataset))
+
+    def step(
+        self, depth: Depth, state: TrainState, dataset: Examples
+    ) -> tuple[TrainState, dict[str, jax.Array]]:
+        """One optimizer step, and its metrics for `finish_metrics`."""
+        draw_key, halt_key = jax.random.split(jax.random.fold_in(state.key, state.step))
+        carry = halting.replace_halted(
+            state.carry,
+            self.draw(draw_key, dataset),
+            *self.model.apply(variables(state.params, state), method="initial_state"),
+        )
+        (loss, aux), gradients = jax.value_and_grad(self._loss, (0, 1), has_aux=True)(
+            state.params,
+            state.puzzle_table[carry.examples["puzzle_identifiers"]],
+            depth,
+            state,
+            carry,
+        )
+        carry = halting.advance(
+            carry,
+            *aux["states"],
+            aux["outputs"].halt_logits,
+            max_supervision_steps=self.max_supervision_steps,
+            exploration_probability=self.exploration_probability,
+            key=halt_key,
+        )
+        metrics = {"loss": loss, "gradient_norm": optax.tree.norm(gradients)}
+        metrics |= _batch_metrics(aux, carry)
+        return self._update(state, gradients, aux["weighting_state"], carry), metrics
+
+    def run(
+        self, depth: Depth, state: TrainState, dataset: Examples, num_steps: jax.Array
+    ) -> tuple[TrainState, dict[str, jax.Array]]:
+        """Up to `num_steps` optimizer steps in one dispatch.
+
+        The number is a traced scalar, so one program serves every distance to the next evaluation,
+        checkpoint or stage. The loop ends early after a step whose loss or gradient is not finite;
+        `step` of the state then says which it was.
+
+        Args:
+          depth: static.
+          state: donate it.
+          dataset: the whole training set on the device, arrays `[num_examples, ...]`.
+          num_steps: int32 scalar.
+
+        Returns:
+          The new state and the sums of the steps' metrics, with `steps` counting them.
+        """
+        _, shapes = jax.eval_shape(lambda s, d: self.step(depth, s, d), state, dataset)
+        zeros = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes)
+        zeros["steps"] = jnp.zeros((), jnp.int32)
+
+        def unfinished(loop):
+            _, sums = loop
+            finite = jnp.isfinite(sums["loss"]) & jnp.isfinite(sums["gradient_norm"])
+            return (sums["steps"] < num_steps) & finite
+
+        def one_more(loop):
+            state, sums = loop
+            state, metrics = self.step(depth, state, dataset)
+            return state, jax.tree.map(jnp.add, sums, metrics | {"steps": 1})
+
+        return lax.while_loop(unfinished, one_more, (state, zeros))
+
+    def _loss(self, params, puzzle_rows, depth, state, carry):
+        labels = carry.examples["labels"]
+        y, z, outputs = supervision_step(
+            self.model,
+            variables(params, state),
+            carry.examples["inputs"],
+            puzzle_rows,
+            carry.y,
+            carry.z,
+            depth,
+        )
+        per_example = example_losses(outputs, labels, self.answer_loss, self.halting_loss_weight)
+        right = correctness(outputs.logits, labels)
+        loss, (weighting_state, weights) = weighting.weighted_mean(
+            self.weighting,
+            per_example,
+            state.weighting_state,
+            where=right.counts,
+            supervision_step=carry.supervision_step + 1,
+            difficulty=carry.examples["difficulty"],
+        )
+        aux = {
+            "states": (y, z),
+            "outputs": outputs,
+            "right": right,
+            "losses": per_example,
+            "weights": weights,
+            "weighting_state": weighting_state,
+        }
+        return loss, aux
+
+    def _update(self, state, gradients, weighting_state, carry) -> TrainState:
+        gradients, row_gradients = gradients
+        updates, optimizer_state = self.optimizer.update(
+            gradients, state.optimizer_state, state.params
+        )
+        params = optax.apply_updates(state.params, updates)
+        puzzle_table = optimizers.sparse_sign_sgd(
+            state.puzzle_table,
+            carry.examples["puzzle_identifiers"],
+            row_gradients,
+            self.puzzle_learning_rate(state.step),
+            self.puzzle_weight_decay,
+        )
+        return state._replace(
+            step=state.step + 1,
+            params=params,
+            ema_params=optax.incremental_update(params, state.ema_params, 1 - self.ema_decay),
+            puzzle_table=puzzle_table,
+            optimizer_state=optimizer_state,
+            weighting_state=weighting_state,
+            carry=carry,
+        )
+
+
+def _batch_metrics(aux: dict[str, Any], carry: halting.Carry) -> dict[str, jax.Array]:
+    """Metrics of a step; as published, accuracies are sums over the examples that halted."""
+    right = aux["right"]
+    finished = carry.halted & right.counts
+    believed = aux["outputs"].halt_logits > 0
+
+    def total(values):
+        return jnp.sum(jnp.where(finished, values, 0), dtype=jnp.float32)
+
+    metrics = {f"{name}_loss": jnp.mean(values) for name, values in aux["losses"].items()}
+    for term, statistics in aux["weights"].items():
+        spread = statistics._asdict().items()
+        metrics |= {f"{term}_weight_{name}": value for name, value in spread}
+    return metrics | {
+        "finished": total(1),
+        "exact_accuracy": total(right.exact),
+        "cell_accuracy": total(right.cell_accuracy),
+        "halting_accuracy": total(believed == right.exact),
+        "supervision_steps": total(carry.supervision_step),
+    }
+
+
+PER_FINISHED = ("exact_accuracy", "cell_accuracy", "halting_accuracy", "supervision_steps")
+
+
+def finish_metrics(sums: dict[str, Any]) -> dict[str, float]:
+    """Means from the sums of `TrainStep.run`: per finished example, or else per step.
+
+    `examples_finished` counts the former; means over none are NaN.
+    """
+    sums = {name: float(value) for name, value in sums.items()}
+    steps, finished = sums.pop("steps"), sums.pop("finished")
+
+    def mean(name, value):
+        count = finished if name in PER_FINISHED else steps
+        return value / count if count else float("nan")
+
+    return {name: mean(name, value) for name, value in sums.items()} | {
+        "examples_finished": finished
+    }

@@ -1,0 +1,45 @@
+import functools
+import operator
+import os
+import subprocess
+import sys
+
+import pytest
+
+from cgar_jax.data.parallel import parallel_map
+
+double = functools.partial(operator.mul, 2)
+process_id = functools.partial(eval, "__import__('os').getpid()")  # its items are namespaces
+
+
+@pytest.mark.parametrize("num_workers", [1, 3])
+def test_results_come_in_the_order_of_the_items(num_workers):
+    assert parallel_map(double, range(7), num_workers) == [0, 2, 4, 6, 8, 10, 12]
+
+
+def test_workers_are_other_processes():
+    process_ids = parallel_map(process_id, [{}, {}], num_workers=2)
+    assert len({*process_ids, os.getpid()}) == 3
+
+
+def test_a_little_work_is_done_in_this_process():
+    assert parallel_map(process_id, [{}, {}]) == [os.getpid()] * 2
+
+
+def test_an_error_in_a_worker_reaches_the_caller():
+    with pytest.raises(ZeroDivisionError):
+        parallel_map(functools.partial(operator.floordiv, 1), [1, 0], num_workers=2)
+
+
+def test_without_processes_the_work_is_done_here(monkeypatch):
+    monkeypatch.setattr(sys, "executable", "/no/such/python")
+    assert parallel_map(process_id, [{}, {}], num_workers=2) == [os.getpid()] * 2
+
+
+def test_a_script_without_a_main_guard_runs_once():
+    script = (
+        "from cgar_jax.data.parallel import parallel_map\n"
+        "print(parallel_map(abs, [-1, -2], num_workers=2))\n"
+    )
+    done = subprocess.run([sys.executable, "-"], input=script, capture_output=True, text=True)
+    assert (done.stdout, done.returncode) == ("[1, 2]\n", 0)

@@ -1,0 +1,144 @@
+"""Where the numbers of the published PyTorch implementation lie, and how they become ours."""
+
+import json
+import os
+import pathlib
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from cgar_jax import halting, losses
+from cgar_jax.curricula import Depth
+from cgar_jax.models import TRM, import_published
+from cgar_jax.recursion import supervision_step
+from cgar_jax.training.step import example_losses
+
+FOLDER = pathlib.Path(os.environ.get("CGAR_FIXTURES", "../shared/fixtures"))
+NUM_STEPS = 3
+
+
+def known() -> list[pathlib.Path]:
+    """Fixture files of models that this package has."""
+    return [path for path in sorted(FOLDER.glob("*.npz")) if path.stem.startswith("trm")]
+
+
+class Fixture:
+    """One file: a model, its published parameters, and batches with what came out."""
+
+    def __init__(self, path: pathlib.Path):
+        self.arrays = dict(np.load(path))
+        self.config = json.loads(str(self.arrays["config"]))
+        positions = {"rope": "rotary", "learned": "learned", "none": "none"}
+        self.model = TRM(
+            vocab_size=self.config["vocab_size"],
+            sequence_length=self.config["seq_len"],
+            num_puzzle_identifiers=self.config["num_puzzle_identifiers"],
+            hidden_size=self.config["hidden_size"],
+            num_layers=self.config["L_layers"],
+            mixing="mlp" if self.config["mlp_t"] else "attention",
+            positions=positions[self.config["pos_encodings"]],
+            num_heads=self.config["num_heads"],
+            expansion=self.config["expansion"],
+            puzzle_embedding_tokens=self.config["puzzle_emb_len"],
+            puzzle_embedding_size=self.config["puzzle_emb_ndim"],
+        )
+        self.depth = Depth(n=self.config["L_cycles"], T=self.config["H_cycles"])
+        self.parameters = self.under("param")
+        self.variables = import_published(self.parameters, self.model)
+
+    def under(self, prefix: str) -> dict[str, np.ndarray]:
+        """The arrays `prefix/NAME` by NAME."""
+        start = prefix + "/"
+        return {k.removeprefix(start): v for k, v in self.arrays.items() if k.startswith(start)}
+
+    def carry_before(self, step: int) -> halting.Carry:
+        """The published carry that a step begins with."""
+        batch = {n: jnp.asarray(a) for n, a in self.under(f"step{step}/batch").items()}
+        if step == 0:
+            return halting.initial_carry(batch, self.model.state_shape, self.model.dtype)
+        carry = {n: jnp.asarray(a) for n, a in self.under(f"step{step - 1}/carry").items()}
+        return halting.Carry(
+            y=carry["z_H"],
+            z=carry["z_L"],
+            supervision_step=carry["steps"],
+            halted=carry["halted"],
+            examples={name: carry[f"current_data/{name}"] for name in batch},
+        )
+
+
+class Step(NamedTuple):
+    """What our functions compute in one supervision step of a fixture."""
+
+    outputs: Any
+    carry: halting.Carry
+    losses: dict[str, jax.Array]
+    gradients: dict
+    row_gradients: jax.Array
+
+
+def supervise(fixture: Fixture, step: int, carry: halting.Carry) -> Step:
+    """One supervision step of a fixture from a given carry, by our functions."""
+    model, variables = fixture.model, fixture.variables
+    table = variables["puzzle_embedding"]["table"]
+    batch = {n: jnp.asarray(a) for n, a in fixture.under(f"step{step}/batch").items()}
+    initial = model.apply(variables, method="initial_state")
+    carry = halting.replace_halted(carry, batch, *initial)
+    examples = carry.examples
+
+    def loss_fn(params, rows):
+        y, z, outputs = supervision_step(
+            model,
+            {"params": params, "constants": variables["constants"]},
+            examples["inputs"],
+            rows,
+            carry.y,
+            carry.z,
+            fixture.depth,
+        )
+        per_example = example_losses(
+            outputs, examples["labels"], losses.stablemax_cross_entropy, halting_loss_weight=0.5
+        )
+        total = sum(value.sum() for value in per_example.values())
+        return total / len(rows), (y, z, outputs, per_example)
+
+    rows = table[examples["puzzle_identifiers"]]
+    gradients, (y, z, outputs, per_example) = jax.jit(jax.grad(loss_fn, (0, 1), has_aux=True))(
+        variables["params"], rows
+    )
+    carry = halting.advance(
+        carry,
+        y,
+        z,
+        outputs.halt_logits,
+        max_supervision_steps=fixture.config["halt_max_steps"],
+        exploration_probability=fixture.config["halt_exploration_prob"],
+        key=jax.random.key(0),
+    )
+    return Step(outputs, carry, per_example, *gradients)
+
+
+def rounding(fixture: Fixture, step: int) -> float:
+    """How far float32 takes the states of a step from their float64 values: the largest distance.
+
+    The published numbers are float32 too, so no implementation can be nearer to them than about
+    this.
+    """
+
+    def states(dtype):
+        variables = jax.tree.map(lambda a: jnp.asarray(a, dtype), fixture.variables)
+        model = fixture.model.clone(dtype=dtype, param_dtype=dtype)
+        batch = {n: jnp.asarray(a) for n, a in fixture.under(f"step{step}/batch").items()}
+        initial = model.apply(variables, method="initial_state")
+        carry = fixture.carry_before(step)
+        carry = carry._replace(y=carry.y.astype(dtype), z=carry.z.astype(dtype))
+        carry = halting.replace_halted(carry, batch, *initial)
+        rows = variables["puzzle_embedding"]["table"][carry.examples["puzzle_identifiers"]]
+        y, z, _ = supervision_step(
+            model, variables, carry.examples["inputs"], rows, carry.y, carry.z, fixture.depth
+        )
+        return np.stack([y, z])
+
+    with jax.enable_x64(True):
+        return float(np.abs(states("float32") - states("float64")).max())

@@ -1,0 +1,166 @@
+"""The TRM beyond parity: initialisation, dtypes, settings, FLOPs, foreign files."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from cgar_jax import models
+from cgar_jax.models import TRM, export_published, import_published
+from cgar_jax.recursion import Depth, supervision_step
+
+SMALL = {"vocab_size": 6, "sequence_length": 16, "hidden_size": 32, "num_heads": 2}
+SMALL |= {"num_puzzle_identifiers": 3, "puzzle_embedding_tokens": 2, "inner_size_multiple": 32}
+
+
+def init(model, seed=0):
+    inputs = jnp.zeros((1, model.sequence_length), jnp.int32)
+    return model.init(jax.random.key(seed), inputs, jnp.zeros(1, jnp.int32))
+
+
+def outputs(model, variables, dtype="float32"):
+    inputs = jax.random.randint(jax.random.key(1), (4, model.sequence_length), 0, 6)
+    rows = jnp.zeros((4, model.hidden_size))
+    y, z = jax.random.normal(jax.random.key(2), (2, 4, *model.state_shape)).astype(dtype)
+    return supervision_step(model, variables, inputs, rows, y, z, Depth(2, 2))
+
+
+def flat(tree):
+    leaves = jax.tree_util.tree_leaves_with_path(tree)
+    return {jax.tree_util.keystr(path, simple=True, separator="/"): leaf for path, leaf in leaves}
+
+
+def test_halting_head_begins_sure_that_nothing_is_solved():
+    params = init(TRM(**SMALL))["params"]
+    np.testing.assert_array_equal(params["halting_head"], np.zeros((32, 2)))
+    np.testing.assert_array_equal(params["halting_bias"], [-5, -5])
+
+
+def test_puzzle_embedding_begins_at_zero():
+    table = init(TRM(**SMALL))["puzzle_embedding"]["table"]
+    np.testing.assert_array_equal(table, np.zeros((3, 32)))
+
+
+@pytest.mark.parametrize("mixing", ["mlp", "attention"])
+def test_matrices_begin_with_unit_gain_and_cut_off_tails(mixing):
+    model = TRM(vocab_size=6, sequence_length=240, hidden_size=256, mixing=mixing)
+    for name, kernel in flat(init(model)["params"]).items():
+        if "layers" in name or name == "output_head":
+            deviation = kernel.shape[0] ** -0.5
+            assert float(kernel.std()) == pytest.approx(deviation, rel=0.05), name
+            assert float(jnp.abs(kernel).max()) <= 2 * deviation / 0.8796 + 1e-6, name
+
+
+def test_initial_states_are_drawn_with_deviation_one():
+    constants = init(TRM(**SMALL | {"hidden_size": 4096}))["constants"]
+    for name in ("initial_y", "initial_z"):
+        assert float(constants[name].std()) == pytest.approx(1, rel=0.05), name
+    assert not np.array_equal(constants["initial_y"], constants["initial_z"])
+
+
+@pytest.mark.parametrize("positions", ["none", "rotary", "learned"])
+def test_attention_knows_positions_only_if_told(positions):
+    model = TRM(**SMALL, mixing="attention", positions=positions)
+    variables = init(model)
+    order = jax.random.permutation(jax.random.key(3), 16)
+    inputs = jax.random.randint(jax.random.key(1), (1, 16), 0, 6)
+    y, z = jnp.ones((2, 1, *model.state_shape))
+
+    def logits(inputs):
+        rows = jnp.zeros((1, 32))
+        return supervision_step(model, variables, inputs, rows, y, z, Depth(1, 1))[2].logits
+
+    same = np.allclose(logits(inputs)[:, order], logits(inputs[:, order]), atol=1e-5)
+    assert same == (positions == "none")
+
+
+@pytest.mark.parametrize("mixing", ["mlp", "attention"])
+def test_bfloat16_compute_keeps_float32_parameters_and_outputs(mixing):
+    model = TRM(**SMALL, mixing=mixing, dtype="bfloat16")
+    variables = init(model)
+    y, z, result = outputs(model, variables, "bfloat16")
+    assert {leaf.dtype for leaf in jax.tree.leaves(variables)} == {jnp.dtype("float32")}
+    assert y.dtype == z.dtype == jnp.bfloat16
+    assert result.logits.dtype == result.halt_logits.dtype == jnp.float32
+
+
+def test_bfloat16_compute_is_near_float32():
+    model = TRM(**SMALL)
+    variables = init(model)
+    exact = outputs(model, variables)[2].logits
+    rough = outputs(model.clone(dtype="bfloat16"), variables, "bfloat16")[2].logits
+    assert float(jnp.abs(exact - rough).mean()) < 0.05 * float(jnp.abs(exact).mean())
+
+
+@pytest.mark.parametrize("mixing", ["mlp", "attention"])
+def test_flops_by_formula_are_those_the_compiler_counts(mixing):
+    model = TRM(**SMALL | {"hidden_size": 128}, mixing=mixing)
+    variables = init(model)
+
+    def network(h):
+        return model.apply(variables, h, method="network")
+
+    compiled = jax.jit(network).lower(jnp.zeros((8, *model.state_shape))).compile()
+    counted = compiled.cost_analysis()["flops"]
+    # The compiler counts norms, gates and softmax as well.
+    assert 8 * model.network_flops() == pytest.approx(counted, rel=0.1)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"mixing": "conv"}, "'mlp' or 'attention'"),
+        ({"positions": "rope"}, "'none', 'rotary' or 'learned'"),
+        ({"positions": "rotary"}, "mixing='attention'"),
+        ({"mixing": "attention", "num_heads": 5}, "not divisible by num_heads 5"),
+        ({"puzzle_embedding_tokens": 0}, "at least 1"),
+        ({"puzzle_embedding_size": 65}, "at most 64"),
+    ],
+)
+def test_settings_that_cannot_work_are_refused(settings, message):
+    with pytest.raises(ValueError, match=message):
+        TRM(**SMALL | settings)
+
+
+def test_a_misspelt_model_setting_names_the_right_one():
+    with pytest.raises(ValueError, match="hidden_size"):
+        models.build({"name": "trm", "hiden_size": 3}, vocab_size=6, sequence_length=16)
+
+
+def test_published_parameters_come_back_from_a_safetensors_file(tmp_path):
+    safetensors = pytest.importorskip("safetensors.numpy")
+    model = TRM(**SMALL, mixing="attention", positions="learned")
+    variables = init(model)
+    safetensors.save_file(export_published(variables), tmp_path / "trm.safetensors")
+    back = import_published(tmp_path / "trm.safetensors", model)
+    assert flat(back).keys() == flat(variables).keys()
+    for name, leaf in flat(variables).items():
+        np.testing.assert_array_equal(flat(back)[name], leaf, err_msg=name)
+
+
+def test_published_parameters_come_back_from_a_torch_file(tmp_path):
+    torch = pytest.importorskip("torch")
+    model = TRM(**SMALL)
+    variables = init(model)
+    arrays = {
+        f"_orig_mod.model.{k}": torch.tensor(v) for k, v in export_published(variables).items()
+    }
+    torch.save(arrays, tmp_path / "trm.pt")
+    back = import_published(tmp_path / "trm.pt", model)
+    np.testing.assert_array_equal(back["params"]["output_head"], variables["params"]["output_head"])
+
+
+def test_a_missing_published_parameter_is_named():
+    model = TRM(**SMALL)
+    arrays = export_published(init(model))
+    del arrays["inner.lm_head.weight"]
+    with pytest.raises(ValueError, match=r"missing \['inner.lm_head.weight'\]"):
+        import_published(arrays, model)
+
+
+def test_a_published_parameter_of_another_shape_is_named():
+    model = TRM(**SMALL)
+    arrays = export_published(init(model))
+    arrays["inner.lm_head.weight"] = np.zeros((7, 32))
+    with pytest.raises(ValueError, match=r"inner.lm_head.weight has shape \(7, 32\)"):
+        import_published(arrays, model)

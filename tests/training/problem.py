@@ -1,0 +1,58 @@
+"""A tiny experiment that needs no data room: copy a row of tokens, some of them hidden."""
+
+import jax
+import numpy as np
+
+from cgar_jax import experiment
+from cgar_jax.config import default_config
+
+CELLS, VOCABULARY = 12, 6
+
+
+def config(**changes):
+    """A config of a tiny model; `changes` by dotted key with `__` for the dot."""
+    config = default_config()
+    config.batch_size = 16
+    config.model.update(hidden_size=16, inner_size_multiple=16, num_heads=2)
+    config.model.update(puzzle_embedding_tokens=1, dtype="float32")
+    config.supervision.max_supervision_steps = 3
+    config.curriculum.stages = ((1, 1), (2, 2))
+    config.curriculum.boundaries = (0.5,)
+    config.weighting = (("hierarchical_supervision_weighting", {"decay": 0.7, "num_steps": 3}),)
+    config.optimizer.update(name="adamw", learning_rate=3e-3, warmup_steps=0, weight_decay=0.1)
+    config.optimizer.ema_decay = 0.9
+    config.training.update(steps=20, steps_per_dispatch=4)
+    config.mesh.data = 1
+    for key, value in changes.items():
+        group, name = key.split("__") if "__" in key else (None, key)
+        (config[group] if group else config)[name] = value
+    return config
+
+
+def examples(number=40, seed=0):
+    """Rows of tokens 2 ... 5; inputs have every third hidden as token 1."""
+    rng = np.random.default_rng(seed)
+    labels = rng.integers(2, VOCABULARY, (number, CELLS)).astype(np.uint8)
+    hidden = np.arange(CELLS) % 3 == 0
+    labels[:, hidden] = labels[:, 1:2]
+    return {
+        "inputs": np.where(hidden, np.uint8(1), labels),
+        "labels": labels,
+        "puzzle_identifiers": np.arange(number, dtype=np.int32) % 3,
+        "difficulty": np.zeros(number, np.float32),
+    }
+
+
+def reverse_some(key, batch):
+    """An augmentation: reverses rows at random."""
+    flip = jax.random.bernoulli(key, 0.5, (len(batch["inputs"]), 1))
+    turned = {n: jax.numpy.where(flip, batch[n][:, ::-1], batch[n]) for n in ("inputs", "labels")}
+    return batch | turned
+
+
+def build(**changes):
+    """The experiment, its dataset on the device, and its initial state."""
+    task = experiment.Task(VOCABULARY, CELLS, num_puzzle_identifiers=3)
+    pieces = experiment.build(config(**changes), task, reverse_some)
+    dataset = pieces.on_device(examples())
+    return pieces, dataset, pieces.initial_state(dataset)

@@ -1,0 +1,134 @@
+"""Checkpoints: everything comes back, damage is found, other runs are refused."""
+
+import logging
+
+import chex
+import jax
+import jax.numpy as jnp
+import pytest
+
+from cgar_jax.training.checkpoints import CheckpointError, Checkpoints, Clock, checksum
+from tests.training import problem
+
+SETTINGS = {"optimizer": {"learning_rate": 0.1}, "checkpoint": {"every_steps": 5}, "stages": (1, 2)}
+
+
+@pytest.fixture(scope="module")
+def state():
+    """A train state with a number that is told apart from another's."""
+    return problem.build()[2]
+
+
+def abstract(state):
+    return jax.tree.map(
+        lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=leaf.sharding), state
+    )
+
+
+def at(state, step):
+    return state._replace(step=jnp.asarray(step, jnp.int32))
+
+
+@pytest.fixture
+def saved(tmp_path, state):
+    """A workdir with checkpoints 5 and 10."""
+    with Checkpoints(tmp_path, SETTINGS, keep=3) as checkpoints:
+        for step in (5, 10):
+            checkpoints.save(at(state, step), step, Clock(train_seconds=float(step)))
+    return tmp_path
+
+
+def restore(workdir, state, settings=SETTINGS):
+    with Checkpoints(workdir, settings, keep=3) as checkpoints:
+        return checkpoints.restore(abstract(state))
+
+
+def largest_file(folder):
+    return max((f for f in folder.rglob("*") if f.is_file()), key=lambda f: f.stat().st_size)
+
+
+def test_the_whole_state_comes_back_bit_for_bit(saved, state):
+    restored, _ = restore(saved, state)
+    chex.assert_trees_all_equal(restored._replace(key=None), at(state, 10)._replace(key=None))
+    chex.assert_trees_all_equal(jax.random.key_data(restored.key), jax.random.key_data(state.key))
+
+
+def test_the_clock_comes_back(saved, state):
+    assert restore(saved, state)[1] == Clock(train_seconds=10.0)
+
+
+def test_an_empty_folder_has_nothing_to_restore(tmp_path, state):
+    assert restore(tmp_path, state) is None
+
+
+def test_only_the_newest_are_kept(tmp_path, state):
+    with Checkpoints(tmp_path, SETTINGS, keep=2) as checkpoints:
+        for step in (1, 2, 3):
+            checkpoints.save(at(state, step), step, Clock())
+    assert sorted(f.name for f in (tmp_path / "checkpoints").iterdir()) == ["2", "3"]
+
+
+def flip_a_bit(file):
+    content = bytearray(file.read_bytes())
+    content[len(content) // 2] ^= 1
+    file.write_bytes(content)
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda file: file.write_bytes(file.read_bytes()[: file.stat().st_size // 2]),
+        lambda file: file.unlink(),
+        flip_a_bit,
+    ],
+    ids=["truncated", "deleted", "one bit flipped"],
+)
+def test_a_damaged_newest_checkpoint_is_reported_and_the_one_before_is_used(
+    saved, state, damage, caplog
+):
+    damage(largest_file(saved / "checkpoints" / "10"))
+    with caplog.at_level(logging.WARNING):
+        restored, _ = restore(saved, state)
+    assert int(restored.step) == 5
+    assert "checkpoints/10 is damaged" in caplog.text
+
+
+def test_a_damaged_checkpoint_is_set_aside_and_its_step_can_be_saved_again(saved, state):
+    largest_file(saved / "checkpoints" / "10").unlink()
+    with Checkpoints(saved, SETTINGS, keep=3) as checkpoints:
+        checkpoints.restore(abstract(state))
+        checkpoints.save(at(state, 10), 10, Clock())
+    assert (saved / "checkpoints" / "damaged-10").is_dir()
+    assert int(restore(saved, state)[0].step) == 10
+
+
+def test_a_run_is_not_begun_anew_over_checkpoints_that_are_all_damaged(saved, state):
+    for step in ("5", "10"):
+        largest_file(saved / "checkpoints" / step).unlink()
+    with pytest.raises(CheckpointError, match=r"no checkpoint in .* is whole"):
+        restore(saved, state)
+
+
+def test_another_config_is_refused_with_the_difference_named(saved, state):
+    other = SETTINGS | {"optimizer": {"learning_rate": 0.2}}
+    with pytest.raises(
+        CheckpointError, match=r"optimizer.learning_rate: 0.1 in the checkpoint, 0.2 now"
+    ):
+        restore(saved, state, other)
+
+
+def test_how_often_to_save_may_change_between_starts(saved, state):
+    assert restore(saved, state, SETTINGS | {"checkpoint": {"every_steps": 7}}) is not None
+
+
+def test_the_checksum_sees_one_changed_number(state):
+    changed = state._replace(
+        constants=jax.tree.map(lambda leaf: leaf.at[0].add(1e-3), state.constants)
+    )
+    assert int(checksum(state)) != int(checksum(changed))
+
+
+def test_the_checksum_sees_two_numbers_exchanged(state):
+    y = state.constants["initial_y"]
+    swapped = {**state.constants, "initial_y": y.at[:2].set(y[1::-1])}
+    assert int(checksum(state)) != int(checksum(state._replace(constants=swapped)))

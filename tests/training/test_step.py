@@ -1,0 +1,132 @@
+"""The training step: what one step does, and that chunks and devices do not change it."""
+
+import functools
+
+import chex
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from cgar_jax import losses
+from cgar_jax.curricula import Depth
+from cgar_jax.training.programs import Programs
+from cgar_jax.training.step import finish_metrics
+from tests.training import problem
+
+DEPTH = Depth(2, 2)
+
+
+def run(pieces, dataset, state, *chunks):
+    """Trains by dispatches of these many steps; returns the state and the last sums."""
+    with Programs(pieces.train_step, pieces.mesh, state, dataset) as programs:
+        program = programs.prepare(DEPTH).result()
+        for chunk in chunks:
+            state, sums = program(state, dataset, np.int32(chunk))
+    return state, jax.device_get(sums)
+
+
+def test_training_lowers_the_loss():
+    pieces, dataset, state = problem.build(training__steps=300)
+    state, first = run(pieces, dataset, state, 20)
+    _, last = run(pieces, dataset, state, 200, 20)
+    assert finish_metrics(last)["answer_loss"] < 0.5 * finish_metrics(first)["answer_loss"]
+
+
+def test_chunks_of_steps_give_bitwise_the_same_state_as_one_dispatch():
+    pieces, dataset, state = problem.build()
+    whole, _ = run(pieces, dataset, state, 12)
+    pieces, dataset, state = problem.build()
+    chunked, _ = run(pieces, dataset, state, 1, 4, 7)
+    chex.assert_trees_all_equal(whole, chunked)
+
+
+@pytest.mark.parametrize("mixing", ["mlp", "attention"])
+def test_eight_devices_train_like_one(mixing):
+    results = []
+    for devices in (1, 8):
+        pieces, dataset, state = problem.build(mesh__data=devices, model__mixing=mixing)
+        results.append(jax.device_get(run(pieces, dataset, state, 20)[0]))
+    one, eight = results
+    chex.assert_trees_all_close(one.params, eight.params, atol=1e-5)
+    chex.assert_trees_all_equal(one.carry.examples, eight.carry.examples)
+
+
+def test_the_batch_lies_split_over_the_devices_and_parameters_on_all():
+    pieces, dataset, state = problem.build(mesh__data=8)
+    state, _ = run(pieces, dataset, state, 1)
+    assert state.carry.y.sharding.shard_shape(state.carry.y.shape)[0] == 2
+    assert all(leaf.sharding.is_fully_replicated for leaf in jax.tree.leaves(state.params))
+
+
+def test_averaged_parameters_follow_the_parameters():
+    pieces, dataset, state = problem.build()
+    before = jax.device_get(state)
+    after, _ = run(pieces, dataset, state, 1)
+    expected = jax.tree.map(lambda old, new: 0.9 * old + 0.1 * new, before.params, after.params)
+    chex.assert_trees_all_close(after.ema_params, expected, atol=1e-6)
+
+
+def test_constants_are_not_trained():
+    pieces, dataset, state = problem.build()
+    before = jax.device_get(state.constants)
+    chex.assert_trees_all_equal(run(pieces, dataset, state, 5)[0].constants, before)
+
+
+def test_puzzle_rows_that_no_example_has_do_not_move():
+    pieces, dataset, state = problem.build()
+    dataset["puzzle_identifiers"] = jnp.ones_like(dataset["puzzle_identifiers"])
+    state = state._replace(puzzle_table=state.puzzle_table + 0.5)
+    after, _ = run(pieces, dataset, state, 3)
+    moved = (np.asarray(after.puzzle_table) != 0.5).any(axis=1)
+    np.testing.assert_array_equal(moved, [False, True, False])
+
+
+def test_examples_without_a_cell_that_counts_train_nothing():
+    pieces, dataset, state = problem.build(optimizer__weight_decay=0.0)
+    dataset["labels"] = jnp.full_like(dataset["labels"], losses.IGNORE_LABEL)
+    before = jax.device_get(state.params)
+    after, sums = run(pieces, dataset, state, 3)
+    assert sums["finished"] == 0
+    chex.assert_trees_all_equal(after.params, before)
+
+
+def test_the_loop_on_the_device_stops_at_the_first_step_that_is_not_finite():
+    pieces, dataset, state = problem.build()
+    state = state._replace(params=jax.tree.map(lambda p: p * jnp.nan, state.params))
+    after, sums = run(pieces, dataset, state, 10)
+    assert int(sums["steps"]) == 1
+    assert int(after.step) == 1
+
+
+def test_metrics_are_means_over_steps_and_over_finished_examples():
+    sums = {"loss": 6.0, "exact_accuracy": 3.0, "finished": 4.0, "steps": 2}
+    expected = {"loss": 3.0, "exact_accuracy": 0.75, "examples_finished": 4.0}
+    assert finish_metrics(sums) == expected
+
+
+def test_every_slot_finishes_within_the_allowed_supervision_steps():
+    pieces, dataset, state = problem.build()
+    step = jax.jit(functools.partial(pieces.train_step.step, DEPTH))
+    for _ in range(7):
+        state, _ = step(state, dataset)
+        assert int(state.carry.supervision_step.max()) <= 3
+    assert int(state.carry.supervision_step.min()) >= 1
+
+
+def test_first_steps_weigh_more_than_last_ones():
+    pieces, dataset, state = problem.build()
+    _, sums = run(pieces, dataset, state, 1)
+    z = 1 + 0.7 + 0.49
+    assert float(sums["answer_weight_mean"]) == pytest.approx(1 / z)
+    _, sums = run(pieces, dataset, run(pieces, dataset, problem.build()[2], 1)[0], 1)
+    assert float(sums["answer_weight_min"]) == pytest.approx(0.7 / z)
+
+
+def test_depths_share_one_state():
+    pieces, dataset, state = problem.build()
+    shapes = [
+        jax.eval_shape(functools.partial(pieces.train_step.step, depth), state, dataset)[0]
+        for depth in (Depth(1, 1), Depth(6, 3))
+    ]
+    assert shapes[0] == shapes[1] == jax.eval_shape(lambda s: s, state)

@@ -1,0 +1,71 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from cgar_jax import weighting
+
+HSW = "hierarchical_supervision_weighting"
+LOSSES = {"answer": np.zeros(2), "halt": np.zeros(2)}
+STEPS = jnp.array([1, 2])
+
+
+def weights_of(entries, losses=LOSSES):
+    transform = weighting.build(entries)
+
+    @jax.jit
+    def update(losses):
+        weights = jax.tree.map(jnp.ones_like, losses)
+        return transform.update(weights, transform.init(losses), losses, supervision_step=STEPS)[0]
+
+    return update(losses)
+
+
+def test_an_empty_list_leaves_the_weights():
+    weights = weights_of([])
+    np.testing.assert_array_equal(weights["answer"], 1)
+    np.testing.assert_array_equal(weights["halt"], 1)
+
+
+def test_entries_are_applied_in_their_order():
+    # Powers of 1/2 are 1 and 1/2; then their mean 3/4 becomes one.
+    weights = weights_of([(HSW, {"decay": 0.5}), ("normalize_mean", {})])
+    np.testing.assert_allclose(weights["answer"], [4 / 3, 2 / 3], rtol=1e-6)
+
+
+def test_an_entry_with_terms_leaves_the_other_terms():
+    weights = weights_of([(HSW, {"decay": 0.5, "normalize": "none"}, ["answer"])])
+    np.testing.assert_allclose(weights["answer"], [1, 0.5])
+    np.testing.assert_array_equal(weights["halt"], 1)
+
+
+@pytest.mark.parametrize("name", sorted(weighting.WEIGHTINGS))
+def test_every_registered_weighting_builds_without_settings(name):
+    weights = weights_of([(name, {})])
+    assert jax.tree.structure(weights) == jax.tree.structure(LOSSES)
+
+
+def test_an_unknown_weighting_names_the_nearest():
+    with pytest.raises(ValueError, match=f"did you mean '{HSW}'"):
+        weighting.build([("hierarchical_supervision_weight", {})])
+
+
+def test_an_unknown_setting_names_the_accepted_ones():
+    with pytest.raises(ValueError, match=r"'decya'; did you mean 'decay'.*'num_steps'"):
+        weighting.build([(HSW, {"decya": 0.7})])
+
+
+def test_an_unknown_loss_term_names_the_nearest():
+    with pytest.raises(ValueError, match="unknown loss term 'anwser'; did you mean 'answer'"):
+        weights_of([(HSW, {}, ["anwser"])])
+
+
+def test_terms_need_a_dict_of_losses():
+    with pytest.raises(ValueError, match="the losses are not a dict"):
+        weights_of([(HSW, {}, ["answer"])], np.zeros(2))
+
+
+@pytest.mark.parametrize("entry", ["normalize_mean", ("normalize_mean",), (HSW, {}, "answer")])
+def test_an_entry_of_another_form_is_refused(entry):
+    with pytest.raises(ValueError, match=r"expected; write|give a list"):
+        weighting.build([entry])

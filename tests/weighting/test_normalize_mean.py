@@ -1,0 +1,65 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cgar_jax import weighting
+
+
+transform = weighting.normalize_mean()
+update = jax.jit(transform.update)
+
+
+def normalized(weights, **extra_args):
+    return update(weights, transform.init(weights), weights, **extra_args)[0]
+
+
+@given(st.lists(st.floats(2**-7, 2**7, width=32), min_size=5, max_size=5))
+def test_normalized_weights_average_to_one(weights):
+    np.testing.assert_allclose(normalized(jnp.array(weights)).mean(), 1, rtol=1e-5)
+
+
+def test_proportions_are_kept():
+    np.testing.assert_allclose(normalized(jnp.array([1.0, 2.0, 3.0])), [0.5, 1, 1.5], rtol=1e-6)
+
+
+def test_each_loss_term_has_its_own_mean():
+    found = normalized({"answer": jnp.array([1.0, 3.0]), "halt": jnp.array([4.0, 4.0])})
+    np.testing.assert_allclose(found["answer"], [0.5, 1.5])
+    np.testing.assert_allclose(found["halt"], [1, 1])
+
+
+def test_masked_weights_are_zero_and_not_in_the_mean():
+    where = jnp.array([True, True, False, False])
+    found = normalized(jnp.array([1.0, 3.0, 100.0, jnp.nan]), where=where)
+    np.testing.assert_allclose(found, [0.5, 1.5, 0, 0])
+
+
+def test_nothing_valid_gives_zeros():
+    np.testing.assert_array_equal(normalized(np.ones(3), where=np.zeros(3, bool)), 0)
+
+
+def test_weights_that_are_all_zero_stay_zero():
+    np.testing.assert_array_equal(normalized(np.zeros(3)), 0)
+
+
+def test_the_mean_of_bfloat16_weights_is_taken_in_float32():
+    # In bfloat16, 256 + 1 is 256: a running sum of 4,096 ones would get stuck there.
+    found = normalized(np.ones(4096, jnp.bfloat16))
+    assert found.dtype == jnp.bfloat16
+    np.testing.assert_array_equal(found, 1)
+
+
+def test_what_a_chain_did_to_the_overall_scale_is_undone():
+    weights = jnp.array([1.0, 2.0, 3.0])
+    chain = optax.chain(optax.scale(123.0), weighting.normalize_mean())
+    found, _ = jax.jit(chain.update)(weights, chain.init(weights), weights)
+    np.testing.assert_allclose(found, normalized(weights), rtol=1e-6)
+
+
+def test_jit_equals_eager():
+    weights, where = jnp.array([1.0, 2.0, 3.0]), jnp.array([True, False, True])
+    eager, _ = transform.update(weights, transform.init(weights), weights, where=where)
+    np.testing.assert_allclose(normalized(weights, where=where), eager, rtol=1e-6)
