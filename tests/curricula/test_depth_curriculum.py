@@ -123,6 +123,11 @@ def test_a_boundary_is_rounded_up_to_a_step_but_not_by_float_error(
     assert curriculum.schedule(total_steps)[1].first_step == first_step
 
 
+def test_a_boundary_is_reached_at_its_step_in_spite_of_float_error():
+    curriculum = curricula.progressive_depth_curriculum([(1, 1), (2, 1)], [0.1 + 0.2])
+    assert curriculum(3 / 10) == Depth(2, 1)
+
+
 def test_curricula_are_hashable_and_equal_by_value():
     published = curricula.progressive_depth_curriculum()
     same = curricula.progressive_depth_curriculum([Depth(2, 1), (4, 2), [6, 3]], [0.3, 0.6])

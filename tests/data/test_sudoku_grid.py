@@ -16,7 +16,7 @@ VALID_6X6 = "123456456123214365365214531642642531"
         lambda n: st.lists(st.integers(1, n + 1), min_size=n * n, max_size=n * n)
     )
 )
-def test_decode_undoes_nothing_but_what_encode_did(tokens):
+def test_encode_undoes_decode(tokens):
     np.testing.assert_array_equal(data.encode(data.decode(np.array(tokens))), tokens)
 
 

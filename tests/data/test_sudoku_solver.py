@@ -34,7 +34,7 @@ def test_the_search_stops_at_the_limit():
 
 @pytest.mark.parametrize(
     "question",
-    ["11..............", "123....4........", "23......1....1.."],
+    ["11..............", "123....4........", "23....1........."],
     ids=["twice in a row", "no digit for a cell", "no place for a digit"],
 )
 def test_a_contradiction_has_no_solution(question):

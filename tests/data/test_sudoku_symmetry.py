@@ -80,7 +80,7 @@ def test_the_288_grids_of_4x4_are_2_in_disguise():
 
 
 def test_grids_of_6x6_are_49_in_disguise():
-    # The rarest class holds one grid in 8,000 or so: random grids find nearly all of them.
+    # The rarest classes hold so few grids that random ones need not find them all.
     grid, rng = Grid.of_size(6), np.random.default_rng(0)
     answers = [random_solution(grid, rng) for _ in range(2000)]
     assert 45 <= len({canonical_form(answer, answer)[1].tobytes() for answer in answers}) <= 49

@@ -87,6 +87,12 @@ def test_moments_of_bfloat16_gradients_are_float32():
     assert {x.dtype for x in (updates, state.mu, state.nu)} == {jnp.dtype(jnp.float32)}
 
 
+def test_bfloat16_gradients_are_squared_in_float32():
+    gradients = jnp.asarray(some_gradients(3), jnp.bfloat16)
+    exact = directions(gradients.astype(jnp.float32))
+    np.testing.assert_allclose(directions(gradients), exact, rtol=1e-5)
+
+
 def test_weight_decay_spares_what_the_mask_leaves_out():
     params = {"kernel": jnp.ones(2), "bias": jnp.ones(2)}
     optimizer = optimizers.adam_atan2(0.1, weight_decay=1.0, mask={"kernel": True, "bias": False})

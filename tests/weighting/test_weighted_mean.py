@@ -69,6 +69,12 @@ def test_masked_losses_reach_neither_value_nor_gradient(garbage):
     assert info.effective_sample_size == 1
 
 
+def test_a_weighting_that_knows_no_masks_sees_zero_for_a_masked_loss():
+    proportional = optax.stateless(lambda weights, losses: weights * losses / losses.sum())
+    value, _ = mean_of(np.array([1.0, 3.0, np.nan]), proportional, where=np.arange(3) < 2)
+    assert value == (1 / 4 * 1 + 3 / 4 * 3) / 2
+
+
 @pytest.mark.parametrize("losses", [np.full(3, jnp.nan), np.zeros(0), np.full((2, 3), jnp.inf)])
 def test_nothing_valid_gives_zero_everywhere(losses):
     def value_fn(losses):
@@ -81,7 +87,8 @@ def test_nothing_valid_gives_zero_everywhere(losses):
 
 
 def test_the_mean_of_bfloat16_losses_is_taken_in_float32():
-    value, _ = mean_of(np.ones(4096, jnp.bfloat16), optax.identity())
+    # bfloat16 has no 257: a sum in it is 256.
+    value, _ = mean_of(np.ones(257, jnp.bfloat16), optax.identity())
     assert value.dtype == jnp.float32
     assert value == 1
 

@@ -1,9 +1,11 @@
 """Draws random symmetric variants of Sudokus on the device, inside the training step."""
 
+import functools
 from collections.abc import Mapping
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from cgar_jax.data.sudoku.grid import BLANK, Grid
 
@@ -27,35 +29,37 @@ def augment(key: jax.Array, examples: Mapping[str, jax.Array]) -> dict[str, jax.
       ValueError: if no grid has ``num_cells`` cells.
     """
     inputs, labels = examples["inputs"], examples["labels"]
-    batch_size, num_cells = inputs.shape
-    grid = Grid.of_length(num_cells)
-
-    def vary(key, question, answer):
-        cells, names = _random_symmetry(key, grid)
-        return _rename(names, question[cells]), _rename(names, answer[cells])
-
-    inputs, labels = jax.vmap(vary)(jax.random.split(key, batch_size), inputs, labels)
+    grid = Grid.of_length(inputs.shape[-1])
+    draws = jax.random.uniform(key, (len(inputs), sum(_num_draws(grid))))
+    inputs, labels = jax.vmap(functools.partial(_vary, grid))(draws, inputs, labels)
     return {**examples, "inputs": inputs, "labels": labels}
 
 
-def _random_symmetry(key: jax.Array, grid: Grid) -> tuple[jax.Array, jax.Array]:
-    """Draws where each cell comes from, ``[num_cells]``, and each token's new name, ``[vocab]``."""
-    rows_key, columns_key, transpose_key, digits_key = jax.random.split(key, 4)
-    rows = _random_order(rows_key, grid.box_columns, grid.box_rows)
-    columns = _random_order(columns_key, grid.box_rows, grid.box_columns)
-    cells = rows[:, None] * grid.size + columns
+def _num_draws(grid: Grid) -> tuple[int, ...]:
+    """Returns how many numbers decide on bands, rows, stacks, columns, digits, transposition."""
+    return grid.box_columns, grid.size, grid.box_rows, grid.size, grid.size, 1
+
+
+def _vary(
+    grid: Grid, draws: jax.Array, question: jax.Array, answer: jax.Array
+) -> tuple[jax.Array, jax.Array]:
+    """Applies to one puzzle the symmetry that its random numbers in [0, 1) stand for."""
+    bands, rows, stacks, columns, digits, transpose = jnp.split(
+        draws, np.cumsum(_num_draws(grid))[:-1]
+    )
+    cells = _order(bands, rows)[:, None] * grid.size + _order(stacks, columns)
     if grid.box_rows == grid.box_columns:
-        cells = jnp.where(jax.random.bernoulli(transpose_key), cells.T, cells)
-    digits = BLANK + 1 + jax.random.permutation(digits_key, grid.size)
-    return cells.reshape(-1), jnp.concatenate([jnp.arange(BLANK + 1), digits])
+        cells = jnp.where(transpose < 0.5, cells.T, cells)
+    cells = cells.reshape(-1)
+    names = jnp.concatenate([jnp.arange(BLANK + 1), BLANK + 1 + digits.argsort()])
+    return _rename(names, question[cells]), _rename(names, answer[cells])
 
 
-def _random_order(key: jax.Array, num_groups: int, group_size: int) -> jax.Array:
-    """Permutes groups of neighbours and the members of each, ``[num_groups * group_size]``."""
-    groups_key, members_key = jax.random.split(key)
-    groups = jax.random.permutation(groups_key, num_groups)
-    members = jax.random.uniform(members_key, (num_groups, group_size)).argsort(axis=1)
-    return (groups[:, None] * group_size + members).reshape(-1)
+def _order(groups: jax.Array, members: jax.Array) -> jax.Array:
+    """Orders groups of neighbours, and the members within each, by their random numbers."""
+    members = members.reshape(len(groups), -1)
+    order = groups.argsort()[:, None] * members.shape[1] + members.argsort(axis=1)
+    return order.reshape(-1)
 
 
 def _rename(names: jax.Array, tokens: jax.Array) -> jax.Array:

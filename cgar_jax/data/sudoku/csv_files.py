@@ -42,11 +42,13 @@ def read_csv(path: str | os.PathLike) -> Examples:
         )
     with path.open(newline="", encoding="utf-8-sig") as file:
         rows = csv.reader(file)
-        header = next(rows, [])
-        if tuple(header) != COLUMNS:
-            found = f"the header is {','.join(header)!r}" if header else "there is no header"
-            raise ValueError(f"{path}, line 1: {found}; expected {','.join(COLUMNS)!r}")
-        parts = list(_read_parts(path, rows))
+        try:
+            _check_header(path, next(rows, []))
+            parts = list(_read_parts(path, rows))
+        except (csv.Error, UnicodeDecodeError) as error:
+            raise ValueError(
+                f"{path}, near line {rows.line_num + 1}: {error}; expected CSV in UTF-8"
+            ) from error
     if not parts:
         raise ValueError(f"{path} has a header but no puzzles; expected one on every further line")
     return {key: np.concatenate([part[key] for part in parts]) for key in parts[0]}
@@ -62,6 +64,12 @@ def write_csv(path: str | os.PathLike, examples: Examples) -> None:
         for source, question, answer, rating in zip(sources, *columns, strict=False):
             rating = int(rating) if rating.is_integer() else rating
             writer.writerow([source.decode(), decode(question), decode(answer), rating])
+
+
+def _check_header(path: pathlib.Path, header: list[str]) -> None:
+    if tuple(header) != COLUMNS:
+        found = f"the header is {','.join(header)!r}" if header else "there is no header"
+        raise ValueError(f"{path}, line 1: {found}; expected {','.join(COLUMNS)!r}")
 
 
 def _read_parts(path: pathlib.Path, rows: Iterator[list[str]]) -> Iterator[Examples]:

@@ -23,8 +23,8 @@ from cgar_jax.data.sudoku.generation import clue_range, generate
 from cgar_jax.data.sudoku.grid import Grid
 from cgar_jax.data.sudoku.symmetry import split_class
 
-_ROUND = 200  # puzzles generated at a time to make up for duplicates
-_LEAST_NEW = 0.01  # the share of new ones in a round below which there are as good as no more
+_ROUND = 200  # the least number of puzzles generated at a time to make up for duplicates
+_LEAST_NEW = 0.01  # with a smaller share of new ones in a round, there are as good as no more
 
 
 @dataclasses.dataclass(frozen=True)
@@ -133,8 +133,9 @@ def _generated_splits(settings: Settings) -> dict[str, Examples]:
     num_wanted = settings.num_test + settings.num_validation + settings.num_train
     puzzles = {}  # by class, in the order of their generation
     num_tried = 0
-    while num_missing := max(num_wanted - len(puzzles), 0):
-        num_round = max(num_missing, _ROUND if num_tried else 0)
+    num_round = num_wanted
+    while len(puzzles) < num_wanted:
+        num_known = len(puzzles)
         drawn = generate(
             grid,
             num_round,
@@ -143,16 +144,17 @@ def _generated_splits(settings: Settings) -> dict[str, Examples]:
             settings.min_difficulty,
             start=num_tried,
         )
-        num_known = len(puzzles)
         for puzzle, key in zip(drawn, _classes([p[:2] for p in drawn]), strict=True):
             puzzles.setdefault(key, puzzle)
         num_tried += num_round
-        if num_round >= _ROUND and len(puzzles) - num_known < _LEAST_NEW * num_round:
+        num_missing, num_new = num_wanted - len(puzzles), len(puzzles) - num_known
+        if num_missing > 0 and num_round >= _ROUND and num_new < _LEAST_NEW * num_round:
             raise ValueError(
                 f"asked for {num_wanted} essentially different {grid.size}x{grid.size} puzzles "
                 f"with num_clues={settings.num_clues}, but {num_tried} random ones had only "
                 f"{len(puzzles)} different among them; ask for fewer, or for other num_clues"
             )
+        num_round = max(num_missing, _ROUND)
     questions, answers, ratings = zip(*list(puzzles.values())[:num_wanted], strict=True)
     examples = {
         "inputs": np.array(questions),
@@ -192,8 +194,7 @@ def _file_splits(settings: Settings) -> dict[str, Examples]:
     _check_enough("num_validation", settings.num_validation, len(validation), settings.source)
     num_train = settings.num_train if settings.num_train > 0 else len(order)
     train, _, _ = _draw(pool, order, num_train, taken | classes)
-    if settings.num_train > 0:
-        _check_enough("num_train", num_train, len(train), settings.source)
+    _check_enough("num_train", max(settings.num_train, 1), len(train), settings.source)
     return {"train": _select(pool, train), "validation": _select(pool, validation), "test": test}
 
 

@@ -33,35 +33,15 @@ def canonical_form(question: np.ndarray, answer: np.ndarray) -> tuple[np.ndarray
       The canonical question and answer, ``uint8 [num_cells]`` each.
     """
     grid = Grid.of_length(len(answer))
-    size, box_rows = grid.size, grid.box_rows
-    cells = np.arange(grid.num_cells).reshape(size, size)
-    views = [cells, cells.T] if grid.box_rows == grid.box_columns else [cells]
-
-    choices = []
-    for view in views:
-        digits = (answer.astype(np.int64) - BLANK - 1)[view]
-        column_of = digits.argsort(axis=1)  # [row, digit]
-        firsts, seconds = _rows_of_a_band(grid)
-        moves = np.take_along_axis(column_of[firsts], digits[seconds], axis=1)
-        for first, move in zip(firsts, moves, strict=True):
-            choices.append((*_best_column_orders(grid, move.tobytes()), view, first))
-    best = min(second_row for second_row, *_ in choices)
-    # Of every choice left: the cells [choice, row, column] of its grid, and the first of its rows.
-    chosen = [
-        (view[:, orders].swapaxes(0, 1), np.full(len(orders), first))
-        for second_row, orders, view, first in choices
-        if second_row == best
-    ]
-    cells, first = (np.concatenate(parts) for parts in zip(*chosen, strict=True))
-
+    cells, first = _best_choices(grid, answer)
     choice = np.arange(len(cells))[:, None]
     digits = answer[cells]
     names = np.empty((len(cells), grid.vocab_size), np.uint8)
     names[choice, digits[choice[:, 0], first]] = np.arange(BLANK + 1, grid.vocab_size)
     digits = names[choice[:, None], digits]
     leaders = digits[:, :, 0].astype(int)
-    bands = leaders.reshape(len(cells), -1, box_rows).min(axis=-1).repeat(box_rows, axis=1)
-    order = (bands * grid.vocab_size + leaders).argsort(axis=1)
+    bands = leaders.reshape(len(cells), -1, grid.box_rows).min(axis=-1)
+    order = (bands.repeat(grid.box_rows, axis=1) * grid.vocab_size + leaders).argsort(axis=1)
     digits = digits[choice, order].reshape(len(cells), -1)
     is_clue = (question > BLANK)[cells][choice, order].reshape(len(cells), -1)
 
@@ -80,6 +60,31 @@ def split_class(puzzle: tuple[np.ndarray, np.ndarray]) -> bytes:
     """
     question, answer = canonical_form(*puzzle)
     return (answer if len(answer) == 81 else question).tobytes()
+
+
+def _best_choices(grid: Grid, answer: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Finds the choices of first row, column order and transposition with the least second row.
+
+    Returns:
+      For every choice, which cells make its grid before rows are sorted,
+      ``[num_choices, size, size]``, and which of these rows becomes the first, ``[num_choices]``.
+    """
+    cells = np.arange(grid.num_cells).reshape(grid.size, grid.size)
+    firsts, seconds = _rows_of_a_band(grid)
+    choices = []
+    for view in [cells, cells.T] if grid.box_rows == grid.box_columns else [cells]:
+        digits = (answer.astype(np.int64) - BLANK - 1)[view]
+        column_of = digits.argsort(axis=1)  # [row, digit]
+        moves = np.take_along_axis(column_of[firsts], digits[seconds], axis=1)
+        for first, move in zip(firsts, moves, strict=True):
+            choices.append((*_best_column_orders(grid, move.tobytes()), view, first))
+    least = min(second_row for second_row, *_ in choices)
+    best = [
+        (view[:, orders].swapaxes(0, 1), np.full(len(orders), first))
+        for second_row, orders, view, first in choices
+        if second_row == least
+    ]
+    return tuple(map(np.concatenate, zip(*best, strict=True)))
 
 
 @functools.cache

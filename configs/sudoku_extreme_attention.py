@@ -1,0 +1,18 @@
+"""Sudoku-Extreme with attention instead of token mixing, rotary positions; else as sudoku_extreme.
+
+    python -m cgar_jax.train --config=configs/sudoku_extreme_attention.py
+
+Published for TRM with attention: 74.7 % exact (arXiv 2510.04871); not yet reproduced with this code.
+"""
+
+from cgar_jax.config import default_config, set_method
+
+
+def get_config(method: str = "cgar"):
+    """`method`: cgar, pdc, hsw or trm, given as `configs/sudoku_extreme_attention.py:trm`."""
+    config = default_config()
+    config.data.source = "hub:sapientinc/sudoku-extreme"
+    config.model.mixing = "attention"
+    config.model.positions = "rotary"
+    set_method(config, method)
+    return config
