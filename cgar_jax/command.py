@@ -8,10 +8,11 @@ import os
 import pathlib
 import signal
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import ml_collections
+from absl import flags, logging
 
 from cgar_jax.experiment import Task
 from cgar_jax.training.loop import Interrupted, NonFiniteError
@@ -62,6 +63,26 @@ def write_json(path: pathlib.Path, content: Mapping[str, Any]) -> None:
     fresh = path.with_suffix(".tmp")
     fresh.write_text(json.dumps(content, indent=2) + "\n")
     os.replace(fresh, path)
+
+
+def parse_flags(argv: Sequence[str]) -> list[str]:
+    """What `absl.app.run` needs to parse a command line; says what is wrong with it in one line.
+
+    A key that the config does not have is an error that names the nearest one.
+    """
+    try:
+        rest = flags.FLAGS(list(argv), known_only=False)
+        if "config" in flags.FLAGS:
+            flags.FLAGS.config.lock()  # a config file that could not be loaded says so here
+    except (flags.Error, AttributeError, KeyError, TypeError, ValueError, OSError) as error:
+        # ml_collections wraps its message in a repr and a traceback; the last line tells it.
+        text = str(error).replace("\\n", "\n")
+        lines = (text.strip("'") if text.startswith("'") else text).splitlines()
+        said = [line.strip() for line in lines if line.strip() and "--help" not in line]
+        _leave(f"error: {said[-1]}", 2)
+    if not flags.FLAGS["verbosity"].present:
+        logging.set_verbosity(logging.WARNING)  # Orbax reports every file it writes
+    return rest
 
 
 def run(function: Callable[[], Any]) -> None:

@@ -67,4 +67,4 @@ def main(argv: Sequence[str]) -> None:
 
 if __name__ == "__main__":
     flags.mark_flags_as_required(["workdir", "data"])
-    app.run(main)
+    app.run(main, flags_parser=command.parse_flags)

@@ -63,16 +63,22 @@ def deep_recursion(
     """
     chex.assert_equal_shape([x, y, z])
     chex.assert_trees_all_equal_dtypes(x, y, z)
+    if depth.T > 1:
+        y, z = _detached_cycles(f, x, y, z, depth)
+    return latent_recursion(jax.checkpoint(f), x, y, z, depth.n)
+
+
+def _detached_cycles(f, x, y, z, depth):
+    """All latent recursions but the last, without gradient."""
     # Stopping the gradient of the result alone would still trace derivatives through these cycles,
     # so what `f` closes over is lifted out and detached as well.
     pure_f, closed_over = jax.closure_convert(f, y)
-    x_0, y, z, closed_over = lax.stop_gradient((x, y, z, closed_over))
+    x, y, z, closed_over = lax.stop_gradient((x, y, z, closed_over))
 
-    def detached_cycle(states, _):
-        return latent_recursion(lambda h: pure_f(h, *closed_over), x_0, *states, depth.n), None
+    def cycle(states, _):
+        return latent_recursion(lambda h: pure_f(h, *closed_over), x, *states, depth.n), None
 
-    (y, z), _ = lax.scan(detached_cycle, (y, z), length=depth.T - 1)
-    return latent_recursion(jax.checkpoint(f), x, y, z, depth.n)
+    return lax.scan(cycle, (y, z), length=depth.T - 1)[0]
 
 
 def supervision_step(

@@ -110,11 +110,11 @@ def main(argv: Sequence[str]) -> None:
     """The command line."""
     if len(argv) > 1:
         raise app.UsageError(f"unexpected arguments {argv[1:]}; settings are given as --config.KEY")
-    config, file = CONFIG.value, config_flags.get_config_filename(flags.FLAGS["config"])
-    workdir = WORKDIR.value or command.default_workdir(file, config)
-    command.run(lambda: train(config, workdir))
+    file = config_flags.get_config_filename(flags.FLAGS["config"])
+    workdir = WORKDIR.value or command.default_workdir(file, CONFIG.value)
+    command.run(lambda: train(CONFIG.value, workdir))
 
 
 if __name__ == "__main__":
     flags.mark_flag_as_required("config")
-    app.run(main)
+    app.run(main, flags_parser=command.parse_flags)

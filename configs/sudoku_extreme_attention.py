@@ -2,7 +2,8 @@
 
     python -m cgar_jax.train --config=configs/sudoku_extreme_attention.py
 
-Published for TRM with attention: 74.7 % exact (arXiv 2510.04871); not yet reproduced with this code.
+Published for TRM with attention: 74.7 % exact (arXiv 2510.04871); not yet reproduced with this
+code.
 """
 
 from cgar_jax.config import default_config, set_method

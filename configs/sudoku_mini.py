@@ -28,13 +28,15 @@ def get_config(method: str = "cgar"):
     config.optimizer.name = "adamw"
     config.optimizer.learning_rate = 3e-3
     config.optimizer.warmup_steps = 30
+    config.optimizer.schedule = "cosine"
+    config.optimizer.final_fraction = 0.05
     config.optimizer.weight_decay = 0.1
     config.optimizer.ema_decay = 0.98
 
-    config.training.steps = 2_000
+    config.training.steps = 1_200
     config.training.steps_per_dispatch = 20
-    config.checkpoint.every_steps = 500
-    config.evaluation.every_steps = 250
+    config.checkpoint.every_steps = 200
+    config.evaluation.every_steps = 200
     config.evaluation.num_examples = 250
     config.evaluation.batch_size = 250
     set_method(config, method)

@@ -58,7 +58,7 @@ class Logs:
             self._last_step, self._last_seconds = progress.step, progress.train_seconds
         due = time.monotonic() - self._last_line >= SECONDS_BETWEEN_LINES
         if due or progress.step == self._stages[-1].end_step:
-            self._console.print(self._line(progress))
+            self._console.print(self._line(progress), soft_wrap=True)
             self._last_line = time.monotonic()
             self._last_step, self._last_seconds = progress.step, progress.train_seconds
 
@@ -71,7 +71,7 @@ class Logs:
     def say(self, *lines: Any) -> None:
         """Prints, above or between the progress lines."""
         for line in lines:
-            self._console.print(line)
+            self._console.print(line, soft_wrap=True)
 
     def _write(self, step: int, record: Mapping[str, Any], scalars: Mapping[str, float]) -> None:
         finite = {k: None if v != v else v for k, v in record.items()}  # JSON has no NaN

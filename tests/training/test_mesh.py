@@ -13,12 +13,12 @@ def test_minus_one_takes_every_device():
     ("batch_size", "nearest"), [(100, "96 or 104"), (5, "8 or 16"), (0, "8 or 16")]
 )
 def test_a_batch_that_does_not_divide_evenly_is_told_the_nearest_sizes(batch_size, nearest):
-    with pytest.raises(ValueError, match=rf"8 devices.*use {nearest}"):
+    with pytest.raises(ValueError, match=rf"8 devices .*use {nearest}"):
         make_mesh({"data": 8}, batch_size)
 
 
 def test_more_devices_than_there_are_is_an_error():
-    with pytest.raises(ValueError, match="mesh.data is 9 but there are 8 devices"):
+    with pytest.raises(ValueError, match=r"mesh\.data is 9 but there are 8 devices"):
         make_mesh({"data": 9}, batch_size=9)
 
 

@@ -17,10 +17,10 @@ from tests.training import problem
 DEPTH = Depth(2, 2)
 
 
-def run(pieces, dataset, state, *chunks):
+def run(pieces, dataset, state, *chunks, depth=DEPTH):
     """Trains by dispatches of these many steps; returns the state and the last sums."""
     with Programs(pieces.train_step, pieces.mesh, state, dataset) as programs:
-        program = programs.prepare(DEPTH).result()
+        program = programs.prepare(depth).result()
         for chunk in chunks:
             state, sums = program(state, dataset, np.int32(chunk))
     return state, jax.device_get(sums)
@@ -43,10 +43,13 @@ def test_chunks_of_steps_give_bitwise_the_same_state_as_one_dispatch():
 
 @pytest.mark.parametrize("mixing", ["mlp", "attention"])
 def test_eight_devices_train_like_one(mixing):
+    # Shallow and slow: a deep recursion under a fast optimizer amplifies the last bits of float32.
+    settings = {"model__mixing": mixing, "optimizer__learning_rate": 1e-3}
     results = []
     for devices in (1, 8):
-        pieces, dataset, state = problem.build(mesh__data=devices, model__mixing=mixing)
-        results.append(jax.device_get(run(pieces, dataset, state, 20)[0]))
+        pieces, dataset, state = problem.build(mesh__data=devices, **settings)
+        state, _ = run(pieces, dataset, state, 20, depth=Depth(1, 1))
+        results.append(jax.device_get(state))
     one, eight = results
     chex.assert_trees_all_close(one.params, eight.params, atol=1e-5)
     chex.assert_trees_all_equal(one.carry.examples, eight.carry.examples)

@@ -1,0 +1,224 @@
+"""The main job in real processes: what it leaves, how it resumes, how it tells of errors."""
+
+import json
+import random
+import signal
+import time
+
+import pytest
+
+from tests import commands
+
+TRAIN = "cgar_jax.train"
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory):
+    """Where the tiny puzzles are kept."""
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture(scope="module")
+def unbroken(tmp_path_factory, cache):
+    """Workdir and output of a run that nothing disturbed."""
+    workdir = tmp_path_factory.mktemp("unbroken")
+    code, output = commands.run(TRAIN, *commands.TINY, f"--workdir={workdir}", cache=cache)
+    assert code == 0, output
+    return workdir, output
+
+
+def result(workdir):
+    return json.loads((workdir / "result.json").read_text())
+
+
+def newest_step(workdir):
+    steps = [int(f.name) for f in (workdir / "checkpoints").glob("*") if f.name.isdigit()]
+    return max(steps, default=0)
+
+
+def wait_for(condition, process, seconds=120):
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert process.poll() is None, process.stdout.read()
+        assert time.monotonic() < deadline, "waited in vain"
+        time.sleep(0.01)
+
+
+def test_a_run_leaves_all_that_it_promises(unbroken):
+    workdir, _ = unbroken
+    assert {f.name for f in workdir.iterdir()} == {
+        "checkpoints",
+        "config.json",
+        "metrics.jsonl",
+        "result.json",
+        "tensorboard",
+    }
+
+
+def test_the_result_has_every_figure(unbroken):
+    figures = result(unbroken[0])
+    assert figures["num_examples"] == 20
+    assert figures["steps"] == 40
+    assert len(figures["exact_accuracy_by_step"]) == 2
+    assert len(figures["parameters_sha256"]) == 64
+    for name in ("exact_accuracy", "cell_accuracy", "halting_accuracy"):
+        assert 0 <= figures[name] <= 1, name
+    for name in ("train_seconds", "compile_seconds", "model_flops", "mean_halting_step"):
+        assert figures[name] > 0, name
+    assert figures["seed"] == 0
+
+
+def test_the_progress_line_tells_stage_depth_loss_and_accuracy(unbroken):
+    _, output = unbroken
+    assert "step 40/40 · stage 2/2 depth (2, 2) · loss" in output
+    assert "exact" in output
+
+
+def test_metrics_have_each_dispatch_once_and_in_order(unbroken):
+    lines = (unbroken[0] / "metrics.jsonl").read_text().splitlines()
+    steps = [json.loads(line)["step"] for line in lines if "validation" not in line]
+    assert steps == sorted(set(steps))
+    assert steps[-1] == 40
+
+
+def test_another_seed_gives_other_parameters(unbroken, tmp_path, cache):
+    code, output = commands.run(
+        TRAIN, *commands.TINY, "--config.seed=1", f"--workdir={tmp_path}", cache=cache
+    )
+    assert code == 0, output
+    assert result(tmp_path)["parameters_sha256"] != result(unbroken[0])["parameters_sha256"]
+
+
+def test_a_run_killed_at_random_moments_ends_with_bitwise_the_same_parameters(
+    unbroken, tmp_path, cache
+):
+    arguments = (*commands.TINY, f"--workdir={tmp_path}")
+    delay = random.Random(0)
+    for _ in range(3):
+        before = newest_step(tmp_path)
+        process = commands.start(TRAIN, *arguments, cache=cache, recompile=True)
+        wait_for(lambda before=before: newest_step(tmp_path) > before, process)
+        time.sleep(delay.uniform(0, 0.3))
+        process.kill()
+        process.wait()
+        if newest_step(tmp_path) == 40:
+            break
+    code, output = commands.run(TRAIN, *arguments, cache=cache, recompile=True)
+    assert code == 0, output
+    assert "resuming at step" in output
+    assert result(tmp_path)["parameters_sha256"] == result(unbroken[0])["parameters_sha256"]
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_saves_and_exits_and_the_same_command_goes_on(unbroken, tmp_path, cache, number):
+    arguments = (*commands.TINY, "--config.checkpoint.every_steps=1000", f"--workdir={tmp_path}")
+    process = commands.start(TRAIN, *arguments, cache=cache)
+    wait_for(lambda: "step" in read_metrics(tmp_path), process)
+    process.send_signal(number)
+    output, _ = process.communicate(timeout=120)
+    assert process.returncode == 128 + number, output
+    assert "saved; the same command goes on from there" in output
+    assert "Traceback" not in output
+    assert newest_step(tmp_path) > 0
+    code, output = commands.run(TRAIN, *arguments, cache=cache)
+    assert code == 0, output
+    assert result(tmp_path)["parameters_sha256"] == result(unbroken[0])["parameters_sha256"]
+
+
+def read_metrics(workdir):
+    path = workdir / "metrics.jsonl"
+    return path.read_text() if path.exists() else ""
+
+
+def test_a_loss_that_is_not_finite_stops_the_run_and_names_the_last_good_checkpoint(
+    tmp_path, cache
+):
+    code, output = commands.run(
+        TRAIN,
+        *commands.TINY,
+        # Finite for some steps, then beyond what float32 can square.
+        "--config.optimizer.learning_rate=1e37",
+        "--config.checkpoint.every_steps=1",
+        f"--workdir={tmp_path}",
+        cache=cache,
+    )
+    assert code == 3, output
+    assert "is not finite at step" in output
+    assert f"checkpoints/{newest_step(tmp_path)}" in output
+
+
+def test_a_workdir_of_another_model_is_refused_and_left_alone(unbroken, cache):
+    workdir, _ = unbroken
+    before = sorted(workdir.rglob("*"))
+    code, output = commands.run(
+        TRAIN, *commands.TINY, "--config.model.hidden_size=32", f"--workdir={workdir}", cache=cache
+    )
+    assert code == 2
+    assert "model.hidden_size: 16 in the checkpoint, 32 now" in output
+    assert sorted(workdir.rglob("*")) == before
+
+
+@pytest.mark.parametrize(
+    ("argument", "message"),
+    [
+        ("--config.optimizer.learning_rat=1", 'Did you mean "learning_rate"'),
+        ("--config.batch_size=many", "batch_size"),
+        ("--config.curriculum.name=progresive_depth_curriculum", "did you mean"),
+        ("--config.optimizer.name=adamm", "did you mean 'adamw'"),
+        ("--config.mesh.data=2", "there are 1 devices"),
+        ("--config.data.source=/nowhere", "there is no file /nowhere/train.csv"),
+        ("--config.loss.answer=stablemax", "did you mean 'stablemax_cross_entropy'"),
+        ("--config.training.steps=0", "training.steps is 0"),
+        ("--workdir=/proc/run", "cannot write to workdir /proc/run"),
+        ("--config=configs/nope.py", "configs/nope.py"),
+        ("--config=configs/sudoku_mini.py:cgra", "unknown method 'cgra'"),
+    ],
+)
+def test_bad_input_is_one_clear_message_and_a_non_zero_exit(argument, message, tmp_path, cache):
+    code, output = commands.run(
+        TRAIN, *commands.TINY, f"--workdir={tmp_path}", argument, cache=cache
+    )
+    assert code == 2, output
+    assert message in output
+    assert "Traceback" not in output
+
+
+def test_evaluate_scores_a_finished_run_on_a_csv(unbroken, tmp_path, cache):
+    csv = tmp_path / "puzzles.csv"
+    csv.write_text("source,question,answer,rating\nhand,1.3.3.1.2.4.4.2.,1234341221434321,0\n")
+    scores = tmp_path / "scores.json"
+    code, output = commands.run(
+        "cgar_jax.evaluate",
+        f"--workdir={unbroken[0]}",
+        f"--data={csv}",
+        f"--output={scores}",
+        cache=cache,
+    )
+    assert code == 0, output
+    assert json.loads(scores.read_text())["num_examples"] == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("source,question,answer,rating\na,1...,1234,0\n", "puzzles.csv"),
+        ("a,b\n", "puzzles.csv"),
+        ("source,question,answer,rating\nhand," + "." * 36 + "," + "1" * 36 + ",0\n", "line 2"),
+    ],
+)
+def test_evaluate_names_what_is_wrong_with_a_csv(unbroken, tmp_path, cache, text, message):
+    csv = tmp_path / "puzzles.csv"
+    csv.write_text(text)
+    code, output = commands.run(
+        "cgar_jax.evaluate", f"--workdir={unbroken[0]}", f"--data={csv}", cache=cache
+    )
+    assert code == 2, output
+    assert message in output
+
+
+def test_evaluate_without_a_run_says_so(tmp_path, cache):
+    code, output = commands.run(
+        "cgar_jax.evaluate", f"--workdir={tmp_path}", "--data=none.csv", cache=cache
+    )
+    assert code == 2
+    assert "no run in" in output
