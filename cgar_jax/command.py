@@ -102,6 +102,8 @@ def run(function: Callable[[], Any]) -> None:
             f"stopped by {name} at step {stop.step}, saved; the same command goes on from there",
             128 + stop.signal,
         )
+    except KeyboardInterrupt:
+        _leave("stopped before anything was trained", 130)
     except NonFiniteError as error:
         _leave(f"error: {error}", 3)
     except (ValueError, OSError) as error:

@@ -1,11 +1,13 @@
 """Scores a finished run: `python -m cgar_jax.evaluate --workdir=FOLDER --data=FILE.csv`."""
 
 import json
+import math
 import os
 import pathlib
 from collections.abc import Sequence
 from typing import Any
 
+import jax
 from absl import app, flags
 from rich.console import Console
 
@@ -41,6 +43,8 @@ def evaluate(workdir: str | os.PathLike, data_file: str | os.PathLike) -> dict[s
             f"{data_file} has puzzles of {cells} cells, the model of {workdir} was trained on "
             f"{task.sequence_length}"
         )
+    # As many of the devices here as divide the batch; the run may have had others.
+    config.mesh.data = math.gcd(config.batch_size, jax.device_count())
     pieces = experiment.build(config, task)
     with Checkpoints(workdir, command.settings(config, task), config.checkpoint.keep) as saved:
         restored = saved.restore(pieces.abstract_state())

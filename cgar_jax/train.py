@@ -20,7 +20,7 @@ from cgar_jax.training.checkpoints import Checkpoints, Clock
 from cgar_jax.training.logs import Logs
 from cgar_jax.training.loop import Loop
 from cgar_jax.training.programs import Programs
-from cgar_jax.training.state import parameters_sha256
+from cgar_jax.training.state import TrainState, parameters_sha256
 
 CONFIG = config_flags.DEFINE_config_file(
     "config", None, "File that describes the experiment.", lock_config=True
@@ -48,7 +48,9 @@ def train(config: ml_collections.ConfigDict, workdir: str | os.PathLike) -> dict
     """
     workdir = pathlib.Path(workdir)
     command.check_workdir(workdir)
+    print(f"loading puzzles ({config.data.name}, {config.data.source})", flush=True)
     dataset = data.load(config.data)
+    _check_held_out(dataset)
     task = experiment.Task.of(dataset)
     pieces = experiment.build(config, task, dataset.augment)
     settings = command.settings(config, task)
@@ -77,17 +79,33 @@ def train(config: ml_collections.ConfigDict, workdir: str | os.PathLike) -> dict
                 evaluate_every=config.evaluation.every_steps,
             )
             state = loop.run(state, train_set, clock)
-            result = pieces.evaluate(state, dataset.test) | {
-                "train_seconds": round(clock.train_seconds, 3),
-                "compile_seconds": round(clock.compile_seconds, 3),
-                "steps": int(state.step),
-                "seed": config.seed,
-                "model_flops": pieces.train_flops(),
-                "parameters_sha256": parameters_sha256(state.params),
-            }
+            result = pieces.evaluate(state, dataset.test) | _account(pieces, state, clock)
             command.write_json(workdir / "result.json", result)
             logs.say(result_table(result, "held-out test puzzles"), f"all of it is in {workdir}")
     return result
+
+
+def _account(
+    pieces: experiment.Experiment, state: TrainState, clock: Clock
+) -> dict[str, float | int | str]:
+    """What the run cost and came to, beside its scores."""
+    return {
+        "train_seconds": round(clock.train_seconds, 3),
+        "compile_seconds": round(clock.compile_seconds, 3),
+        "steps": int(state.step),
+        "seed": pieces.config.seed,
+        "model_flops": pieces.train_flops(),
+        "parameters_sha256": parameters_sha256(state.params),
+    }
+
+
+def _check_held_out(dataset: data.Dataset) -> None:
+    for split in ("validation", "test"):
+        if not len(getattr(dataset, split)["inputs"]):
+            raise ValueError(
+                f"the {split} split is empty; data.num_{split} must be at least 1 "
+                "(or, for test files, 0 for all)"
+            )
 
 
 def _headline(

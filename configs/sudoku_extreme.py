@@ -2,8 +2,8 @@
 
     python -m cgar_jax.train --config=configs/sudoku_extreme.py
 
-For one GPU or a TPU slice; `pip install -e '.[cuda]'` or `'.[tpu]'` first. The puzzles come from the
-hub; `--config.data.source=FOLDER` reads `train.csv` and `test.csv` from a folder instead.
+For one GPU or a TPU slice; `pip install -e '.[cuda]'` or `'.[tpu]'` first. The puzzles come from
+the hub; `--config.data.source=FOLDER` reads `train.csv` and `test.csv` from a folder instead.
 Published for this setting: 86.02 % exact with CGAR, 86.65 % without it (arXiv 2511.08653); not yet
 reproduced with this code.
 """

@@ -78,7 +78,7 @@ class DepthCurriculum:
 
     Raises:
       ValueError: no stage; not one boundary fewer than stages; boundaries that do not increase
-        strictly inside (0, 1); a depth that is not of positive ints.
+        strictly or leave [0, 1]; a depth that is not of positive ints.
     """
 
     stages: tuple[Depth, ...]
@@ -92,11 +92,10 @@ class DepthCurriculum:
                 f"{len(stages)} stages and {len(boundaries)} boundaries, but there must be one "
                 "stage more than boundaries; a boundary is where the next stage begins"
             )
-        ends = (0.0, *boundaries, 1.0)
-        if not all(a < b for a, b in itertools.pairwise(ends)):
+        increase = all(a < b for a, b in itertools.pairwise(boundaries))
+        if not (increase and all(0 <= boundary <= 1 for boundary in boundaries)):
             raise ValueError(
-                f"boundaries are {boundaries}, but they must increase strictly inside (0, 1); "
-                "leave out the stage that no progress would reach"
+                f"boundaries are {boundaries}, but they must increase strictly and lie in [0, 1]"
             )
         object.__setattr__(self, "stages", stages)
         object.__setattr__(self, "boundaries", boundaries)
@@ -177,8 +176,8 @@ def progressive_depth_curriculum(
 
     Args:
       stages: depths ``(n, T)`` in their order.
-      boundaries: one fewer than stages, strictly increasing inside (0, 1), both ends excluded: a
-        boundary at 0 or 1 would make a stage that is never reached, or only when all is over.
+      boundaries: one fewer than stages, strictly increasing in [0, 1]. With the first at 0 the
+        first stage is skipped, with the last at 1 the last one has no step.
 
     Returns:
       A `DepthCurriculum`: ``curriculum(progress) -> Depth``.

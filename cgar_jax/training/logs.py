@@ -88,7 +88,7 @@ class Logs:
             f"step {progress.step:>{len(str(total))}}/{total}",
             f"stage {progress.stage + 1}/{len(self._stages)} depth {progress.depth}",
             f"loss {metrics['loss']:.4f}",
-            f"exact {metrics['exact_accuracy']:.1%}{self._validation}",
+            f"exact {_percent(metrics['exact_accuracy'])}{self._validation}",
         ]
         if steps:
             speed = steps / seconds
@@ -118,6 +118,11 @@ def _is_upto(line: str, step: int) -> bool:
         return json.loads(line)["step"] <= step
     except (ValueError, KeyError):
         return False  # torn by a kill in the middle of a write
+
+
+def _percent(fraction: float) -> str:
+    """No example may have finished in the steps since the last line."""
+    return f"{fraction:.1%}" if math.isfinite(fraction) else "-"
 
 
 def _clock(seconds: float) -> str:

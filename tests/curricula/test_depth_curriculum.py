@@ -140,10 +140,15 @@ def test_progress_outside_the_unit_interval_is_refused(progress):
         curricula.progressive_depth_curriculum()(progress)
 
 
-@pytest.mark.parametrize("boundaries", [(0.6, 0.3), (0.3, 0.3), (0, 0.3), (0.3, 1), (0.3, 2)])
-def test_boundaries_must_increase_strictly_inside_the_unit_interval(boundaries):
+@pytest.mark.parametrize("boundaries", [(0.6, 0.3), (0.3, 0.3), (-0.1, 0.3), (0.3, 2)])
+def test_boundaries_must_increase_strictly_within_the_unit_interval(boundaries):
     with pytest.raises(ValueError, match="must increase strictly"):
         curricula.progressive_depth_curriculum(boundaries=boundaries)
+
+
+def test_a_stage_without_a_step_is_left_out():
+    curriculum = curricula.progressive_depth_curriculum(boundaries=(0, 1))
+    assert curriculum.schedule(10) == [(curricula.Depth(4, 2), 0, 10)]
 
 
 @pytest.mark.parametrize("boundaries", [(), (0.3,), (0.3, 0.6, 0.9)])

@@ -94,6 +94,14 @@ def test_examples_without_a_cell_that_counts_train_nothing():
     chex.assert_trees_all_equal(after.params, before)
 
 
+def test_bfloat16_compute_trains_float32_parameters():
+    pieces, dataset, state = problem.build(model__dtype="bfloat16")
+    after, sums = run(pieces, dataset, state, 5)
+    assert after.carry.y.dtype == jnp.bfloat16
+    assert {leaf.dtype for leaf in jax.tree.leaves(after.params)} == {jnp.dtype("float32")}
+    assert np.isfinite(sums["loss"])
+
+
 def test_the_loop_on_the_device_stops_at_the_first_step_that_is_not_finite():
     pieces, dataset, state = problem.build()
     state = state._replace(params=jax.tree.map(lambda p: p * jnp.nan, state.params))

@@ -4,6 +4,8 @@ Each combination of settings and file contents has a directory of its own, and T
 directory into place only when it is complete: what is found there is never stale or half built.
 """
 
+import contextlib
+import io
 import os
 import pathlib
 
@@ -32,9 +34,12 @@ def cached_splits(settings: Settings, cache_dir: str | os.PathLike) -> dict[str,
     builder = Sudoku(settings, cache_dir)
     if not builder.data_path.exists():
         tfds.disable_progress_bar()
+        # TFDS would speak of a download of unknown size; nothing is downloaded here.
+        quiet = contextlib.redirect_stdout(io.StringIO())
         config = tfds.download.DownloadConfig(try_download_gcs=False)
         try:
-            builder.download_and_prepare(download_config=config)
+            with quiet:
+                builder.download_and_prepare(download_config=config)
         except OSError:
             # Another process may have put the same data set there while we were at it.
             builder = Sudoku(settings, cache_dir)
