@@ -7,6 +7,7 @@ written.
 import contextlib
 import dataclasses
 import signal
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
@@ -179,7 +180,9 @@ class _Stopwatch:
 def _signals() -> Iterator[list[int]]:
     """Collects SIGTERM and SIGINT instead of dying of them; a second one acts as usual."""
     received: list[int] = []
-    wanted = (signal.SIGTERM, signal.SIGINT)
+    # Python lets no other thread than the main one handle signals.
+    in_main_thread = threading.current_thread() is threading.main_thread()
+    wanted = (signal.SIGTERM, signal.SIGINT) if in_main_thread else ()
 
     def note(number, _):
         received.append(number)
