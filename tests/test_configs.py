@@ -56,10 +56,11 @@ def test_the_training_step_of_a_config_lowers_on_eight_devices(path):
     )
 
 
-def test_published_model_sizes(path):
-    if path.stem == "sudoku_mini":
-        pytest.skip("has a size of its own")
-    params = experiment.build(load(path).get_config(), TASK).abstract_state().params
-    size = sum(leaf.size for leaf in jax.tree.leaves(params))
-    # TRM's paper: about 5 million parameters with token mixing, 7 million with attention.
-    assert round(size / 1e6) == {"sudoku_extreme": 5, "sudoku_extreme_attention": 7}[path.stem]
+# TRM's paper: 5 million parameters with token mixing, 7 million with attention.
+@pytest.mark.parametrize(
+    ("name", "millions"), [("sudoku_extreme", 5), ("sudoku_extreme_attention", 7)]
+)
+def test_full_size_models_have_the_published_number_of_parameters(name, millions):
+    config = load(CONFIGS[0].with_name(f"{name}.py")).get_config()
+    params = experiment.build(config, TASK).abstract_state().params
+    assert round(sum(leaf.size for leaf in jax.tree.leaves(params)) / 1e6) == millions
