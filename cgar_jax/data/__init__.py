@@ -3,12 +3,13 @@
 A family of puzzles is one entry of ``FAMILIES``: a function from a config to a `Dataset`.
 """
 
-import difflib
 from collections.abc import Mapping
 from typing import Any
 
+from cgar_jax._labels import IGNORE_LABEL
+from cgar_jax._registry import check_name
 from cgar_jax.data import sudoku
-from cgar_jax.data.dataset import IGNORE_LABEL, Dataset
+from cgar_jax.data.dataset import Dataset
 from cgar_jax.data.sudoku import decode, encode, read_examples
 
 __all__ = ["FAMILIES", "IGNORE_LABEL", "Dataset", "decode", "encode", "load", "read_examples"]
@@ -29,10 +30,5 @@ def load(config: Mapping[str, Any]) -> Dataset:
       ValueError: if there is no such family, or as its loader says.
     """
     name = config.get("name")
-    if name not in FAMILIES:
-        near = difflib.get_close_matches(str(name), FAMILIES, n=1)
-        raise ValueError(
-            f"data.name is {name!r}; expected one of {sorted(FAMILIES)}"
-            + (f"; did you mean {near[0]!r}?" if near else "")
-        )
+    check_name("data.name", name, FAMILIES)
     return FAMILIES[name](config)

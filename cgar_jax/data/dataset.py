@@ -8,11 +8,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from cgar_jax._labels import IGNORE_LABEL
+
 if TYPE_CHECKING:  # the processes that generate puzzles load this file, and need no JAX
     import jax
-
-IGNORE_LABEL = -100
-"""The label of a position that does not count; losses and metrics skip it. Sudoku has none."""
 
 Examples = dict[str, np.ndarray]
 

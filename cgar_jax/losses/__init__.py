@@ -14,9 +14,9 @@ the one reduction also is; only `masked_mean`, tokens to examples, is here.
 | `masked_mean`             | sum(where * values) / max(count, 1)                   |            |
 """
 
+from cgar_jax._labels import IGNORE_LABEL
 from cgar_jax._masking import masked_mean
 from cgar_jax.losses.cross_entropy import (
-    IGNORE_LABEL,
     log_stablemax,
     softmax_cross_entropy,
     stablemax_cross_entropy,

@@ -8,10 +8,8 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from cgar_jax._labels import IGNORE_LABEL
 from cgar_jax._masking import valid_entries
-
-IGNORE_LABEL = -100
-"""A token with this label does not count."""
 
 
 def log_stablemax(logits: chex.Array, axis: int = -1) -> jax.Array:

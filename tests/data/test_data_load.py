@@ -148,8 +148,8 @@ def test_the_last_rare_puzzles_are_enough():
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"num_trian": 3}, "unknown key 'num_trian' in the data config; did you mean 'num_train'"),
-        ({"name": "sudokus"}, r"'sudokus'; expected one of \['sudoku'\]; did you mean 'sudoku'"),
+        ({"num_trian": 3}, "unknown key of the data config 'num_trian'; did you mean 'num_train'"),
+        ({"name": "sudokus"}, "unknown data.name 'sudokus'; did you mean 'sudoku'"),
         ({"size": 5}, "size 5; use one of"),
         ({"num_clues": 5}, r"num_clues=5 for 6x6 Sudoku; expected .* within 8..36"),
         ({"num_train": 0}, "num_train=0 .* expected at least 1"),

@@ -5,7 +5,6 @@ training set is the beginning of a larger one.
 """
 
 import dataclasses
-import difflib
 import functools
 import hashlib
 import json
@@ -16,6 +15,7 @@ from typing import Any
 import numpy as np
 from absl import logging
 
+from cgar_jax._registry import check_name
 from cgar_jax.data.dataset import Examples
 from cgar_jax.data.parallel import parallel_map
 from cgar_jax.data.sudoku.csv_files import read_csv
@@ -62,9 +62,7 @@ class Settings:
         """
         names = [field.name for field in dataclasses.fields(cls)]
         for key in config:
-            if key not in (*names, *other_keys):
-                near = difflib.get_close_matches(key, [*names, *other_keys], n=1, cutoff=0)[0]
-                raise ValueError(f"unknown key {key!r} in the data config; did you mean {near!r}?")
+            check_name("key of the data config", key, (*names, *other_keys))
         return cls(**{name: config[name] for name in names if name in config})
 
     def __post_init__(self):
