@@ -1,5 +1,4 @@
-"""What the commands share: where a run lies, and how an error is told to whoever typed the
-command."""
+"""What the commands share: where a run lies, and how an error is told to its user."""
 
 import dataclasses
 import hashlib

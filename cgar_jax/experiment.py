@@ -1,5 +1,4 @@
-"""From a config to the pieces that train or evaluate it: the one place where names become
-objects."""
+"""From a config to the pieces that train or evaluate it: here names become objects."""
 
 import dataclasses
 from typing import Any

@@ -45,7 +45,9 @@ def replace_halted(
     Args:
       carry: after the step before.
       fresh_examples: a whole batch, like `carry.examples`; rows of slots still at work are not
-      used. initial_y, initial_z: states with which an example begins, `[hidden]`.
+        used.
+      initial_y: the answer state with which an example begins, `[hidden]`.
+      initial_z: the latent state with which it begins, `[hidden]`.
 
     Returns:
       A carry in which no slot is halted.

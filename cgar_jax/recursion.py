@@ -27,7 +27,9 @@ def latent_recursion(
 
     Args:
       f: the network, `[batch, length, hidden]` to the same shape and dtype.
-      x: the embedded question. y: the answer state. z: the latent state. All of one shape.
+      x: the embedded question.
+      y: the answer state, of the same shape.
+      z: the latent state, of the same shape.
       n: latent updates, a Python int.
 
     Returns:
@@ -50,8 +52,10 @@ def deep_recursion(
     Args:
       f: the network, `[batch, length, hidden]` to the same shape and dtype. It may close over
         parameters that are being differentiated.
-      x: the embedded question. y: the answer state. z: the latent state. All of one shape and
-      dtype. depth: `Depth(n, T)`, static.
+      x: the embedded question.
+      y: the answer state, of the same shape and dtype.
+      z: the latent state, of the same shape and dtype.
+      depth: `Depth(n, T)`, static.
 
     Returns:
       The new `(y, z)`, of the shapes and dtypes of the old.

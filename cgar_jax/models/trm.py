@@ -73,7 +73,8 @@ class TRM(nn.Module):
         of them is what the halting head reads.
       puzzle_embedding_size: numbers per puzzle identifier, padded with zeros to fill those
         positions; 0 means `hidden_size`.
-      dtype: compute dtype. param_dtype: dtype of the parameters.
+      dtype: of the computation.
+      param_dtype: of the parameters.
     """
 
     vocab_size: int

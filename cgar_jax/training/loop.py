@@ -53,9 +53,12 @@ class Loop:
       stages: the curriculum in optimizer steps, end to end.
       programs: compiled steps by depth.
       checkpoints: where states are saved.
-      evaluate: called with a state every `evaluate_every` steps; its time is not counted as
-      training. report: called with a `Progress` once per dispatch. steps_per_dispatch: the most
-      steps in one dispatch. save_every, evaluate_every: in steps.
+      evaluate: called with a state and its step every `evaluate_every` steps; its time does not
+        count as training.
+      report: called with a `Progress` once per dispatch.
+      steps_per_dispatch: the most steps in one dispatch.
+      save_every: in steps.
+      evaluate_every: in steps.
     """
 
     stages: Sequence[Stage]

@@ -64,7 +64,8 @@ class TrainStep:
       answer_loss: unreduced, see `example_losses`.
       halting_loss_weight: see `example_losses`.
       batch_size: slots.
-      max_supervision_steps: N_sup. exploration_probability: see `halting.advance`.
+      max_supervision_steps: N_sup.
+      exploration_probability: see `halting.advance`.
       ema_decay: of the parameters' moving average.
       puzzle_learning_rate: `step -> learning rate` of the puzzle embedding's sign-SGD.
       puzzle_weight_decay: of the same.
