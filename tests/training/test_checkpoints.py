@@ -1,5 +1,6 @@
 """Checkpoints: everything comes back, damage is found, other runs are refused."""
 
+import json
 import logging
 
 import chex
@@ -68,9 +69,11 @@ def test_only_the_newest_are_kept(tmp_path, state):
     assert sorted(f.name for f in (tmp_path / "checkpoints").iterdir()) == ["2", "3"]
 
 
-def flip_a_bit(file):
+def flip_bits(file):
+    # All over the file: some of its bytes belong to no array.
     content = bytearray(file.read_bytes())
-    content[len(content) // 2] ^= 1
+    for position in range(20, len(content), 40):
+        content[position] ^= 1
     file.write_bytes(content)
 
 
@@ -79,9 +82,9 @@ def flip_a_bit(file):
     [
         lambda file: file.write_bytes(file.read_bytes()[: file.stat().st_size // 2]),
         lambda file: file.unlink(),
-        flip_a_bit,
+        flip_bits,
     ],
-    ids=["truncated", "deleted", "one bit flipped"],
+    ids=["truncated", "deleted", "bits flipped"],
 )
 def test_a_damaged_newest_checkpoint_is_reported_and_the_one_before_is_used(
     saved, state, damage, caplog
@@ -91,6 +94,13 @@ def test_a_damaged_newest_checkpoint_is_reported_and_the_one_before_is_used(
         restored, _ = restore(saved, state)
     assert int(restored.step) == 5
     assert "checkpoints/10 is damaged" in caplog.text
+
+
+def test_numbers_that_do_not_fit_their_checksum_are_not_used(saved, state):
+    (about,) = (saved / "checkpoints" / "10" / "about").glob("metadata")
+    content = json.loads(about.read_text())
+    about.write_text(json.dumps(content | {"checksum": content["checksum"] ^ 1}))
+    assert int(restore(saved, state)[0].step) == 5
 
 
 def test_a_damaged_checkpoint_is_set_aside_and_its_step_can_be_saved_again(saved, state):
