@@ -70,7 +70,7 @@ def parse_flags(argv: Sequence[str]) -> list[str]:
     A key that the config does not have is an error that names the nearest one.
     """
     try:
-        rest = flags.FLAGS(list(argv), known_only=False)
+        rest = flags.FLAGS(list(argv))
         if "config" in flags.FLAGS:
             flags.FLAGS.config.lock()  # a config file that could not be loaded says so here
     except (flags.Error, AttributeError, KeyError, TypeError, ValueError, OSError) as error:

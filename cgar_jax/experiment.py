@@ -96,7 +96,9 @@ class Experiment:
         }
 
 
-def build(config: ml_collections.ConfigDict, task: Task, augment: Any = None) -> Experiment:
+def build(
+    config: ml_collections.ConfigDict, task: Task, augment: Any = data.keep_as_is
+) -> Experiment:
     """Builds the pieces that a config names, and so checks the config.
 
     Args:
@@ -118,7 +120,7 @@ def build(config: ml_collections.ConfigDict, task: Task, augment: Any = None) ->
         model=model,
         optimizer=optimizers.build(optimizer, steps),
         weighting=weighting.build(config.weighting),
-        augment=augment or (lambda key, examples: examples),
+        augment=augment,
         answer_loss=ANSWER_LOSSES[config.loss.answer],
         halting_loss_weight=config.loss.halting_weight,
         batch_size=config.batch_size,

@@ -9,10 +9,19 @@ from typing import Any
 from cgar_jax._labels import IGNORE_LABEL
 from cgar_jax._registry import check_name
 from cgar_jax.data import sudoku
-from cgar_jax.data.dataset import Dataset
+from cgar_jax.data.dataset import Dataset, keep_as_is
 from cgar_jax.data.sudoku import decode, encode, read_examples
 
-__all__ = ["FAMILIES", "IGNORE_LABEL", "Dataset", "decode", "encode", "load", "read_examples"]
+__all__ = [
+    "FAMILIES",
+    "IGNORE_LABEL",
+    "Dataset",
+    "decode",
+    "encode",
+    "keep_as_is",
+    "load",
+    "read_examples",
+]
 
 FAMILIES = {"sudoku": sudoku.load}
 

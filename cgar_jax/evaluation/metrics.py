@@ -5,7 +5,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from cgar_jax.losses import IGNORE_LABEL
+from cgar_jax.losses import valid_labels
 
 
 class Correctness(NamedTuple):
@@ -23,7 +23,7 @@ def correctness(logits: jax.Array, labels: jax.Array) -> Correctness:
       logits: `[..., sequence_length, vocab_size]`.
       labels: int `[..., sequence_length]`.
     """
-    where = labels != IGNORE_LABEL
+    where = valid_labels(labels)
     right = (jnp.argmax(logits, axis=-1) == labels) & where
     num_cells = where.sum(-1)
     num_right = right.sum(-1)

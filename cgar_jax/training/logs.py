@@ -36,7 +36,6 @@ class Logs:
         self._tensorboard = tensorboardX.SummaryWriter(
             str(workdir / "tensorboard"), purge_step=first_step + 1 if first_step else None
         )
-        self._last: Progress | None = None
         self._last_step, self._last_seconds = first_step, None
         self._last_line = -math.inf
         self._validation = ""

@@ -42,7 +42,7 @@ def example_losses(
     Returns:
       `{"answer": [batch], "halt": [batch]}`, float32; zero for examples without a cell that counts.
     """
-    where = labels != losses.IGNORE_LABEL
+    where = losses.valid_labels(labels)
     right = lax.stop_gradient(correctness(outputs.logits, labels))
     cells = answer_loss(outputs.logits, labels, where=where)
     halt = losses.halting_loss(outputs.halt_logits, right.exact, where=right.counts)
