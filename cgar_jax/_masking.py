@@ -1,7 +1,7 @@
-"""The one place for masks: how a mask meets an array, and how a mean ignores what is masked.
+"""The one place for masks: how a mask meets an array, and how statistics ignore what is masked.
 
-Private: ``losses`` and ``weighting`` share it. Masked values are replaced *before* they are used,
-never multiplied by zero afterwards: 0 * NaN is NaN, in the value and in the gradient.
+Private: ``losses``, ``weighting`` and ``curricula`` share it. Masked values are replaced *before*
+they are used, never multiplied by zero afterwards: 0 * NaN is NaN, in value and gradient.
 """
 
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ def align(name: str, array: jax.typing.ArrayLike, shape: Sequence[int]) -> jax.A
     """Broadcast ``array`` over the trailing axes that it lacks: ``[batch]`` to ``[batch, steps]``.
 
     Args:
-      name: what to call ``array`` in an error.
+      name: what to call ``array`` in an error, with its quotes.
       array: its axes are the leading axes of ``shape``, in full or of size one.
       shape: the shape wanted.
 
@@ -30,7 +30,7 @@ def align(name: str, array: jax.typing.ArrayLike, shape: Sequence[int]) -> jax.A
     sizes = zip(expanded.shape, shape, strict=False)
     if expanded.ndim != len(shape) or any(found not in (1, wanted) for found, wanted in sizes):
         raise ValueError(
-            f"{name!r} has shape {array.shape}, but it must have the leading axes of {tuple(shape)}"
+            f"{name} has shape {array.shape}, but it must have the leading axes of {tuple(shape)}"
             f"; pass it with shape {tuple(shape[:1])} or {tuple(shape)}"
         )
     return jnp.broadcast_to(expanded, shape)
@@ -38,13 +38,14 @@ def align(name: str, array: jax.typing.ArrayLike, shape: Sequence[int]) -> jax.A
 
 def valid_entries(where: jax.typing.ArrayLike | None, shape: Sequence[int]) -> jax.Array:
     """Return ``where`` (bool, aligned as in `align`; None is all True) with shape ``shape``."""
-    return align("where", jnp.asarray(True if where is None else where, bool), shape)
+    return align("'where'", jnp.asarray(True if where is None else where, bool), shape)
 
 
 def masked_mean(
     values: chex.Array,
     where: jax.typing.ArrayLike | None = None,
     axis: int | Sequence[int] | None = None,
+    axis_name: str | None = None,
 ) -> jax.Array:
     """Mean over the entries that count, zero where none does.
 
@@ -55,6 +56,7 @@ def masked_mean(
       values: any shape and dtype, for example losses ``[batch, length]``.
       where: bool, the shape of ``values`` or its leading axes (``[batch]``); None counts all.
       axis: the axes to reduce, as in `jax.numpy.mean`; ``-1`` gives one mean per example.
+      axis_name: under `jax.shard_map` or `jax.vmap`, the mesh axis to take the mean over, too.
 
     Returns:
       float32, ``values`` without the reduced axes.
@@ -64,4 +66,43 @@ def masked_mean(
     """
     where = valid_entries(where, values.shape)
     total = jnp.sum(jnp.where(where, values, 0), axis=axis, dtype=jnp.float32)
-    return total / jnp.maximum(jnp.sum(where, axis=axis, dtype=jnp.float32), 1)
+    count = jnp.sum(where, axis=axis, dtype=jnp.float32)
+    if axis_name is not None:
+        total, count = jax.lax.psum((total, count), axis_name)
+    return total / jnp.maximum(count, 1)
+
+
+def masked_max(
+    values: chex.Array,
+    where: chex.Array,
+    axis: int | Sequence[int] | None = None,
+    axis_name: str | None = None,
+) -> jax.Array:
+    """Largest of the entries that count, ``-inf`` where none does; the axes reduced stay, size 1.
+
+    ``-masked_max(-values, ...)`` is the smallest. Arguments as for `masked_mean`.
+    """
+    largest = jnp.max(values, axis=axis, keepdims=True, initial=-jnp.inf, where=where)
+    return largest if axis_name is None else jax.lax.pmax(largest, axis_name)
+
+
+def mean_one_softmax(
+    scores: chex.Array,
+    where: chex.Array,
+    axis: int | Sequence[int] | None = None,
+    axis_name: str | None = None,
+) -> jax.Array:
+    """Softmax times the number of entries that count: mean 1 over them, 0 elsewhere.
+
+    Scores that are all equal give ones exactly. Arguments as for `masked_mean`; the result has the
+    shape of ``scores``, float32.
+    """
+    scores = jnp.where(where, scores, 0).astype(jnp.float32)
+    largest = masked_max(scores, where, axis, axis_name)
+    powers = jnp.exp(jnp.where(where, scores - largest, -jnp.inf))
+    total, count = (
+        jnp.sum(values, axis=axis, keepdims=True, dtype=jnp.float32) for values in (powers, where)
+    )
+    if axis_name is not None:
+        total, count = jax.lax.psum((total, count), axis_name)
+    return powers * jnp.where(count > 0, count, 1) / jnp.where(count > 0, total, 1)

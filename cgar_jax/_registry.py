@@ -26,8 +26,16 @@ def call_by_name(
     name: str,
     settings: Mapping[str, Any],
 ) -> Any:
-    """Return ``registry[name](**settings)``; a wrong name or a wrong keyword is a ValueError."""
+    """Return ``registry[name](**settings)``; wrong names and missing settings are ValueErrors."""
     check_name(kind, name, registry)
+    parameters = inspect.signature(registry[name]).parameters
     for keyword in settings:
-        check_name(f"setting of {name}", keyword, inspect.signature(registry[name]).parameters)
+        check_name(f"setting of {name}", keyword, parameters)
+    missing = [
+        parameter.name
+        for parameter in parameters.values()
+        if parameter.default is parameter.empty and parameter.name not in settings
+    ]
+    if missing:
+        raise ValueError(f"{name} needs the setting {missing[0]!r}; it has no default")
     return registry[name](**settings)

@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from cgar_jax._checks import check_shape
 from cgar_jax._labels import IGNORE_LABEL
 from cgar_jax._masking import valid_entries
 
@@ -57,12 +58,12 @@ def stablemax_cross_entropy(
       logits and label.
 
     Raises:
-      AssertionError: the shape of ``labels`` is not that of ``logits`` without its last axis.
-      ValueError: the axes of ``where`` are not the leading ones of ``labels``.
+      ValueError: the shape of ``labels`` is not that of ``logits`` without its last axis; the axes
+        of ``where`` are not the leading ones of ``labels``.
 
     Source: Prieto et al., 2025, arXiv 2501.04697; the token loss of HRM and TRM; certain.
     """
-    valid, logits, labels = _countable(logits, labels, where)
+    valid, logits, labels = _countable("stablemax_cross_entropy", logits, labels, where)
     log_probabilities = jnp.take_along_axis(log_stablemax(logits), labels[..., None], axis=-1)
     return jnp.where(valid, -log_probabilities[..., 0], 0)
 
@@ -83,12 +84,12 @@ def softmax_cross_entropy(
       float32 ``[...]``, value 0 and gradient 0 for a token that does not count.
 
     Raises:
-      AssertionError: the shape of ``labels`` is not that of ``logits`` without its last axis.
-      ValueError: the axes of ``where`` are not the leading ones of ``labels``.
+      ValueError: the shape of ``labels`` is not that of ``logits`` without its last axis; the axes
+        of ``where`` are not the leading ones of ``labels``.
 
     Source: `optax.softmax_cross_entropy_with_integer_labels`; certain.
     """
-    valid, logits, labels = _countable(logits, labels, where)
+    valid, logits, labels = _countable("softmax_cross_entropy", logits, labels, where)
     losses = optax.softmax_cross_entropy_with_integer_labels(logits, labels)
     return jnp.where(valid, losses, 0)
 
@@ -110,10 +111,10 @@ def valid_labels(labels: chex.Array, where: jax.typing.ArrayLike | None = None) 
 
 
 def _countable(
-    logits: chex.Array, labels: chex.Array, where: jax.typing.ArrayLike | None
+    owner: str, logits: chex.Array, labels: chex.Array, where: jax.typing.ArrayLike | None
 ) -> tuple[jax.Array, jax.Array, jax.Array]:
     """Return which tokens count, and float32 logits and labels that are harmless where not."""
-    chex.assert_shape(labels, logits.shape[:-1])
+    check_shape(owner, "labels", labels, logits.shape[:-1])
     valid = valid_labels(labels, where)
     logits = jnp.where(valid[..., None], logits.astype(jnp.float32), 0)
     return valid, logits, jnp.where(valid, labels, 0)

@@ -5,6 +5,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from cgar_jax._checks import check_shape
 from cgar_jax._masking import valid_entries
 
 
@@ -26,12 +27,12 @@ def halting_loss(
       of it to the token loss; that half is not applied here.
 
     Raises:
-      AssertionError: the shapes of ``halt_logits`` and ``solved`` differ.
-      ValueError: the axes of ``where`` are not the leading ones of ``solved``.
+      ValueError: the shapes of ``halt_logits`` and ``solved`` differ; the axes of ``where`` are
+        not the leading ones of ``solved``.
 
     Source: Jolicoeur-Martineau, 2025, arXiv 2510.04871; certain (published code).
     """
-    chex.assert_equal_shape((halt_logits, solved))
+    check_shape("halting_loss", "solved", solved, halt_logits.shape)
     valid = valid_entries(where, solved.shape)
     logits = jnp.where(valid, halt_logits.astype(jnp.float32), 0)
     losses = optax.sigmoid_binary_cross_entropy(logits, solved.astype(jnp.float32))

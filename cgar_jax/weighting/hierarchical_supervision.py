@@ -1,14 +1,16 @@
 """Hierarchical supervision weighting (HSW), CGAR's weighting of the steps of deep supervision."""
 
-from typing import Any, Literal
+from typing import Literal
 
 import chex
 import jax
 import jax.numpy as jnp
 import optax
 
-from cgar_jax._masking import align, masked_mean, valid_entries
+from cgar_jax._checks import check_number
+from cgar_jax._masking import masked_mean
 from cgar_jax._registry import check_name
+from cgar_jax.weighting._transform import Extras, Term, stateless
 
 
 def hierarchical_supervision_weighting(
@@ -16,6 +18,7 @@ def hierarchical_supervision_weighting(
     num_steps: chex.Numeric = 16,
     normalize: Literal["sum", "mean", "none"] = "sum",
     per: Literal["example", "batch"] = "example",
+    axis_name: str | None = None,
 ) -> optax.GradientTransformationExtraArgs:
     """Weight the loss of supervision step t by a geometric decay: early steps count most.
 
@@ -35,6 +38,8 @@ def hierarchical_supervision_weighting(
         variant: one weight for the whole batch, ``decay^floor(mean over valid of (t - 1))``.
         An optimizer that is invariant to the loss's scale, Adam for one, hardly notices it.
         Unconfirmed: whether the step counts from 0 or 1 there, which is one constant factor.
+      axis_name: with ``per="batch"`` under `jax.shard_map`, the mesh axis of the batch; under
+        `jax.jit` the mean is over the whole batch by itself.
 
     Returns:
       A transformation without state; it multiplies the weights it is given.
@@ -46,40 +51,24 @@ def hierarchical_supervision_weighting(
     Source: Qasim and Zhang, 2025, arXiv 2511.08653. The formula and decay 0.7 are certain; the 16
     steps, and that the paper weighs the answer loss alone and not the halting loss, are likely.
     """
-    if isinstance(decay, int | float) and not 0 < decay <= 1:
-        raise ValueError(f"decay is {decay}, but it must be in (0, 1]; the paper's is 0.7")
-    if isinstance(num_steps, int) and num_steps < 1:
-        raise ValueError(f"num_steps is {num_steps}, but it must be 1 or more; TRM takes 16")
+    check_number("hierarchical_supervision_weighting", "decay", decay, "(0, 1]")
+    check_number("hierarchical_supervision_weighting", "num_steps", num_steps, "[1, inf)")
     check_name("normalize", normalize, ("sum", "mean", "none"))
     check_name("per", per, ("example", "batch"))
 
-    def update(
-        weights: chex.ArrayTree,
-        state: optax.EmptyState,
-        losses: chex.ArrayTree | None = None,
-        *,
-        supervision_step: chex.Array | None = None,
-        where: chex.Array | None = None,
-        **extra_args: Any,
-    ) -> tuple[chex.ArrayTree, optax.EmptyState]:
-        del losses, extra_args
+    def weigh(term: Term, extras: Extras) -> jax.Array:
         # The decay may have come as bfloat16: inject_hyperparams casts to the dtype of the losses.
-        base = jax.lax.stop_gradient(jnp.asarray(decay, jnp.float32))
+        base = jnp.asarray(decay, jnp.float32)
         total = _geometric_sum(base, num_steps)
         scale = {"sum": 1 / total, "mean": num_steps / total, "none": 1.0}[normalize]
+        step = _step_of_each_loss(extras, term, num_steps)
+        # A masked step may be any number, and 0.7 to a large negative one is infinite.
+        steps_before = jnp.where(term.valid, step.astype(jnp.float32) - 1, 0)
+        if per == "batch":
+            steps_before = jnp.floor(masked_mean(steps_before, term.valid, axis_name=axis_name))
+        return base**steps_before * scale
 
-        def weigh(weight: jax.Array) -> jax.Array:
-            valid = valid_entries(where, weight.shape)
-            step = _step_of_each_loss(supervision_step, weight.shape, num_steps)
-            steps_before = step.astype(jnp.float32) - 1
-            if per == "batch":
-                steps_before = jnp.floor(masked_mean(steps_before, valid))
-            factor = jnp.where(valid, base**steps_before * scale, 0)
-            return (weight.astype(jnp.float32) * factor).astype(weight.dtype)
-
-        return jax.tree.map(weigh, weights), state
-
-    return optax.GradientTransformationExtraArgs(optax.init_empty_state, update)
+    return stateless("hierarchical_supervision_weighting", weigh)
 
 
 @jax.jit  # So that outside of a jit the loop is not compiled again at each update.
@@ -92,19 +81,15 @@ def _geometric_sum(decay: jax.Array, num_steps: chex.Numeric) -> jax.Array:
     return jax.lax.fori_loop(0, num_steps, lambda _, total: 1 + decay * total, jnp.float32(0))
 
 
-def _step_of_each_loss(
-    supervision_step: chex.Array | None, shape: tuple[int, ...], num_steps: chex.Numeric
-) -> jax.Array:
+def _step_of_each_loss(extras: Extras, term: Term, num_steps: chex.Numeric) -> jax.Array:
     """Return the 1-based supervision step of each loss, with the losses' shape."""
-    if supervision_step is not None:
-        return align("supervision_step", supervision_step, shape)
-    if len(shape) != 2:
-        raise ValueError(
-            "hierarchical_supervision_weighting: the extra argument 'supervision_step' is missing "
-            f"and losses of shape {shape} have no axis of steps; pass "
-            "update(..., supervision_step=...), the 1-based step of each example, int [batch], "
-            "or losses of shape [batch, steps]"
+    shape = term.losses.shape
+    if "supervision_step" in extras or len(shape) != 2:
+        meaning = (
+            "the 1-based step of each example, int [batch], or losses of shape [batch, steps]; "
+            f"losses of shape {shape} have no axis of steps"
         )
+        return extras.per_loss("supervision_step", meaning, term)
     if isinstance(num_steps, int) and shape[1] > num_steps:
         raise ValueError(
             f"hierarchical_supervision_weighting: losses of shape {shape} have {shape[1]} steps, "

@@ -10,7 +10,7 @@ import optax
 from cgar_jax._masking import masked_mean, valid_entries
 
 
-def normalize_mean() -> optax.GradientTransformationExtraArgs:
+def normalize_mean(axis_name: str | None = None) -> optax.GradientTransformationExtraArgs:
     """Rescale the weights of each loss term to mean 1 over the entries that count.
 
     ``w / mean(w)``: what a chain before it does to the overall size of the loss is undone; how it
@@ -18,6 +18,9 @@ def normalize_mean() -> optax.GradientTransformationExtraArgs:
 
     Extra arguments of ``update``:
       where: bool, the losses' shape or ``[batch]``; False gets weight 0 and is not in the mean.
+
+    Args:
+      axis_name: the mesh axis to take the mean over, too; for `jax.shard_map`, not for `jax.jit`.
 
     Returns:
       A transformation without state. Weights that are all zero, or all masked, come out as zeros.
@@ -38,7 +41,7 @@ def normalize_mean() -> optax.GradientTransformationExtraArgs:
 
         def rescale(weight: jax.Array) -> jax.Array:
             valid = valid_entries(where, weight.shape)
-            mean = masked_mean(weight, valid)
+            mean = masked_mean(weight, valid, axis_name=axis_name)
             rescaled = weight.astype(jnp.float32) / jnp.where(mean > 0, mean, 1)
             return jnp.where(valid, rescaled, 0).astype(weight.dtype)
 

@@ -7,10 +7,13 @@ import optax
 
 from cgar_jax._registry import call_by_name, check_name
 from cgar_jax.weighting.hierarchical_supervision import hierarchical_supervision_weighting
+from cgar_jax.weighting.loss_based import focal_weighting, loss_based_reweighting
 from cgar_jax.weighting.normalization import normalize_mean
 
 WEIGHTINGS: dict[str, Callable[..., optax.GradientTransformation]] = {
+    "focal_weighting": focal_weighting,
     "hierarchical_supervision_weighting": hierarchical_supervision_weighting,
+    "loss_based_reweighting": loss_based_reweighting,
     "normalize_mean": normalize_mean,
 }
 """Every weighting that a config may name."""

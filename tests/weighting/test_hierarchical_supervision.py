@@ -196,7 +196,7 @@ def test_decay_outside_the_half_open_interval_is_refused(decay):
 
 
 def test_no_steps_are_refused():
-    with pytest.raises(ValueError, match="num_steps is 0"):
+    with pytest.raises(ValueError, match="num_steps is 0, but it must be in"):
         hsw(num_steps=0)
 
 

@@ -1,0 +1,170 @@
+"""What must hold for each loss there is: one test per fact, one case per loss."""
+
+import functools
+import inspect
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from cgar_jax import losses
+from tests.losses.cases import CASES
+from tests.losses.cases.case import BATCH
+
+P = jax.sharding.PartitionSpec
+HIDDEN = 2  # The example that tests of masks hide.
+WHERE = np.arange(BATCH) != HIDDEN
+
+every_loss = pytest.mark.parametrize("name", sorted(CASES))
+every_loss_of_an_example = pytest.mark.parametrize(
+    "name", sorted(name for name, case in CASES.items() if case.per_example)
+)
+
+
+def function(name):
+    return functools.partial(getattr(losses, name), **CASES[name].settings)
+
+
+def arguments_of(name):
+    return CASES[name].arguments(np.random.default_rng(len(name)))
+
+
+def rows(arguments, change):
+    """The arguments with `change` applied to those that have a row for each example."""
+    return {
+        key: change(value) if np.shape(value)[:1] == (BATCH,) else value
+        for key, value in arguments.items()
+    }
+
+
+def with_hidden(arguments, garbage):
+    def put(array):
+        array = np.array(array)
+        if array.dtype.kind == "f":
+            array[HIDDEN] = garbage
+        return array
+
+    return rows(arguments, put)
+
+
+def gradient(name, arguments, **kwargs):
+    """The gradient of the sum of the losses, for the differentiable arguments."""
+    free = {key: arguments[key] for key in CASES[name].differentiable}
+    total = lambda free: jnp.sum(function(name)(**{**arguments, **free}, **kwargs))  # noqa: E731
+    return jax.grad(total)(free)
+
+
+@every_loss
+def test_it_is_public(name):
+    assert name in losses.__all__
+
+
+def test_every_public_loss_has_a_case():
+    assert {name for name in losses.__all__ if name.endswith("_loss")} <= set(CASES)
+
+
+@every_loss
+def test_its_docstring_says_formula_arguments_errors_and_source(name):
+    docstring = inspect.getdoc(getattr(losses, name))
+    for section in ("``", "Args:", "Returns:", "Raises:", "Source:"):
+        assert section in docstring
+
+
+@every_loss
+def test_it_gives_one_finite_loss_per_example(name):
+    found = function(name)(**arguments_of(name))
+    assert found.shape[0] == BATCH
+    assert np.isfinite(found).all()
+    assert np.any(found)
+
+
+@every_loss
+def test_jit_equals_eager(name):
+    arguments = arguments_of(name)
+    found = jax.jit(function(name))(**arguments)
+    np.testing.assert_allclose(found, function(name)(**arguments), rtol=1e-5, atol=1e-6)
+
+
+@every_loss_of_an_example
+def test_each_example_stands_for_itself(name):
+    arguments = arguments_of(name)
+
+    def alone(example):
+        return function(name)(**rows(arguments, lambda x: x[example : example + 1]))
+
+    expected = jnp.concatenate([alone(example) for example in range(BATCH)])
+    np.testing.assert_allclose(function(name)(**arguments), expected, rtol=1e-5, atol=1e-6)
+
+
+@every_loss
+def test_vmap_equals_a_loop(name):
+    arguments = arguments_of(name)
+    key, *_ = CASES[name].differentiable
+    several = jnp.stack([arguments[key], 0.5 * arguments[key]])
+    one = lambda array: function(name)(**{**arguments, key: array})  # noqa: E731
+    expected = jnp.stack([one(array) for array in several])
+    np.testing.assert_allclose(jax.vmap(one)(several), expected, rtol=1e-5, atol=1e-6)
+
+
+@every_loss
+def test_eight_devices_equal_one(name):
+    arguments = arguments_of(name)
+    mesh = jax.make_mesh((8,), ("data",), axis_types=(jax.sharding.AxisType.Auto,))
+    shard = functools.partial(jax.device_put, device=jax.NamedSharding(mesh, P("data")))
+    found = jax.jit(function(name))(**rows(arguments, shard))
+    expected = jax.jit(function(name))(**arguments)
+    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6)
+
+
+@every_loss
+def test_masked_examples_cost_nothing_and_do_not_change_the_rest(name):
+    arguments = arguments_of(name)
+    with_nan = function(name)(**with_hidden(arguments, np.nan), where=WHERE)
+    with_number = function(name)(**with_hidden(arguments, 0.7), where=WHERE)
+    assert not np.any(with_nan[HIDDEN])
+    np.testing.assert_array_equal(with_nan, with_number)
+
+
+@every_loss
+def test_the_gradient_is_finite_and_zero_where_masked(name):
+    found = gradient(name, with_hidden(arguments_of(name), np.nan), where=WHERE)
+    for key, array in found.items():
+        assert np.isfinite(array).all()
+        if array.shape[:1] == (BATCH,):
+            assert not np.any(array[HIDDEN]), key
+
+
+@every_loss
+def test_the_gradient_reaches_what_is_differentiable(name):
+    found = gradient(name, arguments_of(name))
+    assert all(np.any(array) and np.isfinite(array).all() for array in found.values())
+
+
+@every_loss
+@pytest.mark.parametrize("size", [0, BATCH])
+def test_an_empty_and_an_all_masked_batch_cost_nothing(name, size):
+    arguments = rows(arguments_of(name), lambda x: x[:size])
+    found = function(name)(**arguments, where=np.zeros(size, bool))
+    assert found.shape[0] == size
+    assert not np.any(found)
+
+
+@every_loss
+def test_bfloat16_is_computed_in_float32(name):
+    def half(arguments):
+        return {
+            key: jnp.asarray(value, jnp.bfloat16) if np.asarray(value).dtype.kind == "f" else value
+            for key, value in arguments.items()
+        }
+
+    low = half(arguments_of(name))
+    exact = function(name)(
+        **{
+            key: value.astype(jnp.float32) if value.dtype == jnp.bfloat16 else value
+            for key, value in low.items()
+        }
+    )
+    found = function(name)(**low)
+    assert found.dtype == (jnp.bfloat16 if CASES[name].keeps_dtype else jnp.float32)
+    np.testing.assert_array_equal(found, exact.astype(found.dtype))

@@ -1,0 +1,286 @@
+"""What must hold for each weighting there is: one test per fact, one case per weighting."""
+
+import functools
+import inspect
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import orbax.checkpoint as ocp
+import pytest
+
+from cgar_jax import weighting
+from tests.weighting.cases import CASES
+from tests.weighting.cases.case import BATCH, is_key, per_example, schedules
+
+P = jax.sharding.PartitionSpec
+HIDDEN = 2  # The example that tests of masks hide.
+
+every_weighting = pytest.mark.parametrize("name", sorted(CASES))
+every_shape = pytest.mark.parametrize(
+    ("name", "shape"),
+    [(name, shape) for name, case in sorted(CASES.items()) for shape in case.shapes],
+)
+
+
+def build(name, settings=None):
+    return weighting.WEIGHTINGS[name](**(CASES[name].settings if settings is None else settings))
+
+
+def example(name, shape=None):
+    """Losses and extra arguments of a case; a shape of the first is taken if none is given."""
+    shape = CASES[name].shapes[0] if shape is None else shape
+    losses = np.random.default_rng(len(name)).uniform(0.05, 3.0, shape).astype(np.float32)
+    return losses, CASES[name].extras(shape)
+
+
+def update(transform, losses, extras, weights=None, state=None):
+    weights = jax.tree.map(jnp.ones_like, losses) if weights is None else weights
+    state = transform.init(losses) if state is None else state
+    return transform.update(weights, state, losses, **extras)
+
+
+def jitted(transform, losses, extras):
+    return jax.jit(functools.partial(update, transform))(losses, extras)
+
+
+def assert_trees_close(found, expected, **tolerance):
+    tolerance = {"rtol": 1e-5, "atol": 1e-6} | tolerance
+    jax.tree.map(
+        lambda x, y: np.testing.assert_allclose(np.asarray(x), np.asarray(y), **tolerance),
+        found,
+        expected,
+    )
+
+
+def where_hiding(shape):
+    return np.arange(shape[0]) != HIDDEN
+
+
+def test_every_weighting_has_a_case():
+    assert set(CASES) == set(weighting.WEIGHTINGS)
+
+
+def test_every_weighting_is_public():
+    assert set(weighting.WEIGHTINGS) <= set(weighting.__all__)
+
+
+@every_weighting
+def test_its_docstring_says_formula_arguments_errors_and_source(name):
+    docstring = inspect.getdoc(weighting.WEIGHTINGS[name])
+    for section in ("``", "Extra arguments of ``update``:", "Returns:", "Raises:"):
+        assert section in docstring
+    assert "Source:" in docstring or name == "normalize_mean"
+
+
+@every_weighting
+def test_it_changes_something_at_the_settings_of_its_case(name):
+    losses, extras = example(name)
+    weights = jnp.linspace(1, 2, losses.size, dtype=jnp.float32).reshape(losses.shape)
+    assert not np.allclose(update(build(name), losses, extras, weights)[0], weights)
+
+
+@pytest.mark.parametrize(
+    "name", sorted(n for n, case in CASES.items() if case.identity is not None)
+)
+def test_the_identity_setting_returns_its_input_bit_for_bit(name):
+    losses, extras = example(name)
+    weights = np.random.default_rng(1).uniform(0.1, 2, losses.shape).astype(np.float32)
+    found, _ = update(build(name, CASES[name].identity), losses, extras, weights)
+    np.testing.assert_array_equal(found, weights)
+
+
+@every_shape
+def test_jit_equals_eager(name, shape):
+    losses, extras = example(name, shape)
+    transform = build(name)
+    assert_trees_close(jitted(transform, losses, extras), update(transform, losses, extras))
+
+
+@every_weighting
+def test_the_weights_have_the_shape_of_the_losses_for_each_term(name):
+    losses, extras = example(name)
+    weights, _ = jitted(build(name), {"answer": losses, "halt": losses}, extras)
+    assert jax.tree.map(jnp.shape, weights) == {"answer": losses.shape, "halt": losses.shape}
+
+
+@every_weighting
+def test_vmap_equals_a_loop(name):
+    losses, extras = example(name)
+    several = jnp.stack([losses, 2 * losses, losses[::-1]])
+    transform = build(name)
+    found, _ = jax.vmap(lambda one: update(transform, one, extras))(several)
+    expected = jnp.stack([update(transform, one, extras)[0] for one in several])
+    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", sorted(n for n, case in CASES.items() if case.permutes))
+def test_permuting_the_batch_permutes_the_weights(name):
+    losses, extras = example(name)
+    order = np.random.default_rng(2).permutation(BATCH)
+    weights, _ = update(build(name), losses, extras)
+    permuted, _ = update(build(name), losses[order], per_example(extras, lambda x: x[order]))
+    np.testing.assert_allclose(permuted, weights[order], rtol=1e-5, atol=1e-6)
+
+
+@every_shape
+def test_eight_devices_equal_one(name, shape):
+    losses, extras = example(name, shape)
+    transform = build(name)
+    mesh = jax.make_mesh((8,), ("data",), axis_types=(jax.sharding.AxisType.Auto,))
+    shard = functools.partial(jax.device_put, device=jax.NamedSharding(mesh, P("data")))
+    found = jitted(transform, shard(losses), per_example(extras, shard))
+    assert_trees_close(found, jitted(transform, losses, extras), rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "name",
+    sorted(
+        n for n, f in weighting.WEIGHTINGS.items() if "axis_name" in inspect.signature(f).parameters
+    ),
+)
+def test_a_named_axis_equals_one_batch(name):
+    losses, extras = example(name)
+    per_shard = weighting.WEIGHTINGS[name](**CASES[name].settings, axis_name="data")
+    mesh = jax.make_mesh((4,), ("data",), axis_types=(jax.sharding.AxisType.Auto,))
+    sharded = {key: P("data") if np.shape(x)[:1] == (BATCH,) else P() for key, x in extras.items()}
+    per_shard_update = jax.shard_map(
+        lambda losses, extras: update(per_shard, losses, extras)[0],
+        mesh=mesh,
+        in_specs=(P("data"), sharded),
+        out_specs=P("data"),
+        check_vma=False,
+    )
+    found = jax.jit(per_shard_update)(losses, extras)
+    assert_trees_close(found, update(build(name), losses, extras)[0])
+
+
+@every_shape
+def test_masked_entries_weigh_nothing_and_do_not_change_the_rest(name, shape):
+    losses, extras = example(name, shape)
+    where = where_hiding(shape)
+    transform = build(name)
+
+    def hide(garbage):
+        def put(array):
+            array = np.array(array)
+            if array.dtype.kind == "f":
+                array[HIDDEN] = garbage
+            return array
+
+        return update(transform, put(losses), per_example(extras, put) | {"where": where})
+
+    with_nan, with_number = hide(np.nan), hide(7.0)
+    assert not np.any(with_nan[0][HIDDEN])
+    assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(with_nan) if not is_key(leaf))
+    assert_trees_close(with_nan, with_number, rtol=0, atol=0)
+
+
+@every_weighting
+def test_the_gradient_is_finite_and_zero_where_masked(name):
+    losses, extras = example(name)
+    losses = np.array(losses)
+    losses[HIDDEN] = np.nan
+    transform = build(name)
+
+    def total(losses):
+        extended = extras | {"where": where_hiding(losses.shape)}
+        return weighting.weighted_mean(transform, losses, transform.init(losses), **extended)[0]
+
+    gradient = jax.grad(total)(losses)
+    assert np.isfinite(gradient).all()
+    assert not np.any(gradient[HIDDEN])
+
+
+@pytest.mark.parametrize("name", sorted(n for n, case in CASES.items() if not case.gradient))
+def test_no_gradient_flows_through_the_weights(name):
+    losses, extras = example(name)
+    transform = build(name)
+    gradient = jax.grad(lambda x: jnp.sum(update(transform, x, extras, jnp.ones_like(losses))[0]))
+    np.testing.assert_array_equal(gradient(losses), 0)
+
+
+@every_weighting
+@pytest.mark.parametrize("rows", [0, BATCH])
+def test_an_empty_and_an_all_masked_batch_are_finite(name, rows):
+    losses, extras = example(name)
+    extras = per_example(extras, lambda x: x[:rows])
+    found = update(build(name), losses[:rows], extras | {"where": np.zeros(rows, bool)})
+    assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(found) if not is_key(leaf))
+    assert not np.any(found[0])
+
+
+@every_weighting
+def test_bfloat16_comes_back_as_bfloat16_with_statistics_in_float32(name):
+    losses, extras = example(name)
+    losses = losses.astype(jnp.bfloat16)
+    found, _ = update(build(name), losses, extras)
+    exact, _ = update(build(name), losses.astype(np.float32), extras)
+    assert found.dtype == jnp.bfloat16
+    np.testing.assert_array_equal(found, exact.astype(jnp.bfloat16))
+
+
+@pytest.mark.parametrize(
+    "name", sorted(n for n in CASES if jax.tree.leaves(build(n).init(np.ones(BATCH, np.float32))))
+)
+def test_the_state_survives_a_checkpoint(name, tmp_path):
+    losses, extras = example(name)
+    _, state = jitted(build(name), losses, extras)
+    with ocp.StandardCheckpointer() as checkpointer:
+        checkpointer.save(tmp_path / "state", state)
+        checkpointer.wait_until_finished()
+        restored = checkpointer.restore(tmp_path / "state", jax.eval_shape(lambda: state))
+    chain = build(name)
+    after = update(chain, losses, extras, state=state)
+    assert_trees_close(update(chain, losses, extras, state=restored), after, rtol=0, atol=0)
+
+
+@every_weighting
+def test_each_number_can_follow_a_schedule(name):
+    losses, extras = example(name)
+    inject = optax.inject_hyperparams(weighting.WEIGHTINGS[name], static_args=CASES[name].static)
+    scheduled = inject(**{**CASES[name].settings, **schedules(CASES[name])})
+    found, _ = jitted(scheduled, losses, extras)
+    np.testing.assert_allclose(found, update(build(name), losses, extras)[0], rtol=1e-5, atol=1e-6)
+
+
+@every_weighting
+def test_masked_and_partition_hand_it_only_its_own_terms(name):
+    losses, extras = example(name)
+    both = {"answer": losses, "halt": 3 * losses}
+    alone, _ = update(build(name), losses, extras)
+    masked = optax.masked(build(name), {"answer": True, "halt": False})
+    labels = {"answer": "weighed", "halt": "left"}
+    parted = optax.partition({"weighed": build(name), "left": optax.identity()}, labels)
+    for transform in (masked, parted):
+        weights, _ = jitted(transform, both, extras)
+        np.testing.assert_allclose(weights["answer"], alone, rtol=1e-5, atol=1e-6)
+        np.testing.assert_array_equal(weights["halt"], 1)
+
+
+@pytest.mark.parametrize("name", sorted(n for n, case in CASES.items() if case.multiplies))
+def test_it_multiplies_what_a_chain_before_it_gives(name):
+    losses, extras = example(name)
+    chain = optax.chain(optax.scale(0.5), build(name), optax.scale(2.0))
+    found, _ = jitted(chain, losses, extras)
+    np.testing.assert_allclose(found, update(build(name), losses, extras)[0], rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", sorted(n for n, case in CASES.items() if case.multiplies))
+def test_losses_that_are_not_passed_are_an_error(name):
+    losses, extras = example(name)
+    transform = build(name)
+    with pytest.raises(ValueError, match=f"{name}.*third argument"):
+        transform.update(jnp.ones_like(losses), transform.init(losses), **extras)
+
+
+@pytest.mark.parametrize(
+    ("name", "argument"),
+    [(name, key) for name, case in sorted(CASES.items()) for key in case.extras(case.shapes[0])],
+)
+def test_a_missing_extra_argument_is_an_error_that_names_it(name, argument):
+    losses, extras = example(name)
+    del extras[argument]
+    with pytest.raises(ValueError, match=f"{name}.*'{argument}' is missing"):
+        update(build(name), losses, extras)
