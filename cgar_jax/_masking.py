@@ -5,6 +5,7 @@ they are used, never multiplied by zero afterwards: 0 * NaN is NaN, in value and
 """
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import chex
 import jax
@@ -105,4 +106,33 @@ def mean_one_softmax(
     )
     if axis_name is not None:
         total, count = jax.lax.psum((total, count), axis_name)
-    return powers * jnp.where(count > 0, count, 1) / jnp.where(count > 0, total, 1)
+    # The ratio first: XLA may divide an array by a number through its reciprocal, which is inexact.
+    return powers * (jnp.where(count > 0, count, 1) / jnp.where(count > 0, total, 1))
+
+
+class Ranks(NamedTuple):
+    """Where each entry stands among those that count; float32. 0 for one that does not count.
+
+    Attributes:
+      smaller: how many are smaller; the values' shape.
+      no_larger: how many are no larger, itself among them; the values' shape.
+      count: scalar, how many there are.
+    """
+
+    smaller: jax.Array
+    no_larger: jax.Array
+    count: jax.Array
+
+
+def masked_ranks(values: chex.Array, where: chex.Array, axis_name: str | None = None) -> Ranks:
+    """Rank each entry among all that count. Arguments as for `masked_mean`; equal values tie."""
+    values = jnp.where(where, values, jnp.inf).astype(jnp.float32)
+    ordered, count = values, jnp.sum(where, dtype=jnp.float32)
+    if axis_name is not None:
+        ordered, count = jax.lax.all_gather(values, axis_name), jax.lax.psum(count, axis_name)
+    ordered = jnp.sort(ordered, axis=None)
+    smaller, no_larger = (
+        jnp.where(where, jnp.searchsorted(ordered, values, side), 0).astype(jnp.float32)
+        for side in ("left", "right")
+    )
+    return Ranks(smaller, jnp.minimum(no_larger, count), count)

@@ -6,12 +6,7 @@ change anything again (`--config.optimizer.learning_rate=3e-4`). Keys that do no
 
 import ml_collections
 
-METHODS = {
-    "cgar": ("progressive_depth_curriculum", True),
-    "pdc": ("progressive_depth_curriculum", False),
-    "hsw": ("fixed_depth_curriculum", True),
-    "trm": ("fixed_depth_curriculum", False),
-}
+METHODS = ("cgar", "pdc", "hsw", "trm", "nested", "exits")
 
 
 def default_config() -> ml_collections.ConfigDict:
@@ -33,6 +28,8 @@ def default_config() -> ml_collections.ConfigDict:
     config.data.seed = 0
     config.data.cache_dir = ""
     config.data.augment = True
+    # Groups of training examples by difficulty: the domains of weightings and samplings that mix.
+    config.data.num_domains = 10
 
     # Attributes of a model in cgar_jax/models, by name.
     config.model = ml_collections.ConfigDict()
@@ -62,6 +59,8 @@ def default_config() -> ml_collections.ConfigDict:
     config.curriculum.name = "progressive_depth_curriculum"
     config.curriculum.stages = ((2, 1), (4, 2), (6, 3))
     config.curriculum.boundaries = (0.3, 0.6)
+    # Which examples a batch holds: arguments of a sampling in cgar_jax/curricula, by name.
+    config.sampling = ml_collections.ConfigDict({"name": "uniform_sampling"})
     # Loss transforms of cgar_jax/weighting in their order: (name, settings) or (name, settings,
     # terms).
     config.weighting = ()
@@ -100,16 +99,27 @@ def default_config() -> ml_collections.ConfigDict:
 
 
 def set_method(config: ml_collections.ConfigDict, method: str, decay: float = 0.7) -> None:
-    """Chooses which half of CGAR is on: "cgar" (both), "pdc", "hsw", or "trm" (neither).
+    """Chooses the depth curriculum and the weighting of supervision steps by one word.
+
+    "cgar" has a depth that grows (PDC) and weighs early steps more (HSW); "pdc" and "hsw" have one
+    of the two, "trm" neither. "nested" draws the number of cycles at each step (SortedNet), "exits"
+    supervises the answer after each cycle (SoFT); both weigh all steps alike.
 
     Call it last: the full depth is the curriculum's last stage.
     """
     if method not in METHODS:
         raise ValueError(f"unknown method {method!r}; use one of {', '.join(METHODS)}")
-    curriculum, weighs = METHODS[method]
-    if curriculum == "fixed_depth_curriculum":
-        depth = config.curriculum.stages[-1]
-        config.curriculum = ml_collections.ConfigDict({"name": curriculum, "depth": depth})
-    if weighs:
+    n, cycles = depth = config.curriculum.stages[-1]
+    fixed = {"name": "fixed_depth_curriculum", "depth": depth}
+    nested = tuple((n, cycle) for cycle in range(1, cycles + 1))
+    curriculum = {
+        "hsw": fixed,
+        "trm": fixed,
+        "nested": {"name": "nested_depth_curriculum", "depths": nested},
+        "exits": {"name": "sorted_exits_curriculum", "depth": depth},
+    }
+    if method in curriculum:
+        config.curriculum = ml_collections.ConfigDict(curriculum[method])
+    if method in ("cgar", "hsw"):
         settings = {"decay": decay, "num_steps": config.supervision.max_supervision_steps}
         config.weighting = (("hierarchical_supervision_weighting", settings),)

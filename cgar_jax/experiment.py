@@ -65,12 +65,19 @@ class Experiment:
         return init(jax.random.key(self.config.seed), dataset)
 
     def on_device(self, examples: dict[str, np.ndarray]) -> dict[str, jax.Array]:
-        """A split of a dataset, whole on every device, integers as int32."""
-        wide = {
-            name: column.astype(np.int32) if column.dtype.kind in "iu" else column
-            for name, column in examples.items()
+        """A training set, whole on every device, in the order that the sampling wants.
+
+        Integers become int32; `domain_ids` are added: groups of equal size, the easiest first.
+        """
+        difficulty = np.asarray(examples["difficulty"])
+        ranks = np.argsort(np.argsort(difficulty, kind="stable"), kind="stable")
+        domain_ids = ranks * self.config.data.num_domains // max(len(ranks), 1)
+        order = np.asarray(self.train_step.sampling.order(difficulty))
+        columns = {
+            name: column[order].astype(np.int32 if column.dtype.kind in "iu" else column.dtype)
+            for name, column in (examples | {"domain_ids": domain_ids}).items()
         }
-        return jax.device_put(wide, replicated(self.mesh))
+        return jax.device_put(columns, replicated(self.mesh))
 
     def evaluate(self, state: TrainState, examples: dict[str, np.ndarray]) -> dict[str, Any]:
         """Scores a state by its averaged parameters, see `Evaluator`."""
@@ -78,13 +85,13 @@ class Experiment:
 
     def train_flops(self) -> int:
         """Model FLOPs of the whole run: matrix products, a backward pass as two forward ones."""
-        model = self.model
-        per_example = sum(
-            (stage.end_step - stage.first_step)
-            * (stage.depth.gradient_aware_cost * model.network_flops() + 3 * model.heads_flops())
-            for stage in self.stages
-        )
-        return self.config.batch_size * per_example
+        network, heads = self.model.network_flops(), 3 * self.model.heads_flops()
+
+        def per_example(depth):
+            return depth.gradient_aware_cost * network + depth.num_exits * heads
+
+        steps = [(stage.end_step - stage.first_step, stage.depth) for stage in self.stages]
+        return round(self.config.batch_size * sum(n * per_example(depth) for n, depth in steps))
 
     def _abstract_dataset(self) -> dict[str, jax.ShapeDtypeStruct]:
         cells = jax.ShapeDtypeStruct((1, self.task.sequence_length), jnp.int32)
@@ -93,6 +100,7 @@ class Experiment:
             "labels": cells,
             "puzzle_identifiers": jax.ShapeDtypeStruct((1,), jnp.int32),
             "difficulty": jax.ShapeDtypeStruct((1,), jnp.float32),
+            "domain_ids": jax.ShapeDtypeStruct((1,), jnp.int32),
         }
 
 
@@ -120,6 +128,8 @@ def build(
         model=model,
         optimizer=optimizers.build(optimizer, steps),
         weighting=weighting.build(config.weighting),
+        sampling=curricula.build_sampling(**config.sampling),
+        total_steps=steps,
         augment=augment,
         answer_loss=ANSWER_LOSSES[config.loss.answer],
         halting_loss_weight=config.loss.halting_weight,
@@ -138,7 +148,7 @@ def build(
     )
     evaluator = Evaluator(
         model,
-        curriculum.stages[-1],
+        curriculum.full_depth,
         config.supervision.max_supervision_steps,
         config.evaluation.batch_size,
         mesh,
@@ -147,6 +157,7 @@ def build(
 
 
 POSITIVE = (
+    "data.num_domains",
     "supervision.max_supervision_steps",
     "training.steps",
     "training.steps_per_dispatch",
@@ -167,6 +178,13 @@ def _check_numbers(config: ml_collections.ConfigDict) -> None:
     for key in POSITIVE:
         if value(key) < 1:
             raise ValueError(f"config.{key} is {value(key)}, but it must be 1 or more")
+    for entry in (config.sampling.to_dict(), *(settings for _, settings, *_ in config.weighting)):
+        found, wanted = entry.get("num_domains"), config.data.num_domains
+        if found is not None and found != wanted:
+            raise ValueError(
+                f"num_domains is {found} in {entry}, but config.data.num_domains is {wanted}; "
+                "they must be the same"
+            )
     for key in FRACTIONS:
         if not 0 <= value(key) <= 1:
             raise ValueError(f"config.{key} is {value(key)}, but it must be in [0, 1]")

@@ -12,7 +12,7 @@ from cgar_jax.config import default_config, set_method
 
 
 def get_config(method: str = "cgar"):
-    """`method`: cgar, pdc, hsw or trm, given as `configs/sudoku_extreme.py:trm`."""
+    """`method` as in `set_method`, given as `configs/sudoku_extreme.py:trm`."""
     config = default_config()
     config.data.source = "hub:sapientinc/sudoku-extreme"
     set_method(config, method)

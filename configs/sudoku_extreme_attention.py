@@ -10,7 +10,7 @@ from cgar_jax.config import default_config, set_method
 
 
 def get_config(method: str = "cgar"):
-    """`method`: cgar, pdc, hsw or trm, given as `configs/sudoku_extreme_attention.py:trm`."""
+    """`method` as in `set_method`, given as `configs/sudoku_extreme_attention.py:trm`."""
     config = default_config()
     config.data.source = "hub:sapientinc/sudoku-extreme"
     config.model.mixing = "attention"

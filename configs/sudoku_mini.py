@@ -12,7 +12,7 @@ from cgar_jax.config import default_config, set_method
 
 
 def get_config(method: str = "cgar"):
-    """`method`: cgar, pdc, hsw or trm, given as `configs/sudoku_mini.py:trm`."""
+    """`method` as in `set_method`, given as `configs/sudoku_mini.py:trm`."""
     config = default_config()
     config.batch_size = 32
 

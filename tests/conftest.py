@@ -1,6 +1,7 @@
 """Every test runs on CPU with eight simulated devices; those that need fewer say so."""
 
 import os
+import tempfile
 
 os.environ["JAX_PLATFORMS"] = "cpu"
 os.environ["XLA_FLAGS"] = (
@@ -8,6 +9,12 @@ os.environ["XLA_FLAGS"] = (
 )
 
 import hypothesis
+import jax
+
+# Many tests compile the same program.
+COMPILED = tempfile.TemporaryDirectory()
+jax.config.update("jax_compilation_cache_dir", COMPILED.name)
+jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.2)
 
 hypothesis.settings.register_profile("default", deadline=None, max_examples=25)
 hypothesis.settings.load_profile("default")

@@ -5,17 +5,19 @@ import re
 
 import pytest
 
+from cgar_jax import curricula, experiment, losses, weighting
 from cgar_jax.curricula import Depth
+from tests.losses.cases import CASES
 
 README = (pathlib.Path(__file__).parent.parent / "README.md").read_text()
 
 
 @pytest.fixture(scope="module")
 def shown():
-    """The names that the README's Python example leaves behind."""
-    (example,) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+    """The names that the README's Python examples leave behind."""
     names = {}
-    exec(example, names)
+    for example in re.findall(r"```python\n(.*?)```", README, re.DOTALL):
+        exec(example, names)
     return names
 
 
@@ -31,7 +33,29 @@ def test_the_curriculum_in_the_example_is_what_its_comments_say(shown):
     assert curriculum.relative_cost(count="gradient_aware") == pytest.approx(22.7 / 35)
 
 
+def test_the_config_in_the_example_builds(shown):
+    task = experiment.Task(vocab_size=11, sequence_length=81, num_puzzle_identifiers=1)
+    pieces = experiment.build(shown["config"], task)
+    assert pieces.curriculum.full_depth == Depth(n=6, T=3)
+
+
+def test_every_method_it_names_is_public():
+    methods = {*losses.__all__, *weighting.__all__, *curricula.__all__}
+    suffixes = "_weighting|_reweighting|_loss|_curriculum|_mixer|_sampling|_order"
+    named = set(re.findall(rf"`(\w+(?:{suffixes}))`", README))
+    assert len(named) > 15
+    assert named <= methods
+
+
+def test_it_counts_the_methods_right():
+    counts = re.search(r"There are (\d+) weightings, (\d+) losses", README).groups()
+    public_losses = [name for name in losses.__all__ if name in CASES]
+    assert tuple(map(int, counts)) == (len(weighting.WEIGHTINGS), len(public_losses))
+
+
 def test_every_file_it_names_is_there():
     root = pathlib.Path(__file__).parent.parent
-    for name in re.findall(r"configs/\w+\.py|cgar_jax/[\w/]+(?:\.py)?", README):
+    for name in re.findall(
+        r"(?:configs|launch)/\w+\.py|colabs/\w+\.ipynb|cgar_jax/[\w/]+(?:\.py)?", README
+    ):
         assert (root / name).exists(), name

@@ -1,4 +1,4 @@
-"""The depth of the recursion, and how it grows over training (PDC).
+"""The depth of the recursion, and how it changes over training: it grows (PDC), or is drawn.
 
 A depth is static under ``jax.jit``: each stage is its own compiled step, and a shallow stage really
 costs less. A traced depth would need a while loop, which has no reverse-mode gradient.
@@ -25,16 +25,20 @@ class Depth:
 
     Attributes:
       n: latent recursions ``z <- f(x + y + z)`` in each cycle; int, at least 1.
-      T: cycles; int, at least 1. The first ``T - 1`` run without gradient, the last with.
+      T: cycles; int, at least 1.
+      exits: cycles after which the answer is read and supervised, increasing, the last of them T;
+        by default T alone. A cycle that ends in an exit runs with gradient, the others without.
 
     Raises:
-      ValueError: ``n`` or ``T`` is not a positive int.
+      ValueError: ``n`` or ``T`` is not a positive int; exits that do not increase to ``T``.
 
-    Source: Jolicoeur-Martineau, 2025, arXiv 2510.04871; certain.
+    Source: Jolicoeur-Martineau, 2025, arXiv 2510.04871; certain. For ``exits`` see
+    `sorted_exits_curriculum`.
     """
 
     n: int
     T: int
+    exits: tuple[int, ...] = ()
 
     def __post_init__(self):
         for name, value in (("n", self.n), ("T", self.T)):
@@ -43,9 +47,39 @@ class Depth:
                     f"depth ({self.n}, {self.T}): {name} is {value!r}, but it must be an int, "
                     "1 or more; the full depth of TRM is Depth(n=6, T=3)"
                 )
+        exits = tuple(self.exits) or (self.T,)
+        if exits[-1] != self.T or not all(a < b for a, b in itertools.pairwise((0, *exits))):
+            raise ValueError(
+                f"depth ({self.n}, {self.T}): exits are {exits}, but they must be cycles that "
+                f"increase from 1 or more to the last one, {self.T}"
+            )
+        object.__setattr__(self, "exits", exits)
 
     def __str__(self) -> str:
-        return f"({self.n}, {self.T})"
+        early = f" exits {', '.join(map(str, self.exits))}" if len(self.exits) > 1 else ""
+        return f"({self.n}, {self.T}){early}"
+
+    @property
+    def full(self) -> "Depth":
+        """The depth to evaluate with: the same, read at its end alone."""
+        return Depth(self.n, self.T)
+
+    @property
+    def segments(self) -> tuple["Depth", ...]:
+        """One depth for each exit, run one after the other: the cycles from the exit before."""
+        return tuple(
+            Depth(self.n, end - begin) for begin, end in itertools.pairwise((0, *self.exits))
+        )
+
+    @property
+    def draws(self) -> tuple[tuple[float, "Depth"], ...]:
+        """What may run, with its probability: this depth, always. See `NestedDepths`."""
+        return ((1.0, self),)
+
+    @property
+    def num_exits(self) -> int:
+        """How many times a supervision step reads and supervises the answer."""
+        return len(self.exits)
 
     @property
     def network_calls(self) -> int:
@@ -54,26 +88,97 @@ class Depth:
 
     @property
     def gradient_aware_cost(self) -> int:
-        """Cost in forward calls, ``(T - 1)(n + 1) + 3(n + 1)``: a backward costs two forwards."""
-        return (self.T + 2) * (self.n + 1)
+        """Cost in forward calls, ``(T + 2 E)(n + 1)``, E exits: a backward costs two forwards."""
+        return (self.T + 2 * self.num_exits) * (self.n + 1)
+
+
+@dataclasses.dataclass(frozen=True)
+class NestedDepths:
+    """Depths of which each optimizer step draws one for its whole batch.
+
+    Depth i is the first cycles of depth i + 1: the networks are nested, and all their parameters
+    are shared. Made by `nested_depth_curriculum`; frozen and hashable.
+
+    Attributes:
+      depths: ``Depth(n, T)`` with one n and increasing T; pairs ``(n, T)`` become `Depth`.
+      probabilities: of each depth, summing to 1; by default all the same.
+
+    Raises:
+      ValueError: depths that are not nested or have exits of their own; probabilities that are not
+        as many, are negative or do not sum to 1.
+    """
+
+    depths: tuple[Depth, ...]
+    probabilities: tuple[float, ...] = ()
+
+    def __post_init__(self):
+        depths = tuple(_as_depth(depth) for depth in self.depths)
+        count = max(len(depths), 1)
+        probabilities = tuple(map(float, self.probabilities)) or (1 / count,) * count
+        nested = depths and all(a.n == b.n and a.T < b.T for a, b in itertools.pairwise(depths))
+        if not (nested and all(depth == depth.full for depth in depths)):
+            raise ValueError(
+                f"the depths {', '.join(map(str, depths))} are not nested; they must have the same "
+                "n, increasing T, and no exits, as (6, 1), (6, 2), (6, 3)"
+            )
+        proper = min(probabilities) >= 0 and abs(sum(probabilities) - 1) < 1e-6
+        if len(probabilities) != len(depths) or not proper:
+            raise ValueError(
+                f"the probabilities of {len(depths)} depths are {probabilities}, but there must be "
+                "one for each depth, 0 or more, and they must sum to 1"
+            )
+        object.__setattr__(self, "depths", depths)
+        object.__setattr__(self, "probabilities", probabilities)
+
+    def __str__(self) -> str:
+        return " or ".join(map(str, self.depths))
+
+    @property
+    def full(self) -> Depth:
+        """The depth to evaluate with: the deepest."""
+        return self.depths[-1]
+
+    @property
+    def draws(self) -> tuple[tuple[float, Depth], ...]:
+        """What may run, with its probability."""
+        return tuple(zip(self.probabilities, self.depths, strict=True))
+
+    @property
+    def num_exits(self) -> int:
+        """Each depth is read once, at its end."""
+        return 1
+
+    @property
+    def network_calls(self) -> float:
+        """Expected forward calls of the network, as `Depth.network_calls`."""
+        return sum(probability * depth.network_calls for probability, depth in self.draws)
+
+    @property
+    def gradient_aware_cost(self) -> float:
+        """Expected cost in forward calls, as `Depth.gradient_aware_cost`."""
+        return sum(probability * depth.gradient_aware_cost for probability, depth in self.draws)
+
+
+def _as_depth(depth: "Depth | NestedDepths | Sequence[int]") -> "Depth | NestedDepths":
+    return depth if isinstance(depth, Depth | NestedDepths) else Depth(*depth)
 
 
 class Stage(NamedTuple):
     """One stage of a run: ``depth`` for the optimizer steps ``first_step <= step < end_step``."""
 
-    depth: Depth
+    depth: Depth | NestedDepths
     first_step: int
     end_step: int
 
 
 @dataclasses.dataclass(frozen=True)
 class DepthCurriculum:
-    """A depth for every moment of training: ``curriculum(progress) -> Depth``.
+    """A depth for every moment of training: ``curriculum(progress) -> Depth`` or `NestedDepths`.
 
-    Made by `progressive_depth_curriculum` and `fixed_depth_curriculum`; frozen and hashable.
+    Made by the functions below; frozen and hashable.
 
     Attributes:
-      stages: the depths in their order, K of them; pairs ``(n, T)`` become `Depth`.
+      stages: the depths in their order, K of them; tuples ``(n, T)`` become `Depth`.
       boundaries: K - 1 floats, the progress at which the next stage begins.
 
     Raises:
@@ -81,11 +186,11 @@ class DepthCurriculum:
         strictly or leave [0, 1]; a depth that is not of positive ints.
     """
 
-    stages: tuple[Depth, ...]
+    stages: tuple[Depth | NestedDepths, ...]
     boundaries: tuple[float, ...] = ()
 
     def __post_init__(self):
-        stages = tuple(s if isinstance(s, Depth) else Depth(*s) for s in self.stages)
+        stages = tuple(_as_depth(stage) for stage in self.stages)
         boundaries = tuple(float(boundary) for boundary in self.boundaries)
         if len(stages) != len(boundaries) + 1:
             raise ValueError(
@@ -115,7 +220,12 @@ class DepthCurriculum:
             )
         return sum(progress >= boundary - _TOLERANCE for boundary in self.boundaries)
 
-    def __call__(self, progress: float) -> Depth:
+    @property
+    def full_depth(self) -> Depth:
+        """The depth to evaluate with: that of the last stage, the deepest of it."""
+        return self.stages[-1].full
+
+    def __call__(self, progress: float) -> Depth | NestedDepths:
         """Depth of the stage at this progress, as in `stage_index`."""
         return self.stages[self.stage_index(progress)]
 
@@ -139,9 +249,9 @@ class DepthCurriculum:
         ]
 
     def relative_cost(self, count: Literal["paper", "gradient_aware"] = "paper") -> float:
-        """Cost of training relative to running its last stage all the time.
+        """Cost of training relative to running its full depth all the time.
 
-        ``sum over stages of (share of training) * cost(depth) / cost(last depth)``.
+        ``sum over stages of (share of training) * cost(depth) / cost(full depth)``.
 
         Args:
           count: ``"paper"`` counts network calls, ``T (n + 1)`` (the effective depth; the layers
@@ -154,15 +264,18 @@ class DepthCurriculum:
 
         Source: Qasim and Zhang, 2025, arXiv 2511.08653; the paper's count is certain by arithmetic.
         """
-        costs = {
-            "paper": [depth.network_calls for depth in self.stages],
-            "gradient_aware": [depth.gradient_aware_cost for depth in self.stages],
-        }
-        check_name("count", count, costs)
+        check_name("count", count, _COSTS)
+        cost = _COSTS[count]
         ends = itertools.pairwise((0.0, *self.boundaries, 1.0))
         shares = [end - begin for begin, end in ends]
-        mean = sum(share * cost for share, cost in zip(shares, costs[count], strict=True))
-        return mean / costs[count][-1]
+        mean = sum(share * cost(depth) for share, depth in zip(shares, self.stages, strict=True))
+        return mean / cost(self.full_depth)
+
+
+_COSTS = {
+    "paper": lambda depth: depth.network_calls,
+    "gradient_aware": lambda depth: depth.gradient_aware_cost,
+}
 
 
 def progressive_depth_curriculum(
@@ -205,3 +318,55 @@ def fixed_depth_curriculum(depth: Depth | tuple[int, int] = (6, 3)) -> DepthCurr
     Source: Jolicoeur-Martineau, 2025, arXiv 2510.04871; certain.
     """
     return DepthCurriculum((depth,))
+
+
+def nested_depth_curriculum(
+    depths: Sequence[Depth | tuple[int, int]] = ((6, 1), (6, 2), (6, 3)),
+    probabilities: Sequence[float] = (),
+) -> DepthCurriculum:
+    """Nested depths: each optimizer step draws how many cycles to run, and saves the others.
+
+    ``i ~ probabilities; loss = loss at depths[i]``, whose expectation is
+    ``sum_i probabilities[i] loss at depths[i]``. Every depth becomes a network to use by itself.
+
+    Args:
+      depths: ``(n, T)``, with one n and increasing T, so that each is the beginning of the next.
+      probabilities: of each; by default all the same.
+
+    Returns:
+      A `DepthCurriculum` of one stage, `NestedDepths`. To weigh the losses of all depths instead of
+      drawing one, see `sorted_exits_curriculum`.
+
+    Raises:
+      ValueError: as `NestedDepths`.
+
+    Source: Valipour et al., SortedNet, 2023, arXiv 2309.00255 (id from memory), there over layers
+    and widths; likely: that depths are drawn evenly is not confirmed. Over the cycles of a
+    recursion it is ours.
+    """
+    return DepthCurriculum((NestedDepths(tuple(depths), tuple(probabilities)),))
+
+
+def sorted_exits_curriculum(
+    depth: Depth | tuple[int, int] = (6, 3), exits: Sequence[int] = ()
+) -> DepthCurriculum:
+    """Sorted exits: the answer is read after several cycles, and each reading is supervised.
+
+    ``loss = 1/|E| sum_{e in E} loss after cycle e``, by the same head. The cycle that ends in an
+    exit runs with gradient, so each exit more costs two more forward passes of a cycle.
+
+    Args:
+      depth: ``(n, T)``.
+      exits: increasing cycles that end with T; by default all, 1 to T.
+
+    Returns:
+      A `DepthCurriculum` of one stage. Its losses are ``[batch, exits]``, for weightings too.
+
+    Raises:
+      ValueError: as `Depth`.
+
+    Source: Kavehzadeh et al., SoFT, 2023, arXiv 2309.08968 (id from memory), there over layers;
+    likely: which exits the paper takes is not confirmed. Over the cycles of a recursion it is ours.
+    """
+    depth = _as_depth(depth)
+    return DepthCurriculum((Depth(depth.n, depth.T, tuple(exits) or tuple(range(1, depth.T + 1))),))

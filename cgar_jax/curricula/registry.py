@@ -1,4 +1,4 @@
-"""From a config's name and settings to a curriculum."""
+"""From a config's names and settings to curricula and samplings."""
 
 from collections.abc import Callable
 from typing import Any
@@ -7,14 +7,35 @@ from cgar_jax._registry import call_by_name
 from cgar_jax.curricula.depth import (
     DepthCurriculum,
     fixed_depth_curriculum,
+    nested_depth_curriculum,
     progressive_depth_curriculum,
+    sorted_exits_curriculum,
+)
+from cgar_jax.curricula.sampling import (
+    Sampling,
+    folding_sampling,
+    odm_sampling,
+    pacing_subset_sampling,
+    score_pruned_sampling,
+    uniform_sampling,
 )
 
 CURRICULA: dict[str, Callable[..., DepthCurriculum]] = {
     "fixed_depth_curriculum": fixed_depth_curriculum,
+    "nested_depth_curriculum": nested_depth_curriculum,
     "progressive_depth_curriculum": progressive_depth_curriculum,
+    "sorted_exits_curriculum": sorted_exits_curriculum,
 }
-"""Every curriculum that a config may name."""
+"""Every depth curriculum that a config may name."""
+
+SAMPLINGS: dict[str, Callable[..., Sampling]] = {
+    "folding_sampling": folding_sampling,
+    "odm_sampling": odm_sampling,
+    "pacing_subset_sampling": pacing_subset_sampling,
+    "score_pruned_sampling": score_pruned_sampling,
+    "uniform_sampling": uniform_sampling,
+}
+"""Every sampling that a config may name."""
 
 
 def build(name: str, **settings: Any) -> DepthCurriculum:
@@ -28,3 +49,16 @@ def build(name: str, **settings: Any) -> DepthCurriculum:
       ValueError: an unknown name or setting, naming the nearest right one; a setting out of range.
     """
     return call_by_name("curriculum", CURRICULA, name, settings)
+
+
+def build_sampling(name: str, **settings: Any) -> Sampling:
+    """Build the sampling that a config names: ``build_sampling("uniform_sampling")``.
+
+    Args:
+      name: a key of `SAMPLINGS`.
+      **settings: its keyword arguments.
+
+    Raises:
+      ValueError: an unknown name or setting, naming the nearest right one; a setting out of range.
+    """
+    return call_by_name("sampling", SAMPLINGS, name, settings)

@@ -49,7 +49,7 @@ class Logs:
 
     def progress(self, progress: Progress) -> None:
         """Writes the metrics of a dispatch; prints a line every few seconds and at the end."""
-        about = {"stage": progress.stage, "depth": [progress.depth.n, progress.depth.T]}
+        about = {"stage": progress.stage, "depth": str(progress.depth)}
         about["train_seconds"] = round(progress.train_seconds, 3)
         self._write(progress.step, about | progress.metrics, progress.metrics)
         if self._last_seconds is None:

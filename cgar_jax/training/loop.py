@@ -15,7 +15,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from cgar_jax.curricula import Depth, Stage
+from cgar_jax.curricula import Depth, NestedDepths, Stage
 from cgar_jax.training.checkpoints import Checkpoints, Clock
 from cgar_jax.training.programs import Programs
 from cgar_jax.training.state import TrainState
@@ -40,7 +40,7 @@ class Progress:
 
     step: int
     stage: int  # 0-based
-    depth: Depth
+    depth: Depth | NestedDepths
     train_seconds: float
     metrics: dict[str, float]
 
@@ -116,7 +116,9 @@ class Loop:
         chunk = step + self.steps_per_dispatch
         return min(chunk, stage.end_step, after(self.save_every), after(self.evaluate_every))
 
-    def _program(self, depth: Depth, state: TrainState, stopwatch: "_Stopwatch") -> Any:
+    def _program(
+        self, depth: Depth | NestedDepths, state: TrainState, stopwatch: "_Stopwatch"
+    ) -> Any:
         future = self.programs.prepare(depth)
         if not future.done():
             jax.block_until_ready(state.step)
@@ -154,7 +156,7 @@ class _Dispatch:
 
     first_step: int
     stage: int
-    depth: Depth
+    depth: Depth | NestedDepths
     sums: dict[str, Any]
 
 

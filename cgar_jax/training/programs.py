@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 from jax.sharding import Mesh
 
-from cgar_jax.curricula import Depth
+from cgar_jax.curricula import Depth, NestedDepths
 from cgar_jax.training.mesh import abstract_state, replicated, state_shardings
 from cgar_jax.training.state import TrainState
 from cgar_jax.training.step import Examples, TrainStep
@@ -36,7 +36,7 @@ class Programs:
             donate_argnums=0,
         )
         self._run = train_step.run
-        self._futures: dict[Depth, concurrent.futures.Future] = {}
+        self._futures: dict[Depth | NestedDepths, concurrent.futures.Future] = {}
         self._executor = concurrent.futures.ThreadPoolExecutor(1, "compile")
 
     def __enter__(self) -> "Programs":
@@ -46,11 +46,11 @@ class Programs:
         # Drops what has not begun; a compilation under way ends first.
         self._executor.shutdown(wait=True, cancel_futures=True)
 
-    def prepare(self, depth: Depth) -> concurrent.futures.Future:
+    def prepare(self, depth: Depth | NestedDepths) -> concurrent.futures.Future:
         """Begins to compile for a depth, unless that has begun already."""
         if depth not in self._futures:
             self._futures[depth] = self._executor.submit(self._compile, depth)
         return self._futures[depth]
 
-    def _compile(self, depth: Depth) -> Any:
+    def _compile(self, depth: Depth | NestedDepths) -> Any:
         return self._jit(functools.partial(self._run, depth)).lower(*self._arguments).compile()

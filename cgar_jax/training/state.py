@@ -9,6 +9,7 @@ import numpy as np
 import optax
 
 from cgar_jax import halting
+from cgar_jax.curricula import Sampling
 
 
 class TrainState(NamedTuple):
@@ -22,6 +23,7 @@ class TrainState(NamedTuple):
     puzzle_table: jax.Array  # [num_puzzle_identifiers, puzzle_embedding_size]
     optimizer_state: Any
     weighting_state: Any
+    sampling_state: Any
     carry: halting.Carry
 
 
@@ -34,6 +36,7 @@ def initial_state(
     model: Any,
     optimizer: optax.GradientTransformation,
     weighting: optax.GradientTransformationExtraArgs,
+    sampling: Sampling,
     loss_template: Any,
     fresh_examples: dict[str, jax.Array],
     key: jax.Array,
@@ -44,6 +47,7 @@ def initial_state(
       model: a flax module of `cgar_jax.models`.
       optimizer: of the parameters.
       weighting: of the per-example losses.
+      sampling: of the training examples.
       loss_template: the losses that the weighting will see, for shapes and dtypes.
       fresh_examples: one batch, for shapes and dtypes.
       key: of the run.
@@ -64,6 +68,7 @@ def initial_state(
         puzzle_table=collections["puzzle_embedding"]["table"],
         optimizer_state=optimizer.init(params),
         weighting_state=weighting.init(loss_template),
+        sampling_state=sampling.init(),
         carry=carry,
     )
 

@@ -14,7 +14,7 @@ import optax
 from jax import lax
 
 from cgar_jax import halting, losses, optimizers, weighting
-from cgar_jax.curricula import Depth
+from cgar_jax.curricula import Depth, NestedDepths, Request, Sampling
 from cgar_jax.evaluation.metrics import correctness
 from cgar_jax.recursion import supervision_step
 from cgar_jax.training.state import TrainState, initial_state, variables
@@ -60,6 +60,8 @@ class TrainStep:
       model: a flax module of `cgar_jax.models`.
       optimizer: of the parameters.
       weighting: of the per-example losses `{"answer", "halt"}`.
+      sampling: which examples a batch holds.
+      total_steps: optimizer steps of the run, for the sampling's progress.
       augment: `(key, examples) -> examples` on a batch.
       answer_loss: unreduced, see `example_losses`.
       halting_loss_weight: see `example_losses`.
@@ -74,6 +76,8 @@ class TrainStep:
     model: Any
     optimizer: optax.GradientTransformation
     weighting: optax.GradientTransformationExtraArgs
+    sampling: Sampling
+    total_steps: int
     augment: Callable[[jax.Array, Examples], Examples]
     answer_loss: Callable[..., jax.Array]
     halting_loss_weight: float
@@ -87,32 +91,58 @@ class TrainStep:
     def init(self, key: jax.Array, dataset: Examples) -> TrainState:
         """The state before the first step; `dataset` as for `run`."""
         template = {name: jnp.zeros(self.batch_size) for name in ("answer", "halt")}
-        fresh = self.draw(key, dataset)
-        return initial_state(self.model, self.optimizer, self.weighting, template, fresh, key)
+        rows = jnp.zeros(self.batch_size, jnp.int32)
+        fresh = self.augment(key, jax.tree.map(lambda column: column[rows], dataset))
+        return initial_state(
+            self.model, self.optimizer, self.weighting, self.sampling, template, fresh, key
+        )
 
-    def draw(self, key: jax.Array, dataset: Examples) -> Examples:
-        """A batch drawn evenly, with replacement, and augmented; the host sends nothing."""
+    def draw(self, key: jax.Array, state: TrainState, dataset: Examples) -> tuple[Examples, Any]:
+        """A batch from the dataset, augmented, and the sampling's state; the host sends nothing."""
         draw_key, augment_key = jax.random.split(key)
-        num_examples = jax.tree.leaves(dataset)[0].shape[0]
-        rows = jax.random.randint(draw_key, (self.batch_size,), 0, num_examples)
-        return self.augment(augment_key, jax.tree.map(lambda column: column[rows], dataset))
+        request = Request(
+            key=draw_key,
+            progress=state.step.astype(jnp.float32) / self.total_steps,
+            num_examples=jax.tree.leaves(dataset)[0].shape[0],
+            wanted=state.carry.halted,
+        )
+        rows, sampling_state = self.sampling.draw(state.sampling_state, request)
+        examples = jax.tree.map(lambda column: column[rows], dataset)
+        return self.augment(augment_key, examples), sampling_state
 
     def step(
-        self, depth: Depth, state: TrainState, dataset: Examples
+        self, depth: Depth | NestedDepths, state: TrainState, dataset: Examples
     ) -> tuple[TrainState, dict[str, jax.Array]]:
         """One optimizer step, and its metrics for `finish_metrics`."""
-        draw_key, halt_key = jax.random.split(jax.random.fold_in(state.key, state.step))
+        key = jax.random.fold_in(state.key, state.step)
+        draw_key, halt_key = jax.random.split(key)
+        # In JAX, split(key, 2) is fold_in(key, 0) and fold_in(key, 1): those are taken.
+        depth_key, weighting_key = (jax.random.fold_in(key, data) for data in (2, 3))
+        fresh, sampling_state = self.draw(draw_key, state, dataset)
         carry = halting.replace_halted(
             state.carry,
-            self.draw(draw_key, dataset),
+            fresh,
             *self.model.apply(variables(state.params, state), method="initial_state"),
         )
-        (loss, aux), gradients = jax.value_and_grad(self._loss, (0, 1), has_aux=True)(
-            state.params,
-            state.puzzle_table[carry.examples["puzzle_identifiers"]],
-            depth,
-            state,
-            carry,
+
+        def gradient_at(depth):
+            return lambda: jax.value_and_grad(self._loss, (0, 1), has_aux=True)(
+                state.params,
+                state.puzzle_table[carry.examples["puzzle_identifiers"]],
+                depth,
+                state,
+                carry,
+                weighting_key,
+            )
+
+        probabilities, depths = zip(*depth.draws, strict=True)
+        drawn = jax.random.choice(depth_key, len(depths), p=jnp.asarray(probabilities))
+        (loss, aux), gradients = lax.switch(drawn, [gradient_at(depth) for depth in depths])
+        sampling_state = self.sampling.update(
+            sampling_state,
+            aux["losses"]["answer"].reshape(self.batch_size, -1).mean(-1),
+            carry.examples["domain_ids"],
+            aux["right"].counts,
         )
         carry = halting.advance(
             carry,
@@ -124,10 +154,17 @@ class TrainStep:
         )
         metrics = {"loss": loss, "gradient_norm": optax.tree.norm(gradients)}
         metrics |= _batch_metrics(aux, carry)
-        return self._update(state, gradients, aux["weighting_state"], carry), metrics
+        state = self._update(state, gradients, carry)._replace(
+            weighting_state=aux["weighting_state"], sampling_state=sampling_state
+        )
+        return state, metrics
 
     def run(
-        self, depth: Depth, state: TrainState, dataset: Examples, num_steps: jax.Array
+        self,
+        depth: Depth | NestedDepths,
+        state: TrainState,
+        dataset: Examples,
+        num_steps: jax.Array,
     ) -> tuple[TrainState, dict[str, jax.Array]]:
         """Up to `num_steps` optimizer steps in one dispatch.
 
@@ -160,18 +197,24 @@ class TrainStep:
 
         return lax.while_loop(unfinished, one_more, (state, zeros))
 
-    def _loss(self, params, puzzle_rows, depth, state, carry):
+    def _loss(self, params, puzzle_rows, depth, state, carry, key):
         labels = carry.examples["labels"]
-        y, z, outputs = supervision_step(
-            self.model,
-            variables(params, state),
-            carry.examples["inputs"],
-            puzzle_rows,
-            carry.y,
-            carry.z,
-            depth,
-        )
-        per_example = example_losses(outputs, labels, self.answer_loss, self.halting_loss_weight)
+        y, z = carry.y, carry.z
+        readings = []
+        for segment in depth.segments:
+            y, z, outputs = supervision_step(
+                self.model,
+                variables(params, state),
+                carry.examples["inputs"],
+                puzzle_rows,
+                *lax.stop_gradient((y, z)),
+                segment,
+            )
+            readings.append(
+                example_losses(outputs, labels, self.answer_loss, self.halting_loss_weight)
+            )
+        several = len(readings) > 1
+        per_example = jax.tree.map(lambda *x: jnp.stack(x, 1) if several else x[0], *readings)
         right = correctness(outputs.logits, labels)
         loss, (weighting_state, weights) = weighting.weighted_mean(
             self.weighting,
@@ -180,6 +223,8 @@ class TrainStep:
             where=right.counts,
             supervision_step=carry.supervision_step + 1,
             difficulty=carry.examples["difficulty"],
+            domain_ids=carry.examples["domain_ids"],
+            key=key,
         )
         aux = {
             "states": (y, z),
@@ -191,7 +236,7 @@ class TrainStep:
         }
         return loss, aux
 
-    def _update(self, state, gradients, weighting_state, carry) -> TrainState:
+    def _update(self, state, gradients, carry) -> TrainState:
         gradients, row_gradients = gradients
         updates, optimizer_state = self.optimizer.update(
             gradients, state.optimizer_state, state.params
@@ -210,7 +255,6 @@ class TrainStep:
             ema_params=optax.incremental_update(params, state.ema_params, 1 - self.ema_decay),
             puzzle_table=puzzle_table,
             optimizer_state=optimizer_state,
-            weighting_state=weighting_state,
             carry=carry,
         )
 

@@ -43,9 +43,10 @@ class WeightingState(NamedTuple):
 class Extras:
     """The extra arguments of one update; one that is missing or misshapen is an error."""
 
-    def __init__(self, name: str, values: Mapping[str, Any]):
-        """``name`` is the weighting's, for the errors."""
+    def __init__(self, name: str, values: Mapping[str, Any], num_terms: int = 1):
+        """``name`` is the weighting's, for the errors; ``num_terms`` are weighed in the update."""
         self.name = name
+        self.num_terms = num_terms
         self.values = {key: value for key, value in values.items() if value is not None}
 
     def __contains__(self, argument: str) -> bool:
@@ -65,6 +66,15 @@ class Extras:
         array = self.get(argument, meaning)
         array = align(f"{self.name}: the extra argument {argument!r}", array, term.valid.shape)
         return jnp.where(term.valid, array, 0)
+
+    def of_one_term(self, argument: str, meaning: str, term: Term) -> jax.Array:
+        """As `per_loss`, for what is known of one loss term: an error where there are several."""
+        if self.num_terms > 1:
+            raise ValueError(
+                f"{self.name}: the extra argument {argument!r} belongs to one loss term, but there "
+                f"are {self.num_terms}; use optax.masked to weigh one of them, or add them up"
+            )
+        return self.per_loss(argument, meaning, term)
 
     def features(self, argument: str, meaning: str, term: Term) -> jax.Array:
         """One float32 vector per loss or example, ``[batch, k]`` or ``[batch, steps, k]``.
@@ -125,7 +135,7 @@ def stateful(
 
     def update(weights, state, losses=None, *, where=None, **extra_args):
         _check_losses(name, weights, losses)
-        extras = Extras(name, extra_args)
+        extras = Extras(name, extra_args, len(jax.tree.leaves(losses)))
 
         def weigh_term(weight, loss, memory):
             term = _see(loss, where)

@@ -1,14 +1,15 @@
 """Weightings that look at nothing but the losses themselves."""
 
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import chex
 import jax
 import jax.numpy as jnp
 import optax
 
+from cgar_jax import _loss_maps
 from cgar_jax._checks import check_number
-from cgar_jax._masking import masked_max, mean_one_softmax
+from cgar_jax._masking import masked_max, masked_mean, mean_one_softmax
 from cgar_jax._registry import check_name
 from cgar_jax.weighting._transform import Extras, Term, stateful, stateless
 
@@ -62,7 +63,8 @@ def loss_based_reweighting(
       A transformation whose state counts its updates; it multiplies the weights it is given.
 
     Raises:
-      ValueError: a setting out of its range.
+      ValueError: a setting out of its range; at the first update (trace time), ``over="steps"``
+        with losses that have no axis of steps.
 
     Source: Sow et al., Dynamic Loss-Based Sample Reweighting for Improved LLM Pretraining, ICLR
     2025. The formula and delta 1 are certain (released code), temperature 1 and the 1,000 steps are
@@ -72,24 +74,112 @@ def loss_based_reweighting(
     check_name("over", over, ("all", "batch", "steps"))
     check_number("loss_based_reweighting", "temperature", temperature, "(0, inf]")
     check_number("loss_based_reweighting", "delta", delta, "(0, inf)")
-    if clip_quantile is not None and (axis_name is not None or not 0.5 < clip_quantile <= 1):
+    check_number("loss_based_reweighting", "burn_in_steps", burn_in_steps, "[0, inf]")
+    check_number("loss_based_reweighting", "clip_quantile", clip_quantile, "(0.5, 1]")
+    if clip_quantile is not None and axis_name is not None:
         raise ValueError(
-            f"loss_based_reweighting: clip_quantile is {clip_quantile} with axis_name {axis_name}, "
-            "but it must be in (0.5, 1], and without an axis_name"
+            f"loss_based_reweighting: clip_quantile is {clip_quantile} and axis_name is "
+            f"{axis_name!r}, but no quantile can be taken over a named axis; leave out one of them"
         )
+    axis = {"all": None, "batch": 0, "steps": 1}[over]
+    over_axis_name = axis_name if over != "steps" else None
 
     def weigh(term: Term, extras: Extras, memory: tuple, count: jax.Array) -> tuple:
         del extras
-        axis = {"all": None, "batch": 0, "steps": -1}[over]
         losses, valid = term
+        if over == "steps" and losses.ndim != 2:
+            raise ValueError(
+                f"loss_based_reweighting: over='steps' compares the steps of an example, but the "
+                f"losses have shape {losses.shape}; pass them as [batch, steps]"
+            )
         if clip_quantile is not None:
             losses = _clip_to_quantiles(losses, valid, clip_quantile, axis)
-        place = _place_in_range(losses, valid, axis, axis_name if over != "steps" else None)
-        score = _STRATEGIES[strategy](jnp.asarray(delta, jnp.float32) * place, delta)
-        score = jnp.where(count < burn_in_steps, 0, score / temperature)
-        return mean_one_softmax(score, valid, axis, axis_name if over != "steps" else None), memory
+        half_width = jnp.asarray(delta, jnp.float32)
+        place = _place_in_range(losses, valid, axis, over_axis_name)
+        score = _STRATEGIES[strategy](half_width * place, half_width)
+        burning_in = count < jnp.asarray(burn_in_steps, jnp.float32)
+        score = jnp.where(burning_in, 0, score / temperature)
+        return mean_one_softmax(score, valid, axis, over_axis_name), memory
 
     return stateful("loss_based_reweighting", lambda loss: (), weigh)
+
+
+class _RunningMoments(NamedTuple):
+    """Mean and variance of the losses of the batches so far, later batches counting more.
+
+    ``weight`` is what the batches so far count for, all that will ever come counting 1. Relative to
+    it, and not to 1, a batch counts, so that neither moment is drawn towards where it started.
+    """
+
+    weight: jax.Array
+    mean: jax.Array
+    variance: jax.Array
+
+
+def progressive_hardness_weighting(
+    hardness: optax.ScalarOrSchedule,
+    stat: Literal["batch", "ema"] = "batch",
+    clip_z: chex.Numeric = 3.0,
+    decay: chex.Numeric = 0.99,
+    axis_name: str | None = None,
+) -> optax.GradientTransformationExtraArgs:
+    """Favor easy examples early and hard ones late, by how far each loss is from the usual one.
+
+    ``w = n softmax(c(t) z)``, mean 1 over the n losses that count, where
+    ``z = (loss - mean) / deviation``, cut to ``[-clip_z, clip_z]``, and c is the hardness after t
+    updates: below 0 the easy weigh more, at 0 all alike, above 0 the hard.
+
+    Extra arguments of ``update``:
+      where: bool, the losses' shape or ``[batch]``; False gets weight 0 and is in no statistic.
+
+    Args:
+      hardness: ``c``, a number or a schedule of the count of updates, for example
+        ``optax.linear_schedule(-1.0, 1.0, 10_000)``.
+      stat: of what ``mean`` and ``deviation`` are: ``"batch"``, the losses at hand; ``"ema"``,
+        those of earlier batches, too, in an exponential moving average corrected for its start.
+      clip_z: above 0; infinity cuts nothing. 3 is ours.
+      decay: in [0, 1), of the moving average; 0.99 is ours. ``stat="batch"`` does not use it.
+      axis_name: the mesh axis to compare the losses over, too; for `jax.shard_map`.
+
+    Returns:
+      A transformation whose state counts its updates and, with ``stat="ema"``, keeps three numbers
+      of each loss term; it multiplies the weights it is given. Losses that are all equal, and were
+      so, leave the weights as they are.
+
+    Raises:
+      ValueError: a setting out of its range.
+
+    Source: inspired by Wu et al., Towards Robust Text Retrieval with Progressive Learning (PEG),
+    2023, arXiv 2311.11691; reconstructed from its abstract, not the paper's equation.
+    """
+    name = "progressive_hardness_weighting"
+    check_number(name, "hardness", hardness, "(-inf, inf)")
+    check_name("stat", stat, ("batch", "ema"))
+    check_number(name, "clip_z", clip_z, "(0, inf]")
+    check_number(name, "decay", decay, "[0, 1)")
+
+    def init_term(loss: jax.Array) -> _RunningMoments | tuple:
+        del loss
+        zeros = (jnp.zeros([], jnp.float32) for _ in _RunningMoments._fields)
+        return _RunningMoments(*zeros) if stat == "ema" else ()
+
+    def weigh(term: Term, extras: Extras, memory: _RunningMoments | tuple, count: jax.Array):
+        del extras
+        losses, valid = term
+        mean = masked_mean(losses, valid, axis_name=axis_name)
+        variance = masked_mean(jnp.square(losses - mean), valid, axis_name=axis_name)
+        if stat == "ema":
+            some = masked_mean(valid, axis_name=axis_name) > 0
+            blended = _blend(memory, mean, variance, jnp.asarray(decay, jnp.float32))
+            memory = jax.tree.map(lambda new, old: jnp.where(some, new, old), blended, memory)
+            _, mean, variance = memory
+        deviation = jnp.sqrt(jnp.where(variance > 0, variance, 1))
+        z = jnp.where(variance > 0, (losses - mean) / deviation, 0)
+        z = jnp.clip(z, -jnp.asarray(clip_z, jnp.float32), clip_z)
+        slope = jnp.asarray(hardness(count) if callable(hardness) else hardness, jnp.float32)
+        return mean_one_softmax(slope * z, valid, axis_name=axis_name), memory
+
+    return stateful(name, init_term, weigh)
 
 
 def focal_weighting(
@@ -120,13 +210,123 @@ def focal_weighting(
 
     def weigh(term: Term, extras: Extras) -> jax.Array:
         del extras
-        # Below the smallest loss the slope of x^gamma is infinite; 0^0 is 1, as it should be.
-        loss = jnp.maximum(term.losses, 0)
-        some = loss > 0
-        distance = -jnp.expm1(-jnp.where(some, loss, 1))
-        return jnp.where(some, distance ** jnp.float32(gamma), jnp.float32(gamma) == 0)
+        return _power_of_doubt(term.losses, gamma)
 
     return stateless("focal_weighting", weigh, differentiable=not stop_gradient)
+
+
+def satimp_weighting(
+    saturation: chex.Numeric = 5.0, importance: chex.Numeric = 1.0, ascent: bool = True
+) -> optax.GradientTransformationExtraArgs:
+    """Unlearn by gradient ascent that dies out on what is forgotten.
+
+    ``w = -p^saturation (1 - p)^importance``, ``p = exp(-loss)``: the losses must be the negative
+    log-probabilities of the tokens (or answers) to forget. The ascent is bounded: ``w`` vanishes as
+    p goes to 0. ``|w|`` is largest at ``p = saturation / (saturation + importance)``.
+
+    What is to be retained is a loss term of its own, with the released code's coefficient of 0.1::
+
+        optax.chain(
+            optax.masked(satimp_weighting(), {"forget": True, "retain": False}),
+            optax.masked(optax.scale(0.1), {"forget": False, "retain": True}),
+        )
+
+    Put `normalize_mean` before it, not after: weights whose mean is negative it leaves alone.
+
+    Extra arguments of ``update``:
+      where: bool, the losses' shape or ``[batch]``; False gets weight 0.
+
+    Args:
+      saturation: 0 or more, ``b1`` in the paper: tokens that are not yet forgotten count most. With
+        ``importance=0`` this alone is weighted gradient ascent.
+      importance: 0 or more, ``b2`` in the paper: tokens that are known too surely count less. With
+        both 0 this is plain gradient ascent.
+      ascent: multiply by -1, to forget; False learns with the same weights.
+
+    Returns:
+      A transformation without state; it multiplies the weights it is given.
+
+    Raises:
+      ValueError: a negative exponent.
+
+    Source: Yang, Wang, Huang, Liu, Zhang, Han, ICML 2025, arXiv 2505.11953; certain (released
+    code), with its exponents 5 and 1.
+    """
+    check_number("satimp_weighting", "saturation", saturation, "[0, inf)")
+    check_number("satimp_weighting", "importance", importance, "[0, inf)")
+
+    def weigh(term: Term, extras: Extras) -> jax.Array:
+        del extras
+        losses = jnp.maximum(term.losses, 0)
+        power_of_sureness = jnp.exp(-jnp.asarray(saturation, jnp.float32) * losses)
+        weight = power_of_sureness * _power_of_doubt(losses, importance)
+        return -weight if ascent else weight
+
+    return stateless("satimp_weighting", weigh)
+
+
+def comp_sum_weighting(tau: chex.Numeric) -> optax.GradientTransformationExtraArgs:
+    """Weight each loss so that it trains as its comp-sum loss does: noisy labels count less.
+
+    ``w = p^(tau - 1) = exp((1 - tau) loss)``, ``p = exp(-loss)``: the losses must be
+    cross-entropies. The gradient is that of `cgar_jax.losses.comp_sum`; the value of the weighted
+    loss is not.
+
+    Extra arguments of ``update``:
+      where: bool, the losses' shape or ``[batch]``; False gets weight 0.
+
+    Args:
+      tau: 0 or more. Above 1 the hard count less, below 1 more; 1 leaves the weights as they are.
+        ``1 + q`` is the generalized cross-entropy of exponent q; 2 the mean absolute error.
+
+    Returns:
+      A transformation without state; it multiplies the weights it is given. Weights end at exp(80),
+      where float32 would soon overflow.
+
+    Raises:
+      ValueError: a negative ``tau``.
+
+    Source: Mao, Mohri, Zhong, Cross-Entropy Loss Functions, 2023, arXiv 2304.07288; certain.
+    """
+    check_number("comp_sum_weighting", "tau", tau, "[0, inf)")
+
+    def weigh(term: Term, extras: Extras) -> jax.Array:
+        del extras
+        return _loss_maps.comp_sum_slope(term.losses, tau)
+
+    return stateless("comp_sum_weighting", weigh)
+
+
+def pass_at_n_weighting(num_samples: chex.Numeric) -> optax.GradientTransformationExtraArgs:
+    """Weight each loss as pass@n asks: what one of n samples will solve anyway counts little.
+
+    ``w = n p (1 - p)^(n - 1) / (1 - (1 - p)^n)``, in [0, 1], ``p = exp(-loss)``: the losses must be
+    negative log-probabilities of the *whole* answer, summed over its tokens. The gradient is that
+    of `cgar_jax.losses.pass_at_n`; the value of the weighted loss is not.
+
+    Extra arguments of ``update``:
+      where: bool, the losses' shape or ``[batch]``; False gets weight 0.
+
+    Args:
+      num_samples: n, 1 or more, ``N`` in the paper; any real number, the samples that evaluation
+        will draw. 1 leaves the weights as they are.
+
+    Returns:
+      A transformation without state; it multiplies the weights it is given.
+
+    Raises:
+      ValueError: ``num_samples`` below 1.
+
+    Source: Chen, Raventos, Cheng, Ganguli, Druckmann, Rethinking Fine-Tuning when Scaling Test-Time
+    Compute, 2025, arXiv 2502.07154; certain. Its step-wise variants are not offered.
+    """
+    check_number("pass_at_n_weighting", "num_samples", num_samples, "[1, inf)")
+
+    def weigh(term: Term, extras: Extras) -> jax.Array:
+        del extras
+        return _loss_maps.pass_at_n_slope(term.losses, num_samples)
+
+    return stateless("pass_at_n_weighting", weigh)
 
 
 def _place_in_range(losses, valid, axis, axis_name):
@@ -135,10 +335,29 @@ def _place_in_range(losses, valid, axis, axis_name):
     smallest = -masked_max(-losses, valid, axis, axis_name)
     spread = largest > smallest
     width = jnp.where(spread, largest - smallest, 1)
-    return jnp.where(spread & valid, (2 * losses - largest - smallest) / width, 0)
+    # Of the ways to write it, this one cannot leave [-1, 1] by rounding.
+    return jnp.where(spread, 2 * (losses - smallest) / width - 1, 0)
 
 
 def _clip_to_quantiles(losses, valid, quantile, axis):
     known = jnp.where(valid, losses, jnp.nan)
     low, high = (jnp.nanquantile(known, q, axis, keepdims=True) for q in (1 - quantile, quantile))
     return jnp.where(valid, jnp.clip(losses, low, high), 0)
+
+
+def _blend(memory, mean, variance, decay):
+    """The moments of the mixture of what was remembered and one batch more."""
+    weight = decay * memory.weight + (1 - decay)
+    share = (1 - decay) / weight
+    step = mean - memory.mean
+    mixed = (1 - share) * (memory.variance + share * jnp.square(step)) + share * variance
+    return _RunningMoments(weight, memory.mean + share * step, mixed)
+
+
+def _power_of_doubt(losses, exponent):
+    """``(1 - exp(-loss))^exponent``, differentiable; losses below 0 count as 0, and 0^0 is 1."""
+    exponent = jnp.asarray(exponent, jnp.float32)
+    # At 0 the slope of x^exponent is infinite, and below the smallest normal float32 it overflows.
+    some = losses >= jnp.finfo(jnp.float32).tiny
+    doubt = -jnp.expm1(-jnp.where(some, losses, 1))
+    return jnp.where(some, doubt**exponent, exponent == 0)

@@ -6,15 +6,61 @@ from typing import Any
 import optax
 
 from cgar_jax._registry import call_by_name, check_name
+from cgar_jax.weighting.bilevel import first_order_bilevel_reweighting
+from cgar_jax.weighting.difficulty import difficulty_curriculum, pacing_subset_weighting
+from cgar_jax.weighting.distillation import (
+    early_distillation_weighting,
+    teacher_loss_selection_weighting,
+)
+from cgar_jax.weighting.domains import doremi_domain_weighting
 from cgar_jax.weighting.hierarchical_supervision import hierarchical_supervision_weighting
-from cgar_jax.weighting.loss_based import focal_weighting, loss_based_reweighting
+from cgar_jax.weighting.loss_based import (
+    comp_sum_weighting,
+    focal_weighting,
+    loss_based_reweighting,
+    pass_at_n_weighting,
+    progressive_hardness_weighting,
+    satimp_weighting,
+)
+from cgar_jax.weighting.meta_reweighting import meta_reweighting
 from cgar_jax.weighting.normalization import normalize_mean
+from cgar_jax.weighting.propensity import inverse_propensity_weighting
+from cgar_jax.weighting.self_taught import self_taught_rescaling
+from cgar_jax.weighting.semi_supervised import (
+    agreement_pseudo_label_weighting,
+    prototype_gap_weighting,
+    shrunk_class_weighting,
+)
+from cgar_jax.weighting.supervision_steps import (
+    nested_depth_sampling,
+    position_importance_weighting,
+    sorted_exit_weighting,
+)
 
 WEIGHTINGS: dict[str, Callable[..., optax.GradientTransformation]] = {
+    "agreement_pseudo_label_weighting": agreement_pseudo_label_weighting,
+    "comp_sum_weighting": comp_sum_weighting,
+    "difficulty_curriculum": difficulty_curriculum,
+    "doremi_domain_weighting": doremi_domain_weighting,
+    "early_distillation_weighting": early_distillation_weighting,
+    "first_order_bilevel_reweighting": first_order_bilevel_reweighting,
     "focal_weighting": focal_weighting,
     "hierarchical_supervision_weighting": hierarchical_supervision_weighting,
+    "inverse_propensity_weighting": inverse_propensity_weighting,
     "loss_based_reweighting": loss_based_reweighting,
+    "meta_reweighting": meta_reweighting,
+    "nested_depth_sampling": nested_depth_sampling,
     "normalize_mean": normalize_mean,
+    "pacing_subset_weighting": pacing_subset_weighting,
+    "pass_at_n_weighting": pass_at_n_weighting,
+    "position_importance_weighting": position_importance_weighting,
+    "progressive_hardness_weighting": progressive_hardness_weighting,
+    "prototype_gap_weighting": prototype_gap_weighting,
+    "satimp_weighting": satimp_weighting,
+    "self_taught_rescaling": self_taught_rescaling,
+    "shrunk_class_weighting": shrunk_class_weighting,
+    "sorted_exit_weighting": sorted_exit_weighting,
+    "teacher_loss_selection_weighting": teacher_loss_selection_weighting,
 }
 """Every weighting that a config may name."""
 
@@ -26,7 +72,9 @@ def build(entries: Sequence[Sequence[Any]]) -> optax.GradientTransformationExtra
       entries: ``(name, settings)`` or ``(name, settings, terms)``: a key of `WEIGHTINGS`, its
         keyword arguments, and the loss terms it applies to, for losses that are a dict; the other
         terms pass it by. ``[("hierarchical_supervision_weighting", {"decay": 0.7}, ["answer"]),
-        ("normalize_mean", {})]``. An empty list leaves every weight at one.
+        ("normalize_mean", {})]``. An empty list leaves every weight at one. A number may be a
+        schedule of the updates, an optax one and its arguments: ``("focal_weighting", {"gamma":
+        ("linear_schedule", {"init_value": 0.0, "end_value": 2.0, "transition_steps": 1000})})``.
 
     Returns:
       One `optax.chain`.
@@ -45,8 +93,24 @@ def _build_one(entry: Sequence[Any]) -> optax.GradientTransformation:
             'is expected; write ("normalize_mean", {}) for one without settings'
         )
     name, settings, *terms = entry
-    weighting = call_by_name("weighting", WEIGHTINGS, name, settings)
+    scheduled = {key: _schedule(value) for key, value in settings.items() if _is_schedule(value)}
+    weighting = call_by_name("weighting", WEIGHTINGS, name, {**settings, **scheduled})
+    if scheduled:
+        inject = optax.inject_hyperparams(WEIGHTINGS[name], static_args=settings.keys() - scheduled)
+        weighting = inject(**{**settings, **scheduled})
     return optax.masked(weighting, _only(name, terms[0])) if terms else weighting
+
+
+def _is_schedule(value: Any) -> bool:
+    form = isinstance(value, Sequence) and len(value) == 2
+    return form and isinstance(value[0], str) and isinstance(value[1], Mapping)
+
+
+def _schedule(value: Sequence[Any]) -> optax.Schedule:
+    name, arguments = value
+    known = [name for name in dir(optax.schedules) if name.endswith("_schedule")]
+    schedules = {name: getattr(optax.schedules, name) for name in known}
+    return call_by_name("optax schedule", schedules, name, arguments)
 
 
 def _only(name: str, terms: Sequence[str]) -> Callable[[Any], dict[str, bool]]:

@@ -180,3 +180,69 @@ def test_build_names_the_nearest_curriculum():
 def test_build_names_the_nearest_setting():
     with pytest.raises(ValueError, match="'boundary'; did you mean 'boundaries'"):
         curricula.build("progressive_depth_curriculum", boundary=(0.3, 0.6))
+
+
+def test_exits_are_by_default_the_last_cycle_alone():
+    assert Depth(6, 3) == Depth(6, 3, exits=(3,))
+
+
+def test_the_segments_of_a_depth_run_from_exit_to_exit():
+    assert Depth(6, 5, exits=(1, 4, 5)).segments == (Depth(6, 1), Depth(6, 3), Depth(6, 1))
+
+
+def test_each_exit_more_costs_the_backward_pass_of_its_cycle():
+    early = Depth(6, 3, exits=(1, 3))
+    assert early.network_calls == Depth(6, 3).network_calls
+    assert early.gradient_aware_cost == Depth(6, 3).gradient_aware_cost + 2 * (6 + 1)
+
+
+@pytest.mark.parametrize("exits", [(1, 2), (2, 1, 3), (1, 1, 3), (0, 3), (1, 4)])
+def test_exits_that_do_not_increase_to_the_last_cycle_are_refused(exits):
+    with pytest.raises(ValueError, match="increase from 1 or more to the last one, 3"):
+        Depth(6, 3, exits=exits)
+
+
+def test_sorted_exits_are_by_default_all_cycles():
+    assert curricula.sorted_exits_curriculum((6, 3))(0.5) == Depth(6, 3, exits=(1, 2, 3))
+
+
+def test_sorted_exits_are_evaluated_at_the_full_depth():
+    assert curricula.sorted_exits_curriculum((6, 3)).full_depth == Depth(6, 3)
+
+
+def test_nested_depths_are_by_default_drawn_evenly():
+    drawn = curricula.nested_depth_curriculum(((6, 1), (6, 3)))(0.0).draws
+    assert drawn == ((0.5, Depth(6, 1)), (0.5, Depth(6, 3)))
+
+
+def test_nested_depths_are_evaluated_at_the_deepest():
+    assert curricula.nested_depth_curriculum().full_depth == Depth(6, 3)
+
+
+def test_the_cost_of_nested_depths_is_its_expectation():
+    curriculum = curricula.nested_depth_curriculum(((6, 1), (6, 3)), (0.25, 0.75))
+    assert curriculum.relative_cost("paper") == pytest.approx((0.25 * 7 + 0.75 * 21) / 21)
+    assert curriculum.relative_cost("gradient_aware") == pytest.approx((0.25 * 21 + 0.75 * 35) / 35)
+
+
+@pytest.mark.parametrize("depths", [(), ((2, 1), (6, 3)), ((6, 3), (6, 1)), ((6, 2), (6, 2))])
+def test_depths_that_are_not_nested_are_refused(depths):
+    with pytest.raises(ValueError, match="not nested"):
+        curricula.nested_depth_curriculum(depths)
+
+
+def test_a_depth_with_exits_is_not_drawn():
+    with pytest.raises(ValueError, match="no exits"):
+        curricula.nested_depth_curriculum(((6, 1), Depth(6, 3, exits=(1, 3))))
+
+
+@pytest.mark.parametrize("probabilities", [(0.5,), (0.5, 0.6), (1.5, -0.5)])
+def test_probabilities_that_are_no_distribution_are_refused(probabilities):
+    with pytest.raises(ValueError, match="must sum to 1"):
+        curricula.nested_depth_curriculum(((6, 1), (6, 3)), probabilities)
+
+
+def test_the_stages_of_a_curriculum_may_draw_their_depth():
+    nested = curricula.NestedDepths(((6, 1), (6, 3)))
+    curriculum = curricula.progressive_depth_curriculum(((2, 1), nested), (0.5,))
+    assert [curriculum(progress) for progress in (0.0, 1.0)] == [Depth(2, 1), nested]

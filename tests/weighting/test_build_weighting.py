@@ -39,10 +39,32 @@ def test_an_entry_with_terms_leaves_the_other_terms():
     np.testing.assert_array_equal(weights["halt"], 1)
 
 
-@pytest.mark.parametrize("name", sorted(weighting.WEIGHTINGS))
-def test_every_registered_weighting_builds_without_settings(name):
-    weights = weights_of([(name, {})])
-    assert jax.tree.structure(weights) == jax.tree.structure(LOSSES)
+def test_a_number_follows_the_schedule_that_a_config_names():
+    schedule = ("linear_schedule", {"init_value": 0.0, "end_value": 2.0, "transition_steps": 2})
+    transform = weighting.build([("focal_weighting", {"gamma": schedule}, ["answer"])])
+    losses = {"answer": jnp.log(jnp.array([2.0, 4.0])), "halt": np.zeros(2, np.float32)}
+    ones, state, seen = jax.tree.map(jnp.ones_like, losses), transform.init(losses), []
+    for _ in range(3):
+        weights, state = transform.update(ones, state, losses)
+        seen.append(weights["answer"])
+    np.testing.assert_allclose(seen, [[1, 1], [1 / 2, 3 / 4], [1 / 4, 9 / 16]], rtol=1e-5)
+
+
+def test_an_unknown_schedule_names_the_nearest():
+    entry = ("focal_weighting", {"gamma": ("linear", {"init_value": 0.0})})
+    with pytest.raises(ValueError, match=r"unknown optax schedule 'linear'.*'linear_schedule'"):
+        weighting.build([entry])
+
+
+def test_a_schedule_without_its_arguments_is_refused():
+    entry = ("focal_weighting", {"gamma": ("linear_schedule", {"init_value": 0.0})})
+    with pytest.raises(ValueError, match="linear_schedule needs the setting 'end_value'"):
+        weighting.build([entry])
+
+
+def test_a_setting_without_a_default_is_asked_for():
+    with pytest.raises(ValueError, match="comp_sum_weighting needs the setting 'tau'"):
+        weighting.build([("comp_sum_weighting", {})])
 
 
 def test_an_unknown_weighting_names_the_nearest():

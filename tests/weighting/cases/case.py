@@ -21,6 +21,7 @@ class Case:
       settings: arguments at which it does something to every loss term.
       identity: arguments at which it must leave the weights bit for bit; None where there are none.
       extras: from the losses' shape to the extra arguments; those `[BATCH, ...]` are per example.
+      optional: extra arguments that may be left out, and must be where there are several terms.
       shapes: the shapes of losses it takes.
       static: arguments that `optax.inject_hyperparams` must not turn into arrays.
       gradient: the settings let the gradient flow through the weights, as documented.
@@ -31,6 +32,7 @@ class Case:
     settings: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     identity: Mapping[str, Any] | None = None
     extras: Callable[[tuple[int, ...]], dict[str, Any]] = no_extras
+    optional: tuple[str, ...] = ()
     shapes: tuple[tuple[int, ...], ...] = ((BATCH,), (BATCH, STEPS))
     static: tuple[str, ...] = ()
     gradient: bool = False

@@ -1,0 +1,137 @@
+"""Sampling: which training examples the next batch holds, as the trainer asks for them.
+
+A `Sampling` joins the data orders, paces and mixers of this room to a training set that lies on the
+device whole, sorted beforehand as the sampling wants it.
+"""
+
+from collections.abc import Callable
+from typing import Any, Literal, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from cgar_jax.curricula.data_order import folding_order
+from cgar_jax.curricula.mixing import draw_domains, odm_mixer
+from cgar_jax.curricula.pacing import pacing_subset_curriculum
+from cgar_jax.curricula.scores import score_pruned_sampler
+
+
+class Request(NamedTuple):
+    """What a sampling is told when it draws.
+
+    Attributes:
+      key: random key of this step.
+      progress: float32 scalar, the share of training done.
+      num_examples: int, in the training set as ordered.
+      wanted: bool ``[batch]``, the slots that will take a fresh example; a row for another slot is
+        drawn as well and not used.
+    """
+
+    key: jax.Array
+    progress: jax.Array
+    num_examples: int
+    wanted: jax.Array
+
+
+def _keep_state(state: Any, losses: jax.Array, domain_ids: jax.Array, where: jax.Array) -> Any:
+    del losses, domain_ids, where
+    return state
+
+
+class Sampling(NamedTuple):
+    """Pure functions that choose training examples; rows count in the order that ``order`` gives.
+
+    Attributes:
+      order: ``difficulty float [n] -> int [m]``, once and on the host: which examples, in which
+        order.
+      init: ``() -> state``, a pytree of arrays.
+      draw: ``(state, Request) -> (rows int32 [batch], state)``.
+      update: ``(state, losses, domain_ids, where) -> state``, after each step, all ``[batch]``;
+        ``domain_ids`` are groups of equal size by difficulty.
+    """
+
+    order: Callable[[np.ndarray], np.ndarray]
+    init: Callable[[], Any]
+    draw: Callable[[Any, Request], tuple[jax.Array, Any]]
+    update: Callable[[Any, jax.Array, jax.Array, jax.Array], Any] = _keep_state
+
+
+def uniform_sampling() -> Sampling:
+    """Every example alike, with replacement."""
+    return Sampling(lambda difficulty: np.arange(len(difficulty)), tuple, _draw_below())
+
+
+def pacing_subset_sampling(
+    start_fraction: float = 0.2,
+    full_at: float = 0.8,
+    family: Literal["linear", "root", "quadratic", "exponential", "step"] = "linear",
+    order: Literal["curriculum", "anti", "random"] = "curriculum",
+    seed: int = 0,
+) -> Sampling:
+    """The easiest examples at first, and more and more of them: `pacing_subset_curriculum`.
+
+    Drawn evenly, with replacement, from those in use; ``seed`` is for the order ``"random"``.
+    """
+    curriculum = pacing_subset_curriculum(start_fraction, full_at, family, order)
+    return Sampling(
+        lambda difficulty: curriculum.order_examples(difficulty, jax.random.key(seed)),
+        tuple,
+        _draw_below(lambda request: curriculum.count(request.progress, request.num_examples)),
+    )
+
+
+def score_pruned_sampling(keep: float, drop_top: float = 0.0) -> Sampling:
+    """The hardest examples alone, perhaps without the very hardest: `score_pruned_sampler`."""
+    return Sampling(
+        lambda difficulty: score_pruned_sampler(difficulty, keep, drop_top), tuple, _draw_below()
+    )
+
+
+def folding_sampling(folds: int = 3, ascending: bool = True) -> Sampling:
+    """Each example in turn, in the order of `folding_order`, and again from the beginning."""
+
+    def draw(position, request):
+        turns = position + jnp.cumsum(request.wanted, dtype=jnp.int32)
+        return (turns - 1) % request.num_examples, turns[-1] % request.num_examples
+
+    return Sampling(
+        lambda difficulty: folding_order(difficulty, folds, ascending),
+        lambda: jnp.zeros([], jnp.int32),
+        draw,
+    )
+
+
+def odm_sampling(
+    num_domains: int = 10, smoothing: float | None = 0.9, warmup_steps: int = 1000
+) -> Sampling:
+    """More from the levels of difficulty with the higher losses: `odm_mixer`."""
+    mixer = odm_mixer(num_domains, smoothing, warmup_steps)
+
+    def draw(state, request):
+        domain_key, row_key = jax.random.split(request.key)
+        shape = request.wanted.shape
+        domains = draw_domains(domain_key, mixer.probabilities(state), shape)
+        # Domain k is the ranks r with r K // n = k.
+        bounds = -(-np.arange(num_domains + 1) * request.num_examples // num_domains)
+        first, end = jnp.asarray(bounds)[jnp.stack([domains, domains + 1])]
+        return jax.random.randint(row_key, shape, first, end), state
+
+    return Sampling(
+        lambda difficulty: np.argsort(difficulty, kind="stable"),
+        mixer.init,
+        draw,
+        lambda state, losses, domain_ids, where: mixer.update(
+            state, losses, domain_ids, where=where
+        ),
+    )
+
+
+def _draw_below(count: Callable[[Request], Any] = lambda request: request.num_examples):
+    """Rows drawn evenly, with replacement, from the first ``count(request)``."""
+
+    def draw(state, request):
+        rows = jax.random.randint(request.key, request.wanted.shape, 0, count(request))
+        return rows, state
+
+    return draw

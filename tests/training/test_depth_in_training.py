@@ -1,0 +1,75 @@
+"""Depths that are drawn, and answers that are read early, in the training step."""
+
+import functools
+
+import chex
+import jax
+import ml_collections
+import numpy as np
+import pytest
+
+from cgar_jax.curricula import Depth, NestedDepths
+from cgar_jax.training.programs import Programs
+from cgar_jax.training.step import finish_metrics
+from tests.training import problem
+
+SHALLOW, DEEP = Depth(2, 1), Depth(2, 2)
+
+
+@functools.cache
+def program_of(depth):
+    pieces, dataset, state = problem.build(weighting=())
+    with Programs(pieces.train_step, pieces.mesh, state, dataset) as programs:
+        return programs.prepare(depth).result()
+
+
+def trained(depth, *chunks):
+    """State and last metrics after dispatches of these many steps from the beginning."""
+    _, dataset, state = problem.build(weighting=())
+    for chunk in chunks:
+        state, sums = program_of(depth)(state, dataset, np.int32(chunk))
+    return jax.device_get(state), finish_metrics(jax.device_get(sums))
+
+
+def first_loss(depth):
+    return trained(depth, 1)[1]["loss"]
+
+
+def test_the_loss_of_sorted_exits_is_the_mean_of_the_losses_at_each_depth():
+    expected = (first_loss(SHALLOW) + first_loss(DEEP)) / 2
+    np.testing.assert_allclose(first_loss(Depth(2, 2, exits=(1, 2))), expected, rtol=1e-5)
+
+
+def test_each_step_of_nested_depths_has_the_loss_of_one_of_them():
+    losses = {round(first_loss(depth), 4) for depth in (SHALLOW, DEEP)}
+    assert round(first_loss(NestedDepths((SHALLOW, DEEP))), 4) in losses
+
+
+def test_nested_depths_that_always_draw_the_deepest_are_ordinary_training():
+    always, _ = trained(NestedDepths((SHALLOW, DEEP), (0.0, 1.0)), 4)
+    ordinary, _ = trained(DEEP, 4)
+    chex.assert_trees_all_close(always.params, ordinary.params, atol=1e-6)
+
+
+def test_nested_depths_draw_both_over_the_steps():
+    losses = [
+        trained(depth, 8)[1]["loss"] for depth in (SHALLOW, NestedDepths((SHALLOW, DEEP)), DEEP)
+    ]
+    assert len({round(loss, 4) for loss in losses}) == 3
+
+
+def test_the_draws_of_depths_do_not_depend_on_how_steps_are_dispatched():
+    depths = NestedDepths((SHALLOW, DEEP))
+    chex.assert_trees_all_equal(trained(depths, 6)[0], trained(depths, 1, 5)[0])
+
+
+@pytest.mark.parametrize(
+    ("name", "settings"),
+    [
+        ("nested_depth_curriculum", {"depths": ((2, 1), (2, 2))}),
+        ("sorted_exits_curriculum", {"depth": (2, 2)}),
+    ],
+)
+def test_a_config_selects_the_depth_curriculum_and_evaluates_at_its_full_depth(name, settings):
+    curriculum = ml_collections.ConfigDict({"name": name} | settings)
+    assert problem.build(curriculum=curriculum)[0].curriculum.full_depth == DEEP
