@@ -39,7 +39,7 @@ def skip_schedule(
     def distance(progress: chex.Numeric) -> jax.Array:
         check_number("skip_schedule", "progress", progress, "[0, 1]")
         share = jnp.asarray(progress, jnp.float32) / jnp.asarray(full_at, jnp.float32)
-        # A hair more, so that step 3 of 10 is at 0.3 in spite of float32.
+        # A hair more, so that a step at which a distance begins is at it in spite of float32.
         reached = jnp.floor(max_distance * share + 1e-4)
         return jnp.minimum(1 + reached, max_distance).astype(jnp.int32)
 

@@ -261,8 +261,8 @@ def plackett_luce_distillation(
 
     Args:
       student_logits: ``[..., classes]``, any float dtype.
-      teacher_logits: ``[..., classes]``, any float dtype; ``-inf`` is a class that the teacher rules
-        out, and where the student's is ``-inf``, too, it is as if masked.
+      teacher_logits: ``[..., classes]``, any float dtype; ``-inf`` is a class that the teacher
+        rules out, and where the student's is ``-inf``, too, it is as if masked.
       labels: ``[...]``, int. What is no class, `IGNORE_LABEL` for one, does not count.
       temperature: above 0, of the weights alone; infinity weighs every place alike (ListMLE over
         the number of classes).

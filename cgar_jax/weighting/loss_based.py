@@ -118,15 +118,15 @@ class _RunningMoments(NamedTuple):
 
 def progressive_hardness_weighting(
     hardness: optax.ScalarOrSchedule,
-    stat: Literal["batch", "ema"] = "batch",
-    clip_z: chex.Numeric = 3.0,
+    statistics: Literal["batch", "ema"] = "batch",
+    clip: chex.Numeric = 3.0,
     decay: chex.Numeric = 0.99,
     axis_name: str | None = None,
 ) -> optax.GradientTransformationExtraArgs:
     """Favor easy examples early and hard ones late, by how far each loss is from the usual one.
 
     ``w = n softmax(c(t) z)``, mean 1 over the n losses that count, where
-    ``z = (loss - mean) / deviation``, cut to ``[-clip_z, clip_z]``, and c is the hardness after t
+    ``z = (loss - mean) / deviation``, cut to ``[-clip, clip]``, and c is the hardness after t
     updates: below 0 the easy weigh more, at 0 all alike, above 0 the hard.
 
     Extra arguments of ``update``:
@@ -135,16 +135,17 @@ def progressive_hardness_weighting(
     Args:
       hardness: ``c``, a number or a schedule of the count of updates, for example
         ``optax.linear_schedule(-1.0, 1.0, 10_000)``.
-      stat: of what ``mean`` and ``deviation`` are: ``"batch"``, the losses at hand; ``"ema"``,
-        those of earlier batches, too, in an exponential moving average corrected for its start.
-      clip_z: above 0; infinity cuts nothing. 3 is ours.
-      decay: in [0, 1), of the moving average; 0.99 is ours. ``stat="batch"`` does not use it.
+      statistics: of what ``mean`` and ``deviation`` are: ``"batch"``, the losses at hand;
+        ``"ema"``, those of earlier batches, too, in an exponential moving average corrected for its
+        start.
+      clip: above 0; infinity cuts nothing. 3 is ours.
+      decay: in [0, 1), of the moving average; 0.99 is ours. ``statistics="batch"`` does not use it.
       axis_name: the mesh axis to compare the losses over, too; for `jax.shard_map`.
 
     Returns:
-      A transformation whose state counts its updates and, with ``stat="ema"``, keeps three numbers
-      of each loss term; it multiplies the weights it is given. Losses that are all equal, and were
-      so, leave the weights as they are.
+      A transformation whose state counts its updates and, with ``statistics="ema"``, keeps three
+      numbers of each loss term; it multiplies the weights it is given. Losses that are all equal,
+      and were so, leave the weights as they are.
 
     Raises:
       ValueError: a setting out of its range.
@@ -154,28 +155,28 @@ def progressive_hardness_weighting(
     """
     name = "progressive_hardness_weighting"
     check_number(name, "hardness", hardness, "(-inf, inf)")
-    check_name("stat", stat, ("batch", "ema"))
-    check_number(name, "clip_z", clip_z, "(0, inf]")
+    check_name("statistics", statistics, ("batch", "ema"))
+    check_number(name, "clip", clip, "(0, inf]")
     check_number(name, "decay", decay, "[0, 1)")
 
     def init_term(loss: jax.Array) -> _RunningMoments | tuple:
         del loss
         zeros = (jnp.zeros([], jnp.float32) for _ in _RunningMoments._fields)
-        return _RunningMoments(*zeros) if stat == "ema" else ()
+        return _RunningMoments(*zeros) if statistics == "ema" else ()
 
     def weigh(term: Term, extras: Extras, memory: _RunningMoments | tuple, count: jax.Array):
         del extras
         losses, valid = term
         mean = masked_mean(losses, valid, axis_name=axis_name)
         variance = masked_mean(jnp.square(losses - mean), valid, axis_name=axis_name)
-        if stat == "ema":
+        if statistics == "ema":
             some = masked_mean(valid, axis_name=axis_name) > 0
             blended = _blend(memory, mean, variance, jnp.asarray(decay, jnp.float32))
             memory = jax.tree.map(lambda new, old: jnp.where(some, new, old), blended, memory)
             _, mean, variance = memory
         deviation = jnp.sqrt(jnp.where(variance > 0, variance, 1))
         z = jnp.where(variance > 0, (losses - mean) / deviation, 0)
-        z = jnp.clip(z, -jnp.asarray(clip_z, jnp.float32), clip_z)
+        z = jnp.clip(z, -jnp.asarray(clip, jnp.float32), clip)
         slope = jnp.asarray(hardness(count) if callable(hardness) else hardness, jnp.float32)
         return mean_one_softmax(slope * z, valid, axis_name=axis_name), memory
 

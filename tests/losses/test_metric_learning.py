@@ -212,11 +212,12 @@ def test_info_nce_at_infinite_temperature_is_a_guess_among_the_batch():
 @given(seeds)
 def test_negatives_raise_the_loss_and_none_or_masked_ones_do_not(seed):
     queries, keys, negatives = queries_keys_and_negatives(seed)
-    alone = info_nce(queries, keys)
+    alone = info_nce(queries, keys, None, 1.0)
     nowhere = np.zeros((BATCH, NEGATIVES), bool)
-    masked = info_nce(queries, keys, np.full_like(negatives, np.nan), negatives_where=nowhere)
-    assert np.all(info_nce(queries, keys, negatives) > alone)
-    np.testing.assert_allclose(info_nce(queries, keys, negatives[:, :0]), alone, atol=1e-5)
+    hidden = np.full_like(negatives, np.nan)
+    masked = info_nce(queries, keys, hidden, 1.0, negatives_where=nowhere)
+    assert np.all(info_nce(queries, keys, negatives, 1.0) > alone)
+    np.testing.assert_allclose(info_nce(queries, keys, negatives[:, :0], 1.0), alone, atol=1e-5)
     np.testing.assert_allclose(masked, alone, atol=1e-5)
 
 

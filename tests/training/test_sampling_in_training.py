@@ -50,7 +50,7 @@ def test_domains_are_groups_of_equal_size_from_easy_to_hard():
 def test_the_states_of_sampling_and_weighting_resume_from_a_checkpoint(tmp_path):
     changes = {
         "sampling": sampling("odm_sampling", warmup_steps=0),
-        "weighting": (("progressive_hardness_weighting", {"hardness": 0.5, "stat": "ema"}),),
+        "weighting": (("progressive_hardness_weighting", {"hardness": 0.5, "statistics": "ema"}),),
     }
     pieces, whole, _ = trained(4, **changes)
     _, half, _ = trained(2, **changes)

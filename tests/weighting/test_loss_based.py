@@ -216,12 +216,12 @@ def test_comparing_steps_without_an_axis_of_steps_is_an_error():
 # progressive_hardness_weighting
 
 progressive = weighting.progressive_hardness_weighting
-every_stat = pytest.mark.parametrize("stat", ["batch", "ema"])
+every_stat = pytest.mark.parametrize("statistics", ["batch", "ema"])
 
 
 @functools.partial(jax.jit, static_argnums=0)
-def progressive_weights(stat, losses, hardness, where=True, clip_z=3.0):
-    return weights_of(progressive(hardness, stat, clip_z), losses, where=where)
+def progressive_weights(statistics, losses, hardness, where=True, clip=3.0):
+    return weights_of(progressive(hardness, statistics, clip), losses, where=where)
 
 
 def test_progressive_weights_worked_by_hand():
@@ -232,8 +232,8 @@ def test_progressive_weights_worked_by_hand():
 
 @every_stat
 @given(some_losses, some_mask, st.floats(-2, 2))
-def test_progressive_weights_average_to_one_over_what_counts(stat, losses, where, hardness):
-    weights = np.asarray(progressive_weights(stat, losses, hardness, where))
+def test_progressive_weights_average_to_one_over_what_counts(statistics, losses, where, hardness):
+    weights = np.asarray(progressive_weights(statistics, losses, hardness, where))
     np.testing.assert_allclose(mean_of(weights, where), 1, rtol=1e-5)
 
 
@@ -258,21 +258,21 @@ def test_progressive_weights_know_neither_scale_nor_origin_of_the_losses(losses,
 
 @given(some_losses, st.floats(-2, 2), st.floats(-0.1, 0.1))
 def test_weights_move_no_faster_than_the_hardness_and_the_cut_allow(losses, hardness, change):
-    before = progressive_weights("batch", losses, hardness, clip_z=2.0)
-    after = progressive_weights("batch", losses, hardness + change, clip_z=2.0)
+    before = progressive_weights("batch", losses, hardness, clip=2.0)
+    after = progressive_weights("batch", losses, hardness + change, clip=2.0)
     assert (np.abs(np.log(after / before)) <= 2 * 2.0 * abs(change) + 1e-4).all()
 
 
 @every_stat
 @given(st.floats(-1e6, 1e6, width=32, allow_subnormal=False))
-def test_losses_without_variance_keep_their_weights(stat, loss):
-    found = progressive_weights(stat, np.full(7, loss, np.float32), 1.5)
+def test_losses_without_variance_keep_their_weights(statistics, loss):
+    found = progressive_weights(statistics, np.full(7, loss, np.float32), 1.5)
     np.testing.assert_array_equal(found, 1)
 
 
 def test_the_cut_bounds_what_an_outlier_gets():
     losses = np.append(np.linspace(0, 1, 63), 1e6).astype(np.float32)
-    weights = np.asarray(progressive_weights("batch", losses, 1.0, clip_z=2.0))
+    weights = np.asarray(progressive_weights("batch", losses, 1.0, clip=2.0))
     # All others are, next to the outlier, one point 1 / sqrt(63) below the mean.
     np.testing.assert_allclose(weights[-1] / weights[0], np.exp(2 + 63**-0.5), rtol=1e-4)
 
@@ -332,8 +332,8 @@ def test_a_batch_without_a_loss_that_counts_is_not_remembered():
     ("setting", "message"),
     [
         ({"hardness": float("nan")}, "hardness is nan"),
-        ({"hardness": 1.0, "stat": "emma"}, "did you mean 'ema'"),
-        ({"hardness": 1.0, "clip_z": 0}, r"clip_z is 0, but it must be in \(0, inf\]"),
+        ({"hardness": 1.0, "statistics": "emma"}, "did you mean 'ema'"),
+        ({"hardness": 1.0, "clip": 0}, r"clip is 0, but it must be in \(0, inf\]"),
         ({"hardness": 1.0, "decay": 1}, r"decay is 1, but it must be in \[0, 1\)"),
     ],
 )

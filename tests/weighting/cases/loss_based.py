@@ -9,7 +9,7 @@ CASES = {
     ),
     "pass_at_n_weighting": Case(settings={"num_samples": 4}, identity={"num_samples": 1}),
     "progressive_hardness_weighting": Case(
-        settings={"hardness": -0.5, "stat": "ema", "clip_z": 1.5, "decay": 0.9},
+        settings={"hardness": -0.5, "statistics": "ema", "clip": 1.5, "decay": 0.9},
         identity={"hardness": 0.0},
     ),
     "satimp_weighting": Case(
