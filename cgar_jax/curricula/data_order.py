@@ -66,12 +66,13 @@ def learnability_quality_score(
         c_t = c_(t+1) + grad L_dev(theta_t) - lr_t H_t c_(t+1),   c_T = grad L_dev(theta_T)
 
     The costates c carry back what a change of the parameters does to the held-out loss at all steps
-    after it; ``H_t`` is the Hessian of ``L_t``, only ever applied to a vector. Quality is the first
-    factor, ``lr_t <c_(t+1), g_t>``: summed over t it is exactly by how much
-    ``sum over t of L_dev(theta_t)``, t = 0 .. T, falls for each unit of weight that the example's
-    loss is given in all ``L_t``. Learnability is ``||g_t|| / ||g_(t+1)||``: a gradient that shrinks
-    has been learned from. Their product leaves the direction of ``g_t``, which is why the score
-    divides by the next norm alone.
+    after it; ``H_t`` is the Hessian of ``L_t``, only ever applied to a vector. The score is
+
+    - quality, ``lr_t <c_(t+1), g_t> / ||g_t||``: how well the example's direction serves the
+      held-out loss. Not divided by the norm and summed over t, as with ``learnability=False``, it
+      is exactly by how much ``sum over t of L_dev(theta_t)``, t = 0 .. T, falls for each unit of
+      weight that the example's loss is given in all ``L_t``;
+    - times learnability, ``||g_t|| / ||g_(t+1)||``: a gradient that shrinks has been learned from.
 
     To stack parameters: ``jax.tree.map(lambda *leaves: jnp.stack(leaves), *list_of_params)``.
 
@@ -82,7 +83,7 @@ def learnability_quality_score(
       batches: what each step was trained on, examples ``[T, batch, ...]``.
       examples: those to score, ``[n, ...]``.
       learning_rate: of the run; a number, or float ``[T]``.
-      learnability: False leaves it out, and scores quality alone.
+      learnability: False scores ``sum over t of lr_t <c_(t+1), g_t>``, the influence alone.
       chunk_size: how many gradients to hold in memory at once; None holds all of them.
 
     Returns:

@@ -148,7 +148,7 @@ def score(loss, pool=None, rates=RATES, **settings):
 
 
 @pytest.mark.parametrize("loss", [squared_loss, logistic_loss])
-def test_quality_is_how_much_the_held_out_losses_fall_for_each_unit_of_weight(loss):
+def test_influence_is_how_much_the_held_out_losses_fall_for_each_unit_of_weight(loss):
     batches, pool = examples(2, STEPS, BATCH), examples(3, 6)
 
     @jax.jit
@@ -200,7 +200,7 @@ def test_the_score_is_the_sum_of_quality_times_learnability_with_explicit_hessia
     np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-6)
 
 
-def test_turning_the_labels_around_turns_quality_around():
+def test_turning_the_labels_around_turns_influence_around():
     pool = examples(3, 6)
     turned = pool | {"y": 1 - pool["y"]}
     right, wrong = (score(logistic_loss, s, learnability=False) for s in (pool, turned))

@@ -114,6 +114,13 @@ def test_a_traced_progress_gives_what_a_number_gives(family):
     np.testing.assert_array_equal(np.asarray(counts)[[0, 140, 200]], [150, 997, 997])
 
 
+# In float32, each of these fractions times 100 is more than it should be.
+@pytest.mark.parametrize(("start_fraction", "count"), [(0.15, 15), (0.3, 30), (0.54, 54)])
+def test_a_traced_number_of_examples_is_rounded_up_but_not_by_float_error(start_fraction, count):
+    curriculum = curricula.pacing_subset_curriculum(start_fraction)
+    assert jax.jit(lambda p: curriculum.count(p, 100))(0.0) == count
+
+
 def test_a_progress_in_bfloat16_gives_a_share_in_float32():
     curriculum, at = curricula.pacing_subset_curriculum(0.15), jnp.bfloat16(0.25)
     assert curriculum(at).dtype == jnp.float32
