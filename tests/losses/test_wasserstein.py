@@ -56,7 +56,7 @@ def test_the_gradient_is_that_of_the_definition(seed):
     direction, _ = two(seed + 1)
     ahead, behind = (by_eigenvalues(scores + t * direction, labels, 1) for t in (1e-4, -1e-4))
     found = np.sum(lists_gradient(scores, labels, 1.0) * direction)
-    np.testing.assert_allclose(found, (ahead - behind) / 2e-4, rtol=1e-3, atol=1e-4)
+    np.testing.assert_allclose(found, (ahead - behind) / 2e-4, rtol=1e-2, atol=5e-4)
 
 
 @given(seeds)
