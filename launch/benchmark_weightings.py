@@ -5,7 +5,8 @@ python launch/benchmark_weightings.py
 The step is that of a small network (three layers of 256, Adam) on 8,192 examples; the weighting,
 its state and its extra arguments are on the device. Each weighted step is timed between two
 unweighted ones, so that what the machine does besides hits all three. Losses with an axis of steps
-are 1,024 examples of 8 steps. `--output=FILE` writes the table as JSON.
+are 1,024 examples of 8 steps. Weightings that learn are timed twice: as they are, and with what
+their gradients cost. `--output=FILE` writes the table as JSON.
 """
 
 import json
@@ -81,35 +82,89 @@ def data(size: int) -> dict[str, np.ndarray]:
     }
 
 
-def make_step(transform: optax.GradientTransformation, with_steps: bool):
-    """A whole training step, and the state it starts from."""
+def make_step(name: str | None, with_gradients: bool = False):
+    """A whole training step, unweighted without a name, and the state it starts from."""
     network, optimizer = Network(), optax.adam(1e-3)
+    settings = SETTINGS.get(name, {})
+    transform = weighting.WEIGHTINGS[name](**settings) if name else optax.identity()
 
-    def loss_fn(params, batch, state, key):
+    def example_losses(params, batch):
         logits, features = network.apply(params, batch["inputs"])
         losses = optax.softmax_cross_entropy_with_integer_labels(logits, batch["labels"])
+        return losses, (logits, features)
+
+    def loss_fn(params, batch, state, key, learned):
+        losses, (logits, features) = example_losses(params, batch)
         extras = {name: value for name, value in batch.items() if name != "inputs"}
         probabilities = jax.nn.softmax(logits)
-        extras |= {"logits": logits, "embeddings": features, "key": key}
+        extras |= {"logits": logits, "embeddings": features, "key": key} | learned
         extras |= {"probabilities": probabilities, "weak_probabilities": probabilities}
-        if with_steps:
-            losses = losses.reshape(-1, STEPS)
-            extras = {"key": key}
+        if name in WITH_STEPS:
+            losses, extras = losses.reshape(-1, STEPS), {"key": key}
         return weighting.weighted_mean(transform, losses, state, **extras)
 
     @jax.jit
     def step(carry, batch):
-        params, optimizer_state, state, key = carry
+        params, shadow, optimizer_state, state, key = carry
         key, now = jax.random.split(key)
+        learned = {}
+        if with_gradients:
+            shadow, learned = EXTRA_GRADIENTS[name](
+                lambda params, batch: example_losses(params, batch)[0], params, shadow, batch
+            )
         (_, (state, _)), gradients = jax.value_and_grad(loss_fn, has_aux=True)(
-            params, batch, state, now
+            params, batch, state, now, learned
         )
         updates, optimizer_state = optimizer.update(gradients, optimizer_state)
-        return optax.apply_updates(params, updates), optimizer_state, state, key
+        return optax.apply_updates(params, updates), shadow, optimizer_state, state, key
 
     params = network.init(jax.random.key(0), jnp.zeros((1, PIXELS)))
-    state = transform.init(jnp.zeros((8, STEPS) if with_steps else 8))
-    return step, (params, optimizer.init(params), state, jax.random.key(1))
+    state = transform.init(jnp.zeros((8, STEPS) if name in WITH_STEPS else 8))
+    return step, (params, params, optimizer.init(params), state, jax.random.key(1))
+
+
+def clean_part(batch):
+    """An eighth of the batch stands for clean examples."""
+    return jax.tree.map(lambda column: column[: len(column) // 8], batch)
+
+
+def aligned(losses_of, params, shadow, batch):
+    """The alignment of `meta_reweighting`: a clean gradient and one forward derivative."""
+    clean = jax.grad(lambda params: losses_of(params, clean_part(batch)).mean())(params)
+    return shadow, {"alignment": weighting.meta_alignment(losses_of, params, clean, batch)}
+
+
+def looked_ahead(losses_of, params, shadow, batch):
+    """The gradient of `self_taught_rescaling`: a step ahead, a gradient there, a derivative."""
+    gradient = weighting.look_ahead_gradient(
+        losses_of,
+        params,
+        jnp.ones(len(batch["labels"])),
+        lambda params: losses_of(params, clean_part(batch)).mean(),
+        1e-3,
+        batch,
+    )
+    return shadow, {"weight_gradient": gradient}
+
+
+def shadowed(losses_of, params, shadow, batch):
+    """The shadow of `first_order_bilevel_reweighting`: a second network that trains as well."""
+    del params
+
+    def mean_loss(shadow):
+        losses = losses_of(shadow, batch)
+        return losses.mean(), losses
+
+    gradient, losses = jax.grad(mean_loss, has_aux=True)(shadow)
+    shadow = jax.tree.map(lambda p, g: p - 1e-3 * g, shadow, gradient)
+    return shadow, {"shadow_losses": losses}
+
+
+EXTRA_GRADIENTS = {
+    "first_order_bilevel_reweighting": shadowed,
+    "meta_reweighting": aligned,
+    "self_taught_rescaling": looked_ahead,
+}
 
 
 def seconds(step, carry, batch) -> float:
@@ -122,14 +177,16 @@ def seconds(step, carry, batch) -> float:
 def measure(names: Sequence[str], batch_size: int, rounds: int) -> dict[str, dict[str, float]]:
     """Median and quartiles of the ratio to the unweighted step, and the median step in seconds."""
     batch = jax.device_put(data(batch_size - batch_size % STEPS))
-    plain = make_step(optax.identity(), with_steps=False)
-    steps = {
-        name: make_step(weighting.WEIGHTINGS[name](**SETTINGS.get(name, {})), name in WITH_STEPS)
+    plain = make_step(None)
+    steps = {name: make_step(name) for name in names}
+    steps |= {
+        f"{name}, its gradients too": make_step(name, with_gradients=True)
         for name in names
+        if name in EXTRA_GRADIENTS
     }
     for step in (plain, *steps.values()):
         seconds(*step, batch)  # compiles
-    pairs = {name: [] for name in names}
+    pairs = {name: [] for name in steps}
     for _ in track(range(rounds), "timing"):
         for name, step in steps.items():
             before, weighed, after = (seconds(*each, batch) for each in (plain, step, plain))

@@ -1,8 +1,10 @@
 """Curricula: what changes over training. A curriculum is a callable, ``(progress) -> value``.
 
 Progress is the fraction of training done, in [0, 1]. A curriculum has no state: where training
-stands is all that it knows, so a resumed run finds its place by itself. How a depth is run is the
-recursion's business; how much each loss counts is that of `cgar_jax.weighting`.
+stands is all that it knows, so a resumed run finds its place by itself. Mixers and averages, which
+follow what training has seen, keep a state of arrays alone, for the caller's checkpoint. How a
+depth is run is the recursion's business; how much each loss counts is that of
+`cgar_jax.weighting`.
 
 | name | value | use it | source | how sure |
 | --- | --- | --- | --- | --- |

@@ -8,7 +8,7 @@ import optax
 from cgar_jax._checks import check_number, check_shape
 from cgar_jax._masking import align, mean_one_softmax, valid_entries
 from cgar_jax.weighting._transform import Extras, Term, stateful
-from cgar_jax.weighting.domains import _means_by_domain
+from cgar_jax.weighting.domains import means_by_domain
 
 
 def bilevel_domain_gradient(
@@ -52,7 +52,7 @@ def bilevel_domain_gradient(
     domain = align(f"{name}: domain_ids", domain_ids, losses.shape)
     valid = valid_entries(where, losses.shape)
     gaps = jnp.where(valid, losses.astype(jnp.float32) - shadow_losses.astype(jnp.float32), 0)
-    gap, present = _means_by_domain(gaps, domain, valid, len(logits), axis_name)
+    gap, present = means_by_domain(gaps, domain, valid, len(logits), axis_name)
     logits = jnp.asarray(logits, jnp.float32)
     among_present = mean_one_softmax(logits, present) / jnp.maximum(present.sum(), 1)
     centered = jnp.where(present, gap - jnp.sum(among_present * gap), 0)

@@ -91,7 +91,7 @@ def doremi_domain_weighting(
         reference = extras.per_loss("reference_losses", "of the reference model", term)
         domain = extras.per_loss("domain_ids", f"int in 0 .. {num_domains - 1}", term)
         excess = jnp.where(term.valid, jnp.maximum(term.losses - reference, 0), 0)
-        scores, present = _means_by_domain(excess, domain, term.valid, num_domains, axis_name)
+        scores, present = means_by_domain(excess, domain, term.valid, num_domains, axis_name)
         scores = jnp.where(present, scores, memory.scores)
         seen = memory.seen | present
         relative = _relative_weights(memory.weights, scores, seen, step_size, smoothing, clip)
@@ -103,7 +103,7 @@ def doremi_domain_weighting(
     return stateful(name, init_term, weigh)
 
 
-def _means_by_domain(values, domain, valid, num_domains, axis_name):
+def means_by_domain(values, domain, valid, num_domains, axis_name):
     """Return the mean of each domain's values, and whether it has any."""
     totals, counts = (
         jax.ops.segment_sum(array.ravel().astype(jnp.float32), domain.ravel(), num_domains)
