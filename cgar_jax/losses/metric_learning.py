@@ -235,8 +235,8 @@ def online_negative_mixing(
     valid = valid_entries(where, (batch, count))
     units = _unit(_read(negatives, valid))
     query = _unit(_read(queries, jnp.any(valid, axis=-1)))
-    cosines = jax.lax.stop_gradient(_products("bd,bnd->bn", query, units))
-    cosines, chosen = jax.lax.top_k(jnp.where(valid, cosines, -jnp.inf), num_hardest)
+    cosines = jnp.where(valid, _products("bd,bnd->bn", query, units), -jnp.inf)
+    cosines, chosen = jax.lax.top_k(cosines, num_hardest)
     hardest = jnp.take_along_axis(units, chosen[..., None], axis=1)
     found = ~jnp.isneginf(cosines)
     if form == "pair":

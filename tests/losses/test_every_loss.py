@@ -22,8 +22,13 @@ every_loss_of_an_example = pytest.mark.parametrize(
 )
 
 
-def function(name):
+def eager(name):
     return functools.partial(getattr(losses, name), **CASES[name].settings)
+
+
+@functools.cache
+def function(name):
+    return jax.jit(eager(name))
 
 
 def arguments_of(name):
@@ -51,8 +56,8 @@ def with_hidden(arguments, garbage):
 def gradient(name, arguments, **kwargs):
     """The gradient of the sum of the losses, for the differentiable arguments."""
     free = {key: arguments[key] for key in CASES[name].differentiable}
-    total = lambda free: jnp.sum(function(name)(**{**arguments, **free}, **kwargs))  # noqa: E731
-    return jax.grad(total)(free)
+    total = lambda free: jnp.sum(eager(name)(**{**arguments, **free}, **kwargs))  # noqa: E731
+    return jax.jit(jax.grad(total))(free)
 
 
 @every_loss
@@ -82,8 +87,9 @@ def test_it_gives_one_finite_loss_per_example(name):
 @every_loss
 def test_jit_equals_eager(name):
     arguments = arguments_of(name)
-    found = jax.jit(function(name))(**arguments)
-    np.testing.assert_allclose(found, function(name)(**arguments), rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(
+        function(name)(**arguments), eager(name)(**arguments), rtol=1e-5, atol=1e-6
+    )
 
 
 @every_loss_of_an_example
@@ -104,7 +110,7 @@ def test_vmap_equals_a_loop(name):
     several = jnp.stack([arguments[key], 0.5 * arguments[key]])
     one = lambda array: function(name)(**{**arguments, key: array})  # noqa: E731
     expected = jnp.stack([one(array) for array in several])
-    np.testing.assert_allclose(jax.vmap(one)(several), expected, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(jax.jit(jax.vmap(one))(several), expected, rtol=1e-5, atol=1e-6)
 
 
 @every_loss
@@ -112,8 +118,8 @@ def test_eight_devices_equal_one(name):
     arguments = arguments_of(name)
     mesh = jax.make_mesh((8,), ("data",), axis_types=(jax.sharding.AxisType.Auto,))
     shard = functools.partial(jax.device_put, device=jax.NamedSharding(mesh, P("data")))
-    found = jax.jit(function(name))(**rows(arguments, shard))
-    expected = jax.jit(function(name))(**arguments)
+    found = function(name)(**rows(arguments, shard))
+    expected = function(name)(**arguments)
     np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6)
 
 

@@ -343,19 +343,21 @@ def test_masked_negatives_are_never_mixed(form):
     np.testing.assert_array_equal(gradient[~where], 0)
 
 
-def test_the_gradient_flows_into_the_negatives_and_not_into_the_queries():
+def test_the_gradient_flows_into_the_negatives_alone():
     queries, _, negatives = queries_keys_and_negatives(0)
 
-    def total(queries, negatives):
-        found = [
-            losses.online_negative_mixing(jax.random.key(0), queries, negatives, 3, form=form)
-            for form in ("pair", "list")
-        ]
+    def total(negatives, queries, share, temperature):
+        mix = functools.partial(
+            losses.online_negative_mixing, jax.random.key(0), queries, negatives, 3
+        )
+        found = mix(share=share), mix(form="list", temperature=temperature)
         return sum(jnp.sum(mixture * jnp.arange(FEATURES)) for mixture in found)
 
-    of_queries, of_negatives = jax.jit(jax.grad(total, argnums=(0, 1)))(queries, negatives)
-    assert not np.any(of_queries)
+    of_negatives, *of_others = jax.jit(jax.grad(total, argnums=(0, 1, 2, 3)))(
+        negatives, queries, 0.5, 0.5
+    )
     assert np.any(of_negatives)
+    assert not any(np.any(gradient) for gradient in of_others)
 
 
 def test_one_key_draws_one_mixture_and_another_key_another():

@@ -58,7 +58,9 @@ def load(config: Mapping[str, Any]) -> Dataset:
     from cgar_jax.data.sudoku.builder import cached_splits
     from cgar_jax.data.sudoku.splits import Settings
 
-    settings = Settings.from_config(config, other_keys=("name", "cache_dir", "augment"))
+    settings = Settings.from_config(
+        config, other_keys=("name", "cache_dir", "augment", "num_domains")
+    )
     cache_dir = config.get("cache_dir") or os.environ.get("CGAR_DATA_DIR") or "~/.cache/cgar_jax"
     splits = cached_splits(settings, pathlib.Path(cache_dir).expanduser())
     grid = Grid.of_length(splits["train"]["inputs"].shape[1])
