@@ -35,14 +35,14 @@ def example(name, shape=None):
     return losses, CASES[name].extras(shape)
 
 
-def update(transform, losses, extras, weights=None, state=None):
+def eager_update(transform, losses, extras, weights=None, state=None):
     weights = jax.tree.map(jnp.ones_like, losses) if weights is None else weights
     state = transform.init(losses) if state is None else state
     return transform.update(weights, state, losses, **extras)
 
 
-def jitted(transform, losses, extras):
-    return jax.jit(functools.partial(update, transform))(losses, extras)
+def update(transform, *arguments, **optional):
+    return jax.jit(functools.partial(eager_update, transform))(*arguments, **optional)
 
 
 def assert_trees_close(found, expected, **tolerance):
@@ -95,14 +95,14 @@ def test_the_identity_setting_returns_its_input_bit_for_bit(name):
 def test_jit_equals_eager(name, shape):
     losses, extras = example(name, shape)
     transform = build(name)
-    assert_trees_close(jitted(transform, losses, extras), update(transform, losses, extras))
+    assert_trees_close(update(transform, losses, extras), eager_update(transform, losses, extras))
 
 
 @every_weighting
 def test_the_weights_have_the_shape_of_the_losses_for_each_term(name):
     losses, extras = example(name)
     extras = {key: value for key, value in extras.items() if key not in CASES[name].optional}
-    weights, _ = jitted(build(name), {"answer": losses, "halt": losses}, extras)
+    weights, _ = update(build(name), {"answer": losses, "halt": losses}, extras)
     assert jax.tree.map(jnp.shape, weights) == {"answer": losses.shape, "halt": losses.shape}
 
 
@@ -131,8 +131,8 @@ def test_eight_devices_equal_one(name, shape):
     transform = build(name)
     mesh = jax.make_mesh((8,), ("data",), axis_types=(jax.sharding.AxisType.Auto,))
     shard = functools.partial(jax.device_put, device=jax.NamedSharding(mesh, P("data")))
-    found = jitted(transform, shard(losses), per_example(extras, shard))
-    assert_trees_close(found, jitted(transform, losses, extras), rtol=1e-6)
+    found = update(transform, shard(losses), per_example(extras, shard))
+    assert_trees_close(found, update(transform, losses, extras), rtol=1e-6)
 
 
 @pytest.mark.parametrize(
@@ -227,7 +227,7 @@ def test_bfloat16_comes_back_as_bfloat16_with_statistics_in_float32(name):
 )
 def test_the_state_survives_a_checkpoint(name, tmp_path):
     losses, extras = example(name)
-    _, state = jitted(build(name), losses, extras)
+    _, state = update(build(name), losses, extras)
     with ocp.StandardCheckpointer() as checkpointer:
         checkpointer.save(tmp_path / "state", state)
         checkpointer.wait_until_finished()
@@ -242,7 +242,7 @@ def test_each_number_can_follow_a_schedule(name):
     losses, extras = example(name)
     inject = optax.inject_hyperparams(weighting.WEIGHTINGS[name], static_args=CASES[name].static)
     scheduled = inject(**{**CASES[name].settings, **schedules(CASES[name])})
-    found, _ = jitted(scheduled, losses, extras)
+    found, _ = update(scheduled, losses, extras)
     np.testing.assert_allclose(found, update(build(name), losses, extras)[0], rtol=1e-5, atol=1e-6)
 
 
@@ -255,7 +255,7 @@ def test_masked_and_partition_hand_it_only_its_own_terms(name):
     labels = {"answer": "weighed", "halt": "left"}
     parted = optax.partition({"weighed": build(name), "left": optax.identity()}, labels)
     for transform in (masked, parted):
-        weights, _ = jitted(transform, both, extras)
+        weights, _ = update(transform, both, extras)
         np.testing.assert_allclose(weights["answer"], alone, rtol=1e-5, atol=1e-6)
         np.testing.assert_array_equal(weights["halt"], 1)
 
@@ -264,7 +264,7 @@ def test_masked_and_partition_hand_it_only_its_own_terms(name):
 def test_it_multiplies_what_a_chain_before_it_gives(name):
     losses, extras = example(name)
     chain = optax.chain(optax.scale(0.5), build(name), optax.scale(2.0))
-    found, _ = jitted(chain, losses, extras)
+    found, _ = update(chain, losses, extras)
     np.testing.assert_allclose(found, update(build(name), losses, extras)[0], rtol=1e-5, atol=1e-6)
 
 
