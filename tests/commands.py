@@ -14,6 +14,7 @@ TINY = [
     "--config.data.num_validation=10",
     "--config.data.num_test=20",
     "--config.batch_size=8",
+    "--config.model.num_layers=1",
     "--config.model.hidden_size=16",
     "--config.model.inner_size_multiple=16",
     "--config.curriculum.stages=((1, 1), (2, 2))",

@@ -11,10 +11,12 @@ os.environ["XLA_FLAGS"] = (
 import hypothesis
 import jax
 
-# Many tests compile the same program.
-COMPILED = tempfile.TemporaryDirectory()
-jax.config.update("jax_compilation_cache_dir", COMPILED.name)
-jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.2)
+# Many tests compile the same program: workers inherit the first process's folder of them.
+if "TESTS_COMPILED" not in os.environ:
+    COMPILED = tempfile.TemporaryDirectory()
+    os.environ["TESTS_COMPILED"] = COMPILED.name
+jax.config.update("jax_compilation_cache_dir", os.environ["TESTS_COMPILED"])
+jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
 
 hypothesis.settings.register_profile("default", deadline=None, max_examples=25, derandomize=True)
 hypothesis.settings.load_profile("default")

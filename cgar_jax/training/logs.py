@@ -12,7 +12,6 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import tensorboardX
 from rich.console import Console
 
 from cgar_jax.curricula import Stage
@@ -33,6 +32,8 @@ class Logs:
         self._path = workdir / "metrics.jsonl"
         self._drop_after(first_step)
         self._file = self._path.open("a")
+        import tensorboardX  # Imports torch where it is installed: seconds. Errors come first.
+
         self._tensorboard = tensorboardX.SummaryWriter(
             str(workdir / "tensorboard"), purge_step=first_step + 1 if first_step else None
         )

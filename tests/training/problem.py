@@ -13,7 +13,7 @@ def config(**changes):
     """A config of a tiny model; `changes` by dotted key with `__` for the dot."""
     config = default_config()
     config.batch_size = 16
-    config.model.update(hidden_size=16, inner_size_multiple=16, num_heads=2)
+    config.model.update(hidden_size=16, inner_size_multiple=16, num_heads=2, num_layers=1)
     config.model.update(puzzle_embedding_tokens=1, dtype="float32")
     config.supervision.max_supervision_steps = 3
     config.curriculum.stages = ((1, 1), (2, 2))
