@@ -24,8 +24,10 @@ every_shape = pytest.mark.parametrize(
 )
 
 
-def build(name, settings=None):
-    return weighting.WEIGHTINGS[name](**(CASES[name].settings if settings is None else settings))
+@functools.cache
+def build(name):
+    """One transformation of each name for all tests: what is compiled for it is kept with it."""
+    return weighting.WEIGHTINGS[name](**CASES[name].settings)
 
 
 def example(name, shape=None):
@@ -41,8 +43,13 @@ def eager_update(transform, losses, extras, weights=None, state=None):
     return transform.update(weights, state, losses, **extras)
 
 
+@functools.cache
+def compiled(transform):
+    return jax.jit(functools.partial(eager_update, transform))
+
+
 def update(transform, *arguments, **optional):
-    return jax.jit(functools.partial(eager_update, transform))(*arguments, **optional)
+    return compiled(transform)(*arguments, **optional)
 
 
 def assert_trees_close(found, expected, **tolerance):
@@ -87,7 +94,8 @@ def test_it_changes_something_at_the_settings_of_its_case(name):
 def test_the_identity_setting_returns_its_input_bit_for_bit(name):
     losses, extras = example(name)
     weights = np.random.default_rng(1).uniform(0.1, 2, losses.shape).astype(np.float32)
-    found, _ = update(build(name, CASES[name].identity), losses, extras, weights)
+    transform = weighting.WEIGHTINGS[name](**CASES[name].identity)
+    found, _ = update(transform, losses, extras, weights)
     np.testing.assert_array_equal(found, weights)
 
 
