@@ -15,21 +15,7 @@ def default_config() -> ml_collections.ConfigDict:
     config.seed = 0
     config.batch_size = 768
 
-    config.data = ml_collections.ConfigDict()
-    config.data.name = "sudoku"
-    # "generated", a folder with train.csv and test.csv, or "hub:OWNER/NAME".
-    config.data.source = "generated"
-    config.data.size = 9
-    config.data.num_clues = 30
-    config.data.num_train = 1_000
-    config.data.num_validation = 500
-    config.data.num_test = 0
-    config.data.min_difficulty = 0.0
-    config.data.seed = 0
-    config.data.cache_dir = ""
-    config.data.augment = True
-    # Groups of training examples by difficulty: the domains of weightings and samplings that mix.
-    config.data.num_domains = 10
+    config.data = data_config("sudoku")
 
     # Attributes of a model in cgar_jax/models, by name.
     config.model = ml_collections.ConfigDict()
@@ -96,6 +82,34 @@ def default_config() -> ml_collections.ConfigDict:
     # Devices by mesh axis, -1 for all.
     config.mesh = ml_collections.ConfigDict({"data": -1})
     return config
+
+
+def data_config(name: str) -> ml_collections.ConfigDict:
+    """The settings of a family of puzzles: "sudoku" or "maze".
+
+    What a generator asks for (sizes, clues, loops, the greatest difficulty) is not used with files.
+    """
+    data = ml_collections.ConfigDict({"name": name})
+    # "generated", a folder with train.csv and test.csv, or "hub:OWNER/NAME".
+    data.source = "generated"
+    data.num_train = 1_000
+    data.num_validation = 500
+    data.num_test = 0
+    # Of Sudoku, how often a solver guesses; of mazes, the steps of a shortest path.
+    data.min_difficulty = 0.0
+    data.seed = 0
+    data.skip_bad = False
+    data.cache_dir = ""
+    data.augment = True
+    # Groups of training examples by difficulty: the domains of weightings and samplings that mix.
+    data.num_domains = 10
+    if name == "sudoku":
+        data.update(size=9, num_clues=30)
+    elif name == "maze":
+        data.update(size=30, max_difficulty=float("inf"), loops=0.05)
+    else:
+        raise ValueError(f"unknown family of puzzles {name!r}; use 'maze' or 'sudoku'")
+    return data
 
 
 def set_method(config: ml_collections.ConfigDict, method: str, decay: float = 0.7) -> None:

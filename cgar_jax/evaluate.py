@@ -17,15 +17,19 @@ from cgar_jax.training.checkpoints import Checkpoints
 
 WORKDIR = flags.DEFINE_string("workdir", None, "Folder of the run.")
 DATA = flags.DEFINE_string("data", None, "CSV of puzzles: source,question,answer,rating.")
+SKIP_BAD = flags.DEFINE_bool("skip_bad", False, "Leave bad lines out, and list them.")
 OUTPUT = flags.DEFINE_string("output", None, "File to write the scores to, as JSON.")
 
 
-def evaluate(workdir: str | os.PathLike, data_file: str | os.PathLike) -> dict[str, Any]:
+def evaluate(
+    workdir: str | os.PathLike, data_file: str | os.PathLike, skip_bad: bool = False
+) -> dict[str, Any]:
     """Scores the newest checkpoint of a run: averaged weights, full depth, all supervision steps.
 
     Args:
       workdir: of the run.
-      data_file: CSV in the schema of the public Sudoku-Extreme files.
+      data_file: CSV in the schema of the public files, of the family that the run was trained on.
+      skip_bad: whether bad lines are left out, counted and listed, and not errors.
 
     Returns:
       As `cgar_jax.evaluation.Evaluator`, and `step`, the optimizer steps of the checkpoint.
@@ -36,7 +40,7 @@ def evaluate(workdir: str | os.PathLike, data_file: str | os.PathLike) -> dict[s
     """
     workdir = pathlib.Path(workdir)
     config, task = command.read_settings(workdir)
-    examples = data.read_examples(data_file)
+    examples = data.read_examples(data_file, config.data.name, skip_bad)
     cells = examples["inputs"].shape[1]
     if cells != task.sequence_length:
         raise ValueError(
@@ -51,7 +55,9 @@ def evaluate(workdir: str | os.PathLike, data_file: str | os.PathLike) -> dict[s
     if restored is None:
         raise FileNotFoundError(f"no checkpoint in {saved.folder}; train the run first")
     state, _ = restored
-    return pieces.evaluate(state, examples) | {"step": int(state.step)}
+    return pieces.evaluate(state, examples, data.FAMILIES[config.data.name].accepts) | {
+        "step": int(state.step)
+    }
 
 
 def main(argv: Sequence[str]) -> None:
@@ -60,7 +66,7 @@ def main(argv: Sequence[str]) -> None:
         raise app.UsageError(f"unexpected arguments {argv[1:]}")
 
     def print_scores() -> None:
-        result = evaluate(WORKDIR.value, DATA.value)
+        result = evaluate(WORKDIR.value, DATA.value, SKIP_BAD.value)
         title = f"{pathlib.Path(DATA.value).name}, checkpoint {result['step']:,}"
         Console().print(result_table(result, title))
         if OUTPUT.value:

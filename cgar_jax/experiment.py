@@ -79,9 +79,12 @@ class Experiment:
         }
         return jax.device_put(columns, replicated(self.mesh))
 
-    def evaluate(self, state: TrainState, examples: dict[str, np.ndarray]) -> dict[str, Any]:
+    def evaluate(
+        self, state: TrainState, examples: dict[str, np.ndarray], accepts: Any = None
+    ) -> dict[str, Any]:
         """Scores a state by its averaged parameters, see `Evaluator`."""
-        return self.evaluator(variables(state.ema_params, state), state.puzzle_table, examples)
+        averaged = variables(state.ema_params, state)
+        return self.evaluator(averaged, state.puzzle_table, examples, accepts)
 
     def train_flops(self) -> int:
         """Model FLOPs of the whole run: matrix products, a backward pass as two forward ones."""

@@ -79,7 +79,9 @@ def train(config: ml_collections.ConfigDict, workdir: str | os.PathLike) -> dict
                 evaluate_every=config.evaluation.every_steps,
             )
             state = loop.run(state, train_set, clock)
-            result = pieces.evaluate(state, dataset.test) | _account(pieces, state, clock)
+            result = pieces.evaluate(state, dataset.test, dataset.accepts) | _account(
+                pieces, state, clock
+            )
             command.write_json(workdir / "result.json", result)
             logs.say(result_table(result, "held-out test puzzles"), f"all of it is in {workdir}")
     return result

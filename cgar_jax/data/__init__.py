@@ -1,29 +1,32 @@
 """Puzzles in, arrays out: what to train and evaluate on, and how to augment it on the device.
 
-A family of puzzles is one entry of ``FAMILIES``: a function from a config to a `Dataset`.
+A family of puzzles is one entry of ``FAMILIES``. Text and rules of a family are in its package:
+`cgar_jax.data.sudoku`, `cgar_jax.data.maze`.
 """
 
+import os
 from collections.abc import Mapping
 from typing import Any
 
 from cgar_jax._labels import IGNORE_LABEL
 from cgar_jax._registry import check_name
-from cgar_jax.data import sudoku
-from cgar_jax.data.dataset import Dataset, keep_as_is
-from cgar_jax.data.sudoku import decode, encode, read_examples
+from cgar_jax.data import maze, sudoku
+from cgar_jax.data.csv_files import write_csv
+from cgar_jax.data.dataset import Dataset, Examples, keep_as_is
 
 __all__ = [
     "FAMILIES",
     "IGNORE_LABEL",
     "Dataset",
-    "decode",
-    "encode",
     "keep_as_is",
     "load",
+    "maze",
     "read_examples",
+    "sudoku",
+    "write_csv",
 ]
 
-FAMILIES = {"sudoku": sudoku.load}
+FAMILIES = {"maze": maze.Mazes, "sudoku": sudoku.Sudokus}
 
 
 def load(config: Mapping[str, Any]) -> Dataset:
@@ -31,13 +34,49 @@ def load(config: Mapping[str, Any]) -> Dataset:
 
     >>> dataset = load({"name": "sudoku", "source": "generated", "size": 6, "num_clues": 18})
 
+    The chosen puzzles are kept in ``cache_dir``, else in the directory that the environment
+    variable ``CGAR_DATA_DIR`` names, else in ``~/.cache/cgar_jax``.
+
     Args:
       config: an ``ml_collections.ConfigDict`` or another mapping; ``name`` is a key of
-        ``FAMILIES``, whose loader says which other keys there are.
+        ``FAMILIES``. Further keys, all optional: ``cache_dir`` (``""`` for the default),
+        ``augment`` (whether the data set's ``augment`` draws symmetric variants), and the
+        attributes of the family, such as `sudoku.Sudokus` or `maze.Mazes`.
 
     Raises:
-      ValueError: if there is no such family, or as its loader says.
+      ValueError: if a key is unknown, a value impossible, a file malformed, or if there are not
+        as many puzzles as asked for.
+      FileNotFoundError: if a file is missing.
+      ConnectionError: if files cannot be downloaded.
     """
-    name = config.get("name")
+    # Imported here because the processes that generate puzzles load this file, and need neither
+    # JAX nor TFDS.
+    from cgar_jax.data.loading import load_puzzles
+
+    return load_puzzles(_family(config.get("name")), config)
+
+
+def read_examples(path: str | os.PathLike, name: str, skip_bad: bool = False) -> Examples:
+    """Reads the puzzles of one CSV file as examples like those of a `Dataset`.
+
+    Args:
+      path: a file with the columns ``source,question,answer,rating``.
+      name: of the family, a key of ``FAMILIES``.
+      skip_bad: whether bad lines are left out, counted and listed in the log, and not errors.
+
+    Returns:
+      ``inputs`` and ``labels``, ``int32 [num, num_cells]``; ``puzzle_identifiers``, zeros,
+      ``int32 [num]``; ``difficulty``, the rating, ``float32 [num]``.
+
+    Raises:
+      FileNotFoundError: if there is no such file.
+      ValueError: if it is empty or malformed; the message names the line.
+    """
+    from cgar_jax.data.loading import read_puzzles
+
+    return read_puzzles(_family(name), path, skip_bad)
+
+
+def _family(name: str):
     check_name("data.name", name, FAMILIES)
-    return FAMILIES[name](config)
+    return FAMILIES[name]

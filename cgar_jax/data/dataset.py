@@ -39,6 +39,8 @@ class Dataset:
       num_puzzle_identifiers: ``puzzle_identifiers`` are 0 to ``num_puzzle_identifiers - 1``.
       augment: pure function ``(key, examples) -> examples`` of a batch, to be called with a typed
         random key under ``jax.jit``; it draws another variant of each example.
+      accepts: ``(inputs, answers) -> bool [num]``, whether answers obey the rules of their puzzles;
+        none if nobody can tell.
 
     Raises:
       ValueError: if a split lacks an array or the arrays do not fit together, if there is nothing
@@ -52,6 +54,7 @@ class Dataset:
     sequence_length: int
     num_puzzle_identifiers: int
     augment: Callable[[jax.Array, Mapping[str, jax.Array]], dict[str, jax.Array]] = keep_as_is
+    accepts: Callable[[np.ndarray, np.ndarray], np.ndarray] | None = None
 
     def __post_init__(self):
         if not len(self.train.get("inputs", ())):

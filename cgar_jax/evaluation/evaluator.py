@@ -1,7 +1,8 @@
 """Scoring a model on a set of puzzles: full depth, all supervision steps, nothing halts early."""
 
 import functools
-from typing import Any
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -15,6 +16,17 @@ from cgar_jax.losses import IGNORE_LABEL
 from cgar_jax.recursion import supervision_step
 
 
+class Predictions(NamedTuple):
+    """What a model said of some examples, on the host; steps are supervision steps."""
+
+    answers: np.ndarray  # [num, sequence_length] int32, after the last step
+    halting_probabilities: np.ndarray  # [num] float32, after the last step
+    halts: np.ndarray  # [steps, num] bool, whether the halting logit is > 0
+    exact: np.ndarray  # [steps, num] bool, see `Correctness`
+    cell_accuracy: np.ndarray  # [steps, num] float32
+    counts: np.ndarray  # [num] bool
+
+
 class Evaluator:
     """Evaluates any set with one compiled program, whatever the size of the set."""
 
@@ -26,42 +38,78 @@ class Evaluator:
         self._batch_size = -(-batch_size // devices) * devices
         whole = NamedSharding(mesh, PartitionSpec())
         batch = NamedSharding(mesh, PartitionSpec("data"))
-        self._batch_sums = jax.jit(
-            functools.partial(_batch_sums, model, depth, num_supervision_steps),
+        self._predict = jax.jit(
+            functools.partial(_predict, model, depth, num_supervision_steps),
             in_shardings=(whole, whole, batch),
             out_shardings=whole,
         )
 
-    def __call__(
+    def predict(
         self, variables: Any, puzzle_table: jax.Array, examples: dict[str, np.ndarray]
-    ) -> dict[str, Any]:
-        """Scores `examples`.
+    ) -> Iterator[Predictions]:
+        """Predicts `examples`, a batch at a time and in their order.
 
         Args:
           variables: of the model, usually with the averaged parameters.
           puzzle_table: `[num_puzzle_identifiers, puzzle_embedding_size]`.
           examples: arrays `[num, ...]`: `inputs`, `labels`, `puzzle_identifiers`.
+        """
+        waiting = None
+        for start in range(0, len(examples["inputs"]), self._batch_size):
+            batch = {name: examples[name][start : start + self._batch_size] for name in COLUMNS}
+            found = self._predict(variables, puzzle_table, self._pad(batch)), len(batch["inputs"])
+            if waiting is not None:  # the device works on this batch while the last one is read
+                yield _unpad(*waiting)
+            waiting = found
+        if waiting is not None:
+            yield _unpad(*waiting)
+
+    def __call__(
+        self,
+        variables: Any,
+        puzzle_table: jax.Array,
+        examples: dict[str, np.ndarray],
+        accepts: Callable[[np.ndarray, np.ndarray], np.ndarray] | None = None,
+    ) -> dict[str, Any]:
+        """Scores `examples`.
+
+        Args:
+          variables: as for `predict`.
+          puzzle_table: as for `predict`.
+          examples: as for `predict`; with `difficulty`, `[num]`, for accuracy by difficulty.
+          accepts: `(inputs, answers) -> bool [num]`, whether an answer obeys the rules of its
+            puzzle, be it the one labelled or not.
 
         Returns:
           `exact_accuracy`, `cell_accuracy` (after the last supervision step), the same by step as
           lists `exact_accuracy_by_step`, `cell_accuracy_by_step`, `halting_accuracy` (halting logit
           > 0 against solved, after the last step), `mean_halting_step` (first step whose halting
-          logit is > 0, else the last) and `num_examples`, examples without a cell that counts left
-          out.
+          logit is > 0, else the last), `num_examples`, examples without a cell that counts left
+          out; `accepted_accuracy` if there is `accepts`; `exact_accuracy_by_difficulty` as in
+          `accuracy_by_difficulty` if there is `difficulty`.
 
         Raises:
           ValueError: the set is empty.
         """
-        num = len(examples["inputs"])
-        if num == 0:
+        if not len(examples["inputs"]):
             raise ValueError("nothing to evaluate: the set of examples is empty")
-        total = None
-        for start in range(0, num, self._batch_size):
-            rows = slice(start, start + self._batch_size)
-            batch = self._pad({name: examples[name][rows] for name in COLUMNS})
-            sums = self._batch_sums(variables, puzzle_table, batch)
-            total = sums if total is None else jax.tree.map(jnp.add, total, sums)
-        return _finish(jax.device_get(total))
+        parts, accepted, row = [], [], 0
+        for part in self.predict(variables, puzzle_table, examples):
+            if accepts is not None:
+                inputs = examples["inputs"][row : row + len(part.answers)]
+                accepted.append(accepts(inputs, part.answers))
+            row += len(part.answers)
+            parts.append(part._replace(answers=part.answers[:, :0]))
+        whole = Predictions(*(_join(name, parts) for name in Predictions._fields))
+        scores = _scores(whole)
+        if accepts is not None:
+            right = np.concatenate(accepted)[whole.counts]
+            scores["accepted_accuracy"] = float(right.mean()) if right.size else 0.0
+        if "difficulty" in examples:
+            scores["exact_accuracy_by_difficulty"] = accuracy_by_difficulty(
+                whole.exact[-1][whole.counts], np.asarray(examples["difficulty"])[whole.counts]
+            )
+        return scores
 
     def _pad(self, batch: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         """Fills the last batch up with examples of which no cell counts."""
@@ -77,41 +125,97 @@ class Evaluator:
 COLUMNS = ("inputs", "labels", "puzzle_identifiers")
 
 
-def _batch_sums(model, depth, num_supervision_steps, variables, puzzle_table, batch):
-    """Sums over a batch; `[num_supervision_steps]` where a number is wanted for each step."""
+def _predict(model, depth, num_supervision_steps, variables, puzzle_table, batch) -> Predictions:
     puzzle_rows = puzzle_table[batch["puzzle_identifiers"]]
     start = model.apply(variables, method="initial_state")
     shape = (batch["inputs"].shape[0], *model.state_shape)
 
-    def step(states, _):
+    def step(carry, _):
+        y, z, _, _ = carry
         y, z, outputs = supervision_step(
-            model, variables, batch["inputs"], puzzle_rows, *states, depth
+            model, variables, batch["inputs"], puzzle_rows, y, z, depth
         )
         right = correctness(outputs.logits, batch["labels"])
-        return (y, z), (right, outputs.halt_logits > 0)
+        answers = jnp.argmax(outputs.logits, axis=-1).astype(jnp.int32)
+        return (y, z, answers, outputs.halt_logits), (right, outputs.halt_logits > 0)
 
     states = tuple(jnp.broadcast_to(state, shape) for state in start)
-    _, (right, believed) = lax.scan(step, states, length=num_supervision_steps)
-    counts = right.counts[0]
-    first_halt = jnp.where(believed.any(0), believed.argmax(0) + 1, num_supervision_steps)
-    return {
-        "num_examples": counts.sum(),
-        "exact": right.exact.sum(1),
-        "cells": right.cell_accuracy.sum(1),
-        "halting_right": (counts & (believed[-1] == right.exact[-1])).sum(),
-        "halting_step": jnp.where(counts, first_halt, 0).sum(),
-    }
+    nothing = jnp.zeros_like(batch["inputs"]), jnp.zeros(shape[0], jnp.float32)
+    (_, _, answers, logits), (right, halts) = lax.scan(
+        step, (*states, *nothing), length=num_supervision_steps
+    )
+    return Predictions(
+        answers, jax.nn.sigmoid(logits), halts, right.exact, right.cell_accuracy, right.counts[0]
+    )
 
 
-def _finish(sums: dict[str, np.ndarray]) -> dict[str, Any]:
-    num = int(sums["num_examples"])
-    mean = {name: (np.float64(value) / max(num, 1)).tolist() for name, value in sums.items()}
+def _unpad(predictions: Predictions, num: int) -> Predictions:
+    found = jax.device_get(predictions)
+    return Predictions(
+        found.answers[:num],
+        found.halting_probabilities[:num],
+        found.halts[:, :num],
+        found.exact[:, :num],
+        found.cell_accuracy[:, :num],
+        found.counts[:num],
+    )
+
+
+def _join(name: str, parts: list[Predictions]) -> np.ndarray:
+    by_step = name in ("halts", "exact", "cell_accuracy")
+    return np.concatenate([getattr(part, name) for part in parts], axis=1 if by_step else 0)
+
+
+def _scores(predictions: Predictions) -> dict[str, Any]:
+    counts = predictions.counts
+    num = int(counts.sum())
+
+    def mean(values):
+        return (values[..., counts].sum(-1, dtype=np.float64) / max(num, 1)).tolist()
+
+    halts, exact = predictions.halts, predictions.exact
+    first_halt = np.where(halts.any(0), halts.argmax(0) + 1, len(halts))
+    by_step, cells_by_step = mean(exact), mean(predictions.cell_accuracy)
     return {
-        "exact_accuracy": mean["exact"][-1],
-        "cell_accuracy": mean["cells"][-1],
-        "exact_accuracy_by_step": mean["exact"],
-        "cell_accuracy_by_step": mean["cells"],
-        "halting_accuracy": mean["halting_right"],
-        "mean_halting_step": mean["halting_step"],
+        "exact_accuracy": by_step[-1],
+        "cell_accuracy": cells_by_step[-1],
+        "exact_accuracy_by_step": by_step,
+        "cell_accuracy_by_step": cells_by_step,
+        "halting_accuracy": mean(halts[-1] == exact[-1]),
+        "mean_halting_step": mean(first_halt),
         "num_examples": num,
     }
+
+
+def accuracy_by_difficulty(
+    exact: np.ndarray, difficulty: np.ndarray, num_groups: int = 10
+) -> list[dict[str, float]]:
+    """Returns the accuracy in groups of about equal size, from easy to hard.
+
+    Examples of the same difficulty are never parted: there are fewer groups where there are few
+    different values.
+
+    Args:
+      exact: bool `[num]`.
+      difficulty: `[num]`.
+      num_groups: how many at most; ten are deciles.
+
+    Returns:
+      For each group `low` and `high`, the difficulties found in it, `num_examples` and
+      `exact_accuracy`.
+    """
+    if not len(exact):
+        return []
+    firsts = -(-np.arange(1, num_groups) * len(exact) // num_groups)  # ranks that begin a group
+    begins = np.unique(np.sort(difficulty)[firsts[firsts < len(exact)]])
+    group_of = np.searchsorted(begins, difficulty, side="right")
+    groups = [group_of == group for group in np.unique(group_of)]
+    return [
+        {
+            "low": float(difficulty[group].min()),
+            "high": float(difficulty[group].max()),
+            "num_examples": int(group.sum()),
+            "exact_accuracy": float(exact[group].mean()),
+        }
+        for group in groups
+    ]

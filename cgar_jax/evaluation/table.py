@@ -19,6 +19,11 @@ def result_table(result: Mapping[str, Any], title: str) -> Table:
         "puzzles": f"{result['num_examples']:,}",
         "exact accuracy": f"{result['exact_accuracy']:.2%}",
         "  by supervision step": "  ".join(f"{step}: {by_step[step - 1]:.1%}" for step in shown),
+        "  by the rules of the puzzle": _percent(result.get("accepted_accuracy")),
+        "  from easy to hard": "  ".join(
+            f"{group['exact_accuracy']:.0%}"
+            for group in result.get("exact_accuracy_by_difficulty", ())
+        ),
         "cell accuracy": f"{result['cell_accuracy']:.2%}",
         "halting accuracy": f"{result['halting_accuracy']:.2%}",
         "mean halting step": f"{result['mean_halting_step']:.2f} of {len(by_step)}",
@@ -31,5 +36,10 @@ def result_table(result: Mapping[str, Any], title: str) -> Table:
         }
     table = Table("", "", title=title, show_header=False)
     for name, value in rows.items():
-        table.add_row(name, value)
+        if value:
+            table.add_row(name, value)
     return table
+
+
+def _percent(share: float | None) -> str:
+    return "" if share is None else f"{share:.2%}"

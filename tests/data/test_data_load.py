@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 from cgar_jax import data
-from cgar_jax.data.sudoku import Grid, generate, split_class, write_csv
-from cgar_jax.data.sudoku import splits as splits_module
+from cgar_jax.data import splits as splits_module
+from cgar_jax.data import write_csv
+from cgar_jax.data.sudoku import Grid, decode, generate, split_class
 
 SPLITS = ("train", "validation", "test")
 
@@ -48,6 +49,7 @@ def write_puzzles(path, puzzles):
             "labels": np.array([p.answer for p in puzzles]),
             "difficulty": np.arange(len(puzzles), dtype=np.float32),
         },
+        decode,
     )
 
 
@@ -252,7 +254,7 @@ def num_builds(monkeypatch):
         builds.append(settings)
         return make_splits(settings)
 
-    monkeypatch.setattr("cgar_jax.data.sudoku.builder.make_splits", counted)
+    monkeypatch.setattr("cgar_jax.data.builder.make_splits", counted)
     return builds
 
 
@@ -283,28 +285,28 @@ def test_an_interrupted_build_is_not_taken_for_a_finished_one(monkeypatch):
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr("cgar_jax.data.sudoku.builder.Sudoku._generate_examples", interrupted)
+        patch.setattr("cgar_jax.data.builder.PuzzleGrids._generate_examples", interrupted)
         with pytest.raises(KeyboardInterrupt):
             data.load(config())
     assert len(data.load(config()).train["inputs"]) == 20
 
 
 def test_a_data_set_that_another_process_finished_meanwhile_is_used(monkeypatch):
-    from cgar_jax.data.sudoku.builder import Sudoku
+    from cgar_jax.data.builder import PuzzleGrids
 
-    prepare = Sudoku.download_and_prepare
+    prepare = PuzzleGrids.download_and_prepare
 
     def prepare_twice(self, **kwargs):
         prepare(self, **kwargs)
         raise OSError("Directory not empty")
 
-    monkeypatch.setattr(Sudoku, "download_and_prepare", prepare_twice)
+    monkeypatch.setattr(PuzzleGrids, "download_and_prepare", prepare_twice)
     assert len(data.load(config()).train["inputs"]) == 20
 
 
 def test_splits_larger_than_a_record_keep_their_order(monkeypatch, tmp_path):
     whole = data.load(config())
-    monkeypatch.setattr("cgar_jax.data.sudoku.builder._PUZZLES_PER_RECORD", 3)
+    monkeypatch.setattr("cgar_jax.data.builder._PUZZLES_PER_RECORD", 3)
     assert equal(whole, data.load(config(cache_dir=str(tmp_path / "other"))))
 
 

@@ -5,8 +5,9 @@ import re
 import numpy as np
 import pytest
 
-from cgar_jax.data import decode, encode, read_examples
-from cgar_jax.data.sudoku import read_csv, write_csv
+from cgar_jax.data import read_examples, write_csv
+from cgar_jax.data.csv_files import read_csv
+from cgar_jax.data.sudoku import Sudokus, decode, encode
 
 HEADER = "source,question,answer,rating"
 QUESTION = "1.3...456.23" + "." * 24
@@ -24,7 +25,7 @@ def file_of(folder, *lines):
 def error_of(folder, *lines):
     path = file_of(folder, *lines)
     with pytest.raises(ValueError, match=re.escape(str(path))) as caught:
-        read_csv(path)
+        read_csv(path, Sudokus)
     return str(caught.value)
 
 
@@ -33,14 +34,14 @@ def changed(text, cell, character):
 
 
 def test_a_line_is_read_as_tokens_rating_and_source(tmp_path):
-    puzzles = read_csv(file_of(tmp_path, HEADER, GOOD))
+    puzzles = read_csv(file_of(tmp_path, HEADER, GOOD), Sudokus)
     assert (decode(puzzles["inputs"][0]), decode(puzzles["labels"][0])) == (QUESTION, ANSWER)
     assert (puzzles["difficulty"].tolist(), puzzles["source"].tolist()) == ([7.0], [b"mine"])
 
 
 def test_a_zero_is_a_blank_too(tmp_path):
     path = file_of(tmp_path, HEADER, GOOD.replace(".", "0"))
-    np.testing.assert_array_equal(read_csv(path)["inputs"][0], encode(QUESTION))
+    np.testing.assert_array_equal(read_csv(path, Sudokus)["inputs"][0], encode(QUESTION))
 
 
 def test_what_was_written_is_read_again(tmp_path):
@@ -50,15 +51,15 @@ def test_what_was_written_is_read_again(tmp_path):
         "difficulty": np.array([3, 0.5], np.float32),
         "source": np.array([b"one", "zw\u00f6lf, quoted".encode()]),
     }
-    write_csv(tmp_path / "puzzles.csv", written)
-    read = read_csv(tmp_path / "puzzles.csv")
+    write_csv(tmp_path / "puzzles.csv", written, decode)
+    read = read_csv(tmp_path / "puzzles.csv", Sudokus)
     assert {name: values.tolist() for name, values in read.items()} == {
         name: values.tolist() for name, values in written.items()
     }
 
 
 def test_examples_of_a_file_have_what_a_dataset_has(tmp_path):
-    examples = read_examples(file_of(tmp_path, HEADER, GOOD, GOOD))
+    examples = read_examples(file_of(tmp_path, HEADER, GOOD, GOOD), "sudoku")
     assert {name: (values.shape, values.dtype.name) for name, values in examples.items()} == {
         "inputs": ((2, 36), "int32"),
         "labels": ((2, 36), "int32"),
@@ -69,7 +70,7 @@ def test_examples_of_a_file_have_what_a_dataset_has(tmp_path):
 
 def test_a_missing_file_is_named(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"no puzzle file .*none\.csv; expected a CSV file"):
-        read_csv(tmp_path / "none.csv")
+        read_csv(tmp_path / "none.csv", Sudokus)
 
 
 def test_an_empty_file_is_refused(tmp_path):
@@ -88,7 +89,7 @@ def test_another_header_is_refused(tmp_path):
 def test_a_file_that_is_no_text_is_refused(tmp_path):
     (tmp_path / "puzzles.csv").write_bytes(HEADER.encode() + b"\n\xff\xfe")
     with pytest.raises(ValueError, match=r"puzzles\.csv, near line \d: .* expected CSV in UTF-8"):
-        read_csv(tmp_path / "puzzles.csv")
+        read_csv(tmp_path / "puzzles.csv", Sudokus)
 
 
 CONTRADICTION = changed(QUESTION, 1, "5")
@@ -145,5 +146,5 @@ def test_a_bad_line_far_down_is_counted_right(tmp_path):
 @pytest.mark.skipif(not (REAL / "sudoku").is_dir(), reason=f"no real puzzles in {REAL}/sudoku")
 def test_real_puzzles_are_written_as_they_were_read(tmp_path):
     source = REAL / "sudoku" / "test.csv"
-    write_csv(tmp_path / "copy.csv", read_csv(source))
+    write_csv(tmp_path / "copy.csv", read_csv(source, Sudokus), decode)
     assert (tmp_path / "copy.csv").read_text() == source.read_text()

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cgar_jax import data
+from cgar_jax.data import sudoku
 from cgar_jax.data.sudoku import Grid
 
 VALID_6X6 = "123456456123214365365214531642642531"
@@ -17,15 +17,15 @@ VALID_6X6 = "123456456123214365365214531642642531"
     )
 )
 def test_encode_undoes_decode(tokens):
-    np.testing.assert_array_equal(data.encode(data.decode(np.array(tokens))), tokens)
+    np.testing.assert_array_equal(sudoku.encode(sudoku.decode(np.array(tokens))), tokens)
 
 
 def test_tokens_follow_the_published_layout():
-    assert data.encode("1.30" + "." * 11 + "4").tolist() == [2, 1, 4, 1] + [1] * 11 + [5]
+    assert sudoku.encode("1.30" + "." * 11 + "4").tolist() == [2, 1, 4, 1] + [1] * 11 + [5]
 
 
 def test_padding_is_shown_as_a_question_mark():
-    assert data.decode(np.array([0, 1, 2, 10])) == "?.19"
+    assert sudoku.decode(np.array([0, 1, 2, 10])) == "?.19"
 
 
 @pytest.mark.parametrize(("size", "vocab_size"), [(4, 6), (6, 8), (9, 11)])
@@ -35,7 +35,7 @@ def test_the_vocabulary_is_padding_blank_and_digits(size, vocab_size):
 
 def test_a_length_of_no_grid_is_refused():
     with pytest.raises(ValueError, match=r"25 cells make no Sudoku; expected 16 .* 36 .* 81"):
-        data.encode("." * 25)
+        sudoku.encode("." * 25)
 
 
 def test_a_size_of_no_grid_is_refused():
@@ -48,7 +48,7 @@ def test_a_character_that_is_no_digit_of_the_grid_is_refused(character):
     with pytest.raises(
         ValueError, match=rf"'{re.escape(character)}' in cell 3; expected a digit 1..6"
     ):
-        data.encode(".." + character + "." * 33)
+        sudoku.encode(".." + character + "." * 33)
 
 
 def test_boxes_of_6x6_have_two_rows_of_three_cells():
@@ -63,11 +63,11 @@ def test_every_cell_is_in_one_row_one_column_and_one_box(size):
 
 
 def test_a_valid_answer_breaks_no_unit():
-    assert not Grid.of_size(6).broken_units(data.encode(VALID_6X6)[None]).any()
+    assert not Grid.of_size(6).broken_units(sudoku.encode(VALID_6X6)[None]).any()
 
 
 def test_a_swap_within_a_row_breaks_the_columns_and_boxes_it_reaches():
-    answer = data.encode(VALID_6X6)
+    answer = sudoku.encode(VALID_6X6)
     answer[[0, 5]] = answer[[5, 0]]
     grid = Grid.of_size(6)
     broken = np.flatnonzero(grid.broken_units(answer[None])[0])

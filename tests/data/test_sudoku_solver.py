@@ -1,8 +1,7 @@
 import numpy as np
 import pytest
 
-from cgar_jax.data import decode, encode
-from cgar_jax.data.sudoku import Grid, solve
+from cgar_jax.data.sudoku import Grid, decode, encode, solve
 from cgar_jax.data.sudoku.solver import random_solution
 
 # A puzzle by Arto Inkala that single candidates alone do not solve.

@@ -3,8 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cgar_jax.data import decode, encode
-from cgar_jax.data.sudoku import Grid, canonical_form, generate, solve, split_class
+from cgar_jax.data.sudoku import Grid, canonical_form, decode, encode, generate, solve, split_class
 from cgar_jax.data.sudoku.solver import random_solution
 
 PUZZLES = {

@@ -1,12 +1,16 @@
 """Scores, on a network whose every answer is known beforehand."""
 
+import itertools
+
 import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import linen as nn
+from hypothesis import given
+from hypothesis import strategies as st
 
 from cgar_jax.curricula import Depth
-from cgar_jax.evaluation import Evaluator, correctness
+from cgar_jax.evaluation import Evaluator, accuracy_by_difficulty, correctness
 from cgar_jax.losses import IGNORE_LABEL
 from cgar_jax.models import Outputs
 from cgar_jax.training.mesh import make_mesh
@@ -49,10 +53,10 @@ def examples(*labels):
     }
 
 
-def evaluate(batch, batch_size=4, steps=3, devices=1):
+def evaluate(batch, batch_size=4, steps=3, devices=1, accepts=None):
     mesh = make_mesh({"data": devices}, 8)
     evaluator = Evaluator(SecondThought(), Depth(1, 1), steps, batch_size, mesh)
-    return evaluator({}, jnp.zeros((1, 1)), batch)
+    return evaluator({}, jnp.zeros((1, 1)), batch, accepts)
 
 
 def test_exact_accuracy_is_told_for_every_supervision_step():
@@ -111,3 +115,57 @@ def test_an_empty_set_is_an_error():
 def test_an_example_in_which_no_cell_counts_is_not_solved():
     right = correctness(jnp.zeros((1, CELLS, 2)), jnp.full((1, CELLS), IGNORE_LABEL))
     assert not right.exact.any()
+
+
+def test_an_answer_that_is_not_the_labelled_one_may_be_accepted():
+    def accepts(inputs, answers):
+        assert (answers == 1).all()
+        return np.arange(len(answers)) < 2
+
+    assert evaluate(examples(0, 0, 1), accepts=accepts)["accepted_accuracy"] == 2 / 3
+    assert "accepted_accuracy" not in evaluate(examples(0, 0, 1))
+
+
+def test_answers_are_accepted_with_their_own_questions():
+    batch = examples(0, 0, 0, 0, 0)
+    batch["inputs"] = np.arange(5)[:, None] * np.ones((1, CELLS), int)
+
+    def accepts(inputs, answers):
+        return inputs[:, 0] >= 3
+
+    assert evaluate(batch, batch_size=2, accepts=accepts)["accepted_accuracy"] == 2 / 5
+
+
+def test_accuracy_is_told_by_difficulty():
+    batch = examples(1, 0, 1, 0) | {"difficulty": np.array([3.0, 1.0, 4.0, 2.0])}
+    assert [
+        (group["low"], group["exact_accuracy"])
+        for group in evaluate(batch)["exact_accuracy_by_difficulty"]
+    ] == [(1, 0), (2, 0), (3, 1), (4, 1)]
+
+
+def test_deciles_have_a_tenth_each():
+    difficulty = np.random.default_rng(0).permutation(1000).astype(float)
+    groups = accuracy_by_difficulty(difficulty >= 500, difficulty)
+    assert [group["num_examples"] for group in groups] == [100] * 10
+    assert [group["exact_accuracy"] for group in groups] == [0.0] * 5 + [1.0] * 5
+    assert [(group["low"], group["high"]) for group in groups][:2] == [(0, 99), (100, 199)]
+
+
+@given(st.lists(st.integers(0, 4), min_size=1, max_size=40))
+def test_examples_of_one_difficulty_stay_together(values):
+    difficulty = np.array(values, float)
+    groups = accuracy_by_difficulty(np.ones(len(values), bool), difficulty)
+    assert sum(group["num_examples"] for group in groups) == len(values)
+    ends = [(group["low"], group["high"]) for group in groups]
+    assert all(before[1] < after[0] for before, after in itertools.pairwise(ends))
+
+
+def test_answers_and_halting_probabilities_come_in_the_order_of_the_examples():
+    mesh = make_mesh({"data": 1}, 8)
+    evaluator = Evaluator(SecondThought(), Depth(1, 1), 2, 2, mesh)
+    parts = list(evaluator.predict({}, jnp.zeros((1, 1)), examples(0, 1, 1)))
+    assert [part.answers.shape for part in parts] == [(2, CELLS), (1, CELLS)]
+    assert [part.exact[-1].tolist() for part in parts] == [[False, True], [True]]
+    probabilities = np.concatenate([part.halting_probabilities for part in parts])
+    np.testing.assert_allclose(probabilities, 1 / (1 + np.exp(-4.0)), rtol=1e-6)

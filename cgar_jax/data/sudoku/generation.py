@@ -6,11 +6,11 @@ depends neither on the other puzzles nor on how many processes share the work.
 """
 
 import functools
-from typing import NamedTuple
 
 import numpy as np
 
 from cgar_jax.data.parallel import parallel_map
+from cgar_jax.data.puzzles import Puzzle
 from cgar_jax.data.sudoku.grid import BLANK, Grid
 from cgar_jax.data.sudoku.solver import Searcher, random_solution, solve
 
@@ -18,17 +18,6 @@ from cgar_jax.data.sudoku.solver import Searcher, random_solution, solve
 # "There is no 16-clue Sudoku" (2012).
 _FEWEST_CLUES = {4: 4, 6: 8, 9: 17}
 _MAX_ATTEMPTS = 200
-
-
-class Puzzle(NamedTuple):
-    """A puzzle, ``question`` and ``answer`` being tokens, ``uint8 [num_cells]``.
-
-    ``rating`` is how often our solver has to guess until it has proven the solution unique.
-    """
-
-    question: np.ndarray
-    answer: np.ndarray
-    rating: int
 
 
 def generate(
@@ -51,6 +40,10 @@ def generate(
       min_difficulty: the least rating.
       start: number of the first puzzle.
       num_workers: see `parallel_map`; the puzzles do not depend on it.
+
+    Returns:
+      Puzzles whose rating is how often our solver has to guess until it has proven the solution
+      unique.
 
     Raises:
       ValueError: if such puzzles cannot exist, or could not be found.

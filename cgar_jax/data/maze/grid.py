@@ -1,0 +1,187 @@
+"""Tokens, text and rules of square mazes.
+
+Tokens follow the layout of the published data set: 0 is padding, then wall ``#``, open cell (a
+space), start ``S``, goal ``G`` and path ``o``. A maze is a row-major ``uint8 [size * size]`` array
+everywhere in this package; its text has one character for each cell and no line breaks. An answer
+is the question with the open cells of a shortest path from ``S`` to ``G`` marked.
+"""
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+
+from cgar_jax.data.maze.solver import distances, one_shortest_path
+from cgar_jax.data.records import RecordError, equally_long
+
+WALL, OPEN, START, GOAL, PATH = range(1, 6)
+VOCAB_SIZE = 6
+_SYMBOLS = "?# SGo"  # by token; "?" shows a padding token, which no file contains
+_TOKEN_OF_BYTE = np.zeros(256, np.uint8)
+_TOKEN_OF_BYTE[[ord(symbol) for symbol in _SYMBOLS[1:]]] = np.arange(1, len(_SYMBOLS))
+
+
+def encode(text: str) -> np.ndarray:
+    """Returns the tokens of a maze written as ``#``, space, ``S``, ``G`` and ``o``.
+
+    Args:
+      text: one character for each cell, row by row; line breaks are left out.
+
+    Returns:
+      ``uint8 [num_cells]``.
+
+    Raises:
+      ValueError: if the maze is not square or has another character.
+    """
+    rows = text.strip("\n").split("\n")
+    if len(rows) > 1:
+        for number, row in enumerate(rows):
+            if len(row) != len(rows):
+                raise ValueError(
+                    f"row {number + 1} of the maze has {len(row)} cells; expected {len(rows)}, "
+                    "as many as there are rows"
+                )
+    text = "".join(rows)
+    size_of(len(text))
+    return _tokens([text], "maze", _SYMBOLS[1:])[0]
+
+
+def decode(tokens: np.ndarray, line_breaks: bool = False) -> str:
+    """Returns a maze as text, ``?`` for padding, in one line or in as many as it has rows.
+
+    Args:
+      tokens: integers ``[num_cells]``, for example from ``encode`` or from a model's argmax.
+      line_breaks: whether to break lines.
+    """
+    text = "".join(_SYMBOLS[token] for token in np.asarray(tokens).tolist())
+    if not line_breaks:
+        return text
+    size = size_of(len(text))
+    return "\n".join(text[start : start + size] for start in range(0, len(text), size))
+
+
+def size_of(num_cells: int) -> int:
+    """Returns the number of rows of a maze of so many cells.
+
+    Raises:
+      ValueError: if it is not square.
+    """
+    size = math.isqrt(num_cells)
+    if size * size != num_cells or size < 2:
+        raise ValueError(f"{num_cells} cells make no maze; expected a square, as 900 (30x30)")
+    return size
+
+
+def parse(
+    num_cells: int, questions: Sequence[str], answers: Sequence[str]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Returns the tokens of mazes and of their solutions, ``uint8 [num, num_cells]`` each.
+
+    Raises:
+      RecordError: if one of them is no maze, or its answer not a shortest path.
+    """
+    for column, texts in (("question", questions), ("answer", answers)):
+        equally_long(column, texts, num_cells)
+    inputs = _tokens(questions, "question", _SYMBOLS[1:5])
+    labels = _tokens(answers, "answer", _SYMBOLS[1:])
+    for index, fault in enumerate(question_faults(inputs)):
+        if fault:
+            raise RecordError(index, f"the question {fault}")
+    for index, fault in enumerate(answer_faults(inputs, labels)):
+        if fault:
+            raise RecordError(index, f"the answer {fault}")
+    return inputs, labels
+
+
+def question_faults(questions: np.ndarray) -> list[str]:
+    """Tells what is wrong with each question, ``""`` if nothing is.
+
+    Args:
+      questions: tokens, ``uint8 [num, num_cells]``.
+    """
+    faults = []
+    reached = _steps(questions, questions > WALL) >= 0
+    is_reached = np.any(reached & (questions == GOAL), axis=1)
+    for question, reaches_goal in zip(questions, is_reached, strict=True):
+        starts, goals = (int((question == token).sum()) for token in (START, GOAL))
+        fault = ""
+        for symbol, count in (("S", starts), ("G", goals)):
+            if count != 1:
+                fault = fault or f"has {count or 'no'} {symbol}; expected exactly one"
+        faults.append(fault or ("" if reaches_goal else "has a G that cannot be reached from S"))
+    return faults
+
+
+def answer_faults(questions: np.ndarray, answers: np.ndarray) -> list[str]:
+    """Tells why each answer does not solve its question, ``""`` if it does.
+
+    An answer solves a maze if it keeps walls, start and goal, and the cells that it marks connect
+    start and goal and are no more than a shortest path has.
+
+    Args:
+      questions: tokens of mazes without faults, ``uint8 [num, num_cells]``.
+      answers: tokens, integer ``[num, num_cells]``, for example a model's.
+    """
+    shortest = _at_goal(questions, _steps(questions, questions > WALL))
+    marked = answers == PATH
+    connected = _at_goal(questions, _steps(questions, marked | (questions >= START))) >= 0
+    changed = (answers != questions) & ~(marked & (questions == OPEN))
+    num_marked = marked.sum(axis=1)
+    faults = []
+    for index in range(len(questions)):
+        fault = ""
+        if changed[index].any():
+            cell = int(changed[index].argmax())
+            was, now = _SYMBOLS[questions[index, cell]], _SYMBOLS[answers[index, cell]]
+            fault = f"has {now!r} in cell {cell + 1}, where the question has {was!r}"
+        elif not connected[index]:
+            fault = "marks no connected path from S to G"
+        elif num_marked[index] != shortest[index] - 1:
+            fault = (
+                f"marks {num_marked[index]} cells; a shortest path from S to G has "
+                f"{shortest[index] - 1} between them"
+            )
+        faults.append(fault)
+    return faults
+
+
+def solve(question: np.ndarray) -> np.ndarray:
+    """Returns the answer of a maze, see `one_shortest_path`.
+
+    Args:
+      question: tokens of a maze without faults, ``uint8 [num_cells]``.
+
+    Returns:
+      ``uint8 [num_cells]``.
+    """
+    size = size_of(len(question))
+    cells = question.reshape(size, size)
+    path = one_shortest_path(cells > WALL, cells == START, cells == GOAL).reshape(-1)
+    return np.where(path & (question == OPEN), PATH, question).astype(np.uint8)
+
+
+def _steps(questions: np.ndarray, is_open: np.ndarray) -> np.ndarray:
+    size = size_of(questions.shape[1])
+    shape = (len(questions), size, size)
+    return distances(is_open.reshape(shape), (questions == START).reshape(shape)).reshape(
+        questions.shape
+    )
+
+
+def _at_goal(questions: np.ndarray, values: np.ndarray) -> np.ndarray:
+    return values[np.arange(len(values)), (questions == GOAL).argmax(axis=1)]
+
+
+def _tokens(texts: Sequence[str], column: str, symbols: str) -> np.ndarray:
+    # Anything outside ASCII becomes one "?", which is as stray as the original.
+    codes = np.frombuffer("".join(texts).encode("ascii", "replace"), np.uint8)
+    tokens = _TOKEN_OF_BYTE[codes].reshape(len(texts), -1)
+    stray = (tokens == 0) | (tokens > len(symbols))
+    if stray.any():
+        index, cell = np.argwhere(stray)[0]
+        raise RecordError(
+            index,
+            f"character {texts[index][cell]!r} in cell {cell + 1} of the {column}; "
+            f"expected one of {', '.join(map(repr, symbols))}",
+        )
+    return tokens

@@ -1,0 +1,26 @@
+"""What is wrong with one of many records: parsers say it, readers of files add where."""
+
+from collections.abc import Sequence
+
+
+class RecordError(ValueError):
+    """One of several records is wrong; ``index`` says which."""
+
+    def __init__(self, index: int, message: str):
+        super().__init__(message)
+        self.index = int(index)
+
+
+def equally_long(column: str, texts: Sequence[str], num_cells: int) -> None:
+    """Checks that every text has one character for each cell.
+
+    Raises:
+      RecordError: if one has not.
+    """
+    for index, text in enumerate(texts):
+        if len(text) != num_cells:
+            raise RecordError(
+                index,
+                f"the {column} has {len(text)} characters; expected {num_cells}: "
+                "one for each cell, as on the first line of puzzles",
+            )

@@ -1,0 +1,148 @@
+"""Chooses the puzzles to train, validate and test on, so that no two splits share a class.
+
+Held-out puzzles are drawn first: they stay the same when only ``num_train`` changes, and a smaller
+training set is the beginning of a larger one.
+"""
+
+import pathlib
+from collections.abc import Callable
+
+import numpy as np
+from absl import logging
+
+from cgar_jax.data.csv_files import read_csv
+from cgar_jax.data.dataset import Examples
+from cgar_jax.data.parallel import parallel_map
+from cgar_jax.data.puzzles import Puzzles
+
+_ROUND = 200  # the least number of puzzles generated at a time to make up for duplicates
+_LEAST_NEW = 0.01  # with a smaller share of new ones in a round, there are as good as no more
+
+
+def make_splits(puzzles: Puzzles) -> dict[str, Examples]:
+    """Generates or reads puzzles and divides them into ``train``, ``validation`` and ``test``.
+
+    Returns:
+      Arrays as from `read_csv` for each split. No class (see `Puzzles.split_class`) is in two
+      splits; among generated puzzles none comes twice at all.
+
+    Raises:
+      ValueError: if there are not enough puzzles, or a file is malformed.
+    """
+    if puzzles.source == "generated":
+        return _generated_splits(puzzles)
+    return _file_splits(puzzles)
+
+
+def _generated_splits(puzzles: Puzzles) -> dict[str, Examples]:
+    num_wanted = puzzles.num_test + puzzles.num_validation + puzzles.num_train
+    found = {}  # by class, in the order of their generation
+    num_tried = 0
+    num_round = num_wanted
+    while len(found) < num_wanted:
+        num_known = len(found)
+        drawn = puzzles.generate(num_round, start=num_tried)
+        keys = parallel_map(puzzles.split_class, [puzzle[:2] for puzzle in drawn])
+        for puzzle, key in zip(drawn, keys, strict=True):
+            found.setdefault(key, puzzle)
+        num_tried += num_round
+        num_missing, num_new = num_wanted - len(found), len(found) - num_known
+        if num_missing > 0 and num_round >= _ROUND and num_new < _LEAST_NEW * num_round:
+            raise ValueError(
+                f"asked for {num_wanted} essentially different {puzzles.kind}, but {num_tried} "
+                f"random ones had only {len(found)} different among them; ask for fewer, or for "
+                "other settings of the generator"
+            )
+        num_round = max(num_missing, _ROUND)
+    questions, answers, ratings = zip(*list(found.values())[:num_wanted], strict=True)
+    examples = {
+        "inputs": np.array(questions),
+        "labels": np.array(answers),
+        "difficulty": np.array(ratings, np.float32),
+        "source": np.full(num_wanted, b"generated"),
+    }
+    ends = np.cumsum([puzzles.num_test, puzzles.num_validation])
+    test, validation, train = np.split(np.arange(num_wanted), ends)
+    return {
+        "train": _select(examples, train),
+        "validation": _select(examples, validation),
+        "test": _select(examples, test),
+    }
+
+
+def _file_splits(puzzles: Puzzles) -> dict[str, Examples]:
+    pool, test = (
+        _hard_enough(read_csv(path, type(puzzles), puzzles.skip_bad), path, puzzles.min_difficulty)
+        for path in puzzles.files.values()
+    )
+    if pool["inputs"].shape[1] != test["inputs"].shape[1]:
+        raise ValueError(
+            f"{puzzles.source} has puzzles of {pool['inputs'].shape[1]} cells in train.csv and of "
+            f"{test['inputs'].shape[1]} in test.csv; expected the same size in both"
+        )
+    rng = np.random.default_rng(puzzles.seed)
+    order = rng.permutation(len(test["inputs"]))
+    num_test = puzzles.num_test if puzzles.num_test > 0 else len(order)
+    _check_enough("num_test", num_test, len(order), puzzles.source)
+    test = _select(test, order[:num_test])
+
+    logging.info("comparing with the classes of %d test puzzles", num_test)
+    classes_of = lambda examples: parallel_map(puzzles.split_class, _pairs(examples))  # noqa: E731
+    taken = set(classes_of(test))
+    order = rng.permutation(len(pool["inputs"]))
+    validation, order, classes = _draw(pool, order, puzzles.num_validation, taken, classes_of)
+    _check_enough("num_validation", puzzles.num_validation, len(validation), puzzles.source)
+    num_train = puzzles.num_train if puzzles.num_train > 0 else len(order)
+    train, _, _ = _draw(pool, order, num_train, taken | classes, classes_of)
+    _check_enough("num_train", max(puzzles.num_train, 1), len(train), puzzles.source)
+    return {"train": _select(pool, train), "validation": _select(pool, validation), "test": test}
+
+
+def _draw(
+    examples: Examples,
+    order: np.ndarray,
+    num: int,
+    taken: set[bytes],
+    classes_of: Callable[[Examples], list[bytes]],
+) -> tuple[list[int], np.ndarray, set[bytes]]:
+    """Goes through ``order`` until ``num`` puzzles are found whose class is not ``taken``.
+
+    Returns:
+      Their indices, what is left of ``order``, and their classes.
+    """
+    chosen, classes = [], set()
+    while len(chosen) < num and len(order):
+        head, order = np.split(order, [num - len(chosen)])
+        keys = classes_of(_select(examples, head))
+        free = [(index, key) for index, key in zip(head, keys, strict=True) if key not in taken]
+        chosen += [index for index, _ in free]
+        classes |= {key for _, key in free}
+    return chosen, order, classes
+
+
+def _pairs(examples: Examples) -> list[tuple[np.ndarray, np.ndarray]]:
+    return list(zip(examples["inputs"], examples["labels"], strict=True))
+
+
+def _select(examples: Examples, indices: np.ndarray | list[int]) -> Examples:
+    indices = np.asarray(indices, int)
+    return {name: values[indices] for name, values in examples.items()}
+
+
+def _hard_enough(examples: Examples, path: pathlib.Path, min_difficulty: float) -> Examples:
+    difficulty = examples["difficulty"]
+    if difficulty.max() < min_difficulty:
+        raise ValueError(
+            f"no puzzle in {path} has a rating of at least min_difficulty={min_difficulty:g}; "
+            f"the highest is {difficulty.max():g}"
+        )
+    return _select(examples, np.flatnonzero(difficulty >= min_difficulty))
+
+
+def _check_enough(key: str, num_wanted: int, num_found: int, source: str) -> None:
+    if num_found < num_wanted:
+        raise ValueError(
+            f"{key}={num_wanted}, but {source} has only {num_found} puzzles for it that pass "
+            "min_difficulty and are equivalent to none in a split drawn before; ask for at most "
+            "that many"
+        )

@@ -1,0 +1,109 @@
+"""Sudoku as a family of puzzles: how it is made, read from text, and compared."""
+
+import dataclasses
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from cgar_jax.data.puzzles import Puzzle, Puzzles
+from cgar_jax.data.records import RecordError, equally_long
+from cgar_jax.data.sudoku.generation import clue_range, generate
+from cgar_jax.data.sudoku.grid import BLANK, Grid, decode, tokens_of_text
+from cgar_jax.data.sudoku.symmetry import split_class
+
+
+@dataclasses.dataclass(frozen=True)
+class Sudokus(Puzzles):
+    """Which Sudokus to take.
+
+    Attributes:
+      size: 4, 6 or 9; for generated puzzles only.
+      num_clues: number of clues, a range of it ``(low, high)``, or 0 for as few as each puzzle
+        allows; for generated puzzles only.
+    """
+
+    size: int = 9
+    num_clues: int | tuple[int, int] = 0
+
+    split_class = staticmethod(split_class)
+
+    def __post_init__(self):
+        if np.ndim(self.num_clues):
+            object.__setattr__(self, "num_clues", tuple(self.num_clues))
+        super().__post_init__()
+
+    @property
+    def kind(self) -> str:  # noqa: D102
+        return f"{self.size}x{self.size} Sudokus with num_clues={self.num_clues}"
+
+    def check_generator(self) -> None:  # noqa: D102
+        clue_range(Grid.of_size(self.size), self.num_clues)
+
+    def generate(self, num_puzzles: int, start: int) -> list[Puzzle]:  # noqa: D102
+        grid = Grid.of_size(self.size)
+        return generate(
+            grid, num_puzzles, self.seed, self.num_clues, self.min_difficulty, start=start
+        )
+
+    @staticmethod
+    def vocab_size(num_cells: int) -> int:  # noqa: D102
+        return Grid.of_length(num_cells).vocab_size
+
+    @staticmethod
+    def parse(  # noqa: D102
+        num_cells: int, questions: Sequence[str], answers: Sequence[str]
+    ) -> tuple[np.ndarray, np.ndarray]:
+        grid = Grid.of_length(num_cells)
+        inputs = _tokens(grid, "question", questions)
+        labels = _tokens(grid, "answer", answers)
+        _check_rules(grid, inputs, labels)
+        return inputs, labels
+
+    @staticmethod
+    def accepts(questions: np.ndarray, answers: np.ndarray) -> np.ndarray:  # noqa: D102
+        keeps_clues = ((questions == BLANK) | (questions == answers)).all(axis=1)
+        broken = Grid.of_length(questions.shape[1]).broken_units(answers.astype(np.uint8))
+        return keeps_clues & ~broken.any(axis=1)
+
+    @staticmethod
+    def augmentation() -> Callable:  # noqa: D102
+        # Imported here because the processes that generate puzzles load this file, and need no JAX.
+        from cgar_jax.data.sudoku.augmentation import augment
+
+        return augment
+
+
+def _tokens(grid: Grid, column: str, texts: Sequence[str]) -> np.ndarray:
+    equally_long(column, texts, grid.num_cells)
+    tokens = tokens_of_text(grid, "".join(texts)).reshape(-1, grid.num_cells)
+    least = BLANK if column == "question" else BLANK + 1
+    stray = (tokens < least) | (tokens >= grid.vocab_size)
+    if stray.any():
+        index, cell = np.argwhere(stray)[0]
+        blanks = ", or '.' or '0' for a blank" if column == "question" else ""
+        raise RecordError(
+            index,
+            f"character {texts[index][cell]!r} in cell {cell + 1} of the {column}; "
+            f"expected a digit 1..{grid.size}{blanks}",
+        )
+    return tokens
+
+
+def _check_rules(grid: Grid, inputs: np.ndarray, labels: np.ndarray) -> None:
+    contradicted = (inputs != BLANK) & (inputs != labels)
+    if contradicted.any():
+        index, cell = np.argwhere(contradicted)[0]
+        raise RecordError(
+            index,
+            f"the answer has {labels[index, cell] - BLANK} in cell {cell + 1}, where the "
+            f"question has {inputs[index, cell] - BLANK}; expected the clue to be kept",
+        )
+    broken = grid.broken_units(labels)
+    if broken.any():
+        index, unit = np.argwhere(broken)[0]
+        digits = decode(labels[index, grid.units[unit]])
+        raise RecordError(
+            index,
+            f"the answer has {digits} in {grid.unit_name(unit)}; "
+            f"expected every digit 1..{grid.size} once",
+        )
