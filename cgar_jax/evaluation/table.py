@@ -19,11 +19,7 @@ def result_table(result: Mapping[str, Any], title: str) -> Table:
         "puzzles": f"{result['num_examples']:,}",
         "exact accuracy": f"{result['exact_accuracy']:.2%}",
         "  by supervision step": "  ".join(f"{step}: {by_step[step - 1]:.1%}" for step in shown),
-        "  by the rules of the puzzle": _percent(result.get("accepted_accuracy")),
-        "  from easy to hard": "  ".join(
-            f"{group['exact_accuracy']:.0%}"
-            for group in result.get("exact_accuracy_by_difficulty", ())
-        ),
+        **_finer(result),
         "cell accuracy": f"{result['cell_accuracy']:.2%}",
         "halting accuracy": f"{result['halting_accuracy']:.2%}",
         "mean halting step": f"{result['mean_halting_step']:.2f} of {len(by_step)}",
@@ -36,10 +32,17 @@ def result_table(result: Mapping[str, Any], title: str) -> Table:
         }
     table = Table("", "", title=title, show_header=False)
     for name, value in rows.items():
-        if value:
-            table.add_row(name, value)
+        table.add_row(name, value)
     return table
 
 
-def _percent(share: float | None) -> str:
-    return "" if share is None else f"{share:.2%}"
+def _finer(result: Mapping[str, Any]) -> dict[str, str]:
+    """What says more than the exact accuracy: nothing if all answers and difficulties are alike."""
+    rows = {}
+    accepted = result.get("accepted_accuracy", result["exact_accuracy"])
+    if accepted != result["exact_accuracy"]:
+        rows["  by the rules of the puzzle"] = f"{accepted:.2%}"
+    groups = result.get("exact_accuracy_by_difficulty", [])
+    if len(groups) > 1:
+        rows["  from easy to hard"] = "  ".join(f"{g['exact_accuracy']:.0%}" for g in groups)
+    return rows
