@@ -112,6 +112,37 @@ def data_config(name: str) -> ml_collections.ConfigDict:
     return data
 
 
+def set_mini(config: ml_collections.ConfigDict) -> None:
+    """Makes the model small and its training short: minutes on two CPU cores."""
+    config.batch_size = 32
+    config.data.num_train = 2_000
+    config.data.num_validation = 1_000
+    config.data.num_test = 1_000
+
+    config.model.hidden_size = 64
+    config.model.expansion = 2.0
+    config.model.inner_size_multiple = 64
+    config.model.puzzle_embedding_tokens = 1
+    config.model.dtype = "float32"
+
+    config.supervision.max_supervision_steps = 8
+
+    config.optimizer.name = "adamw"
+    config.optimizer.learning_rate = 3e-3
+    config.optimizer.warmup_steps = 30
+    config.optimizer.schedule = "cosine"
+    config.optimizer.final_fraction = 0.05
+    config.optimizer.weight_decay = 0.1
+    config.optimizer.ema_decay = 0.98
+
+    config.training.steps = 1_200
+    config.training.steps_per_dispatch = 20
+    config.checkpoint.every_steps = 200
+    config.evaluation.every_steps = 200
+    config.evaluation.num_examples = 250
+    config.evaluation.batch_size = 250
+
+
 def set_method(config: ml_collections.ConfigDict, method: str, decay: float = 0.7) -> None:
     """Chooses the depth curriculum and the weighting of supervision steps by one word.
 
