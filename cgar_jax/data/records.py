@@ -2,6 +2,8 @@
 
 from collections.abc import Sequence
 
+import numpy as np
+
 
 class RecordError(ValueError):
     """One of several records is wrong; ``index`` says which."""
@@ -24,3 +26,24 @@ def equally_long(column: str, texts: Sequence[str], num_cells: int) -> None:
                 f"the {column} has {len(text)} characters; expected {num_cells}: "
                 "one for each cell, as on the first line of puzzles",
             )
+
+
+def no_strays(column: str, texts: Sequence[str], stray: np.ndarray, expected: str) -> None:
+    """Checks that no character is one that the family does not have.
+
+    Args:
+      column: what the texts are, for the message.
+      texts: equally long.
+      stray: which characters are wrong, ``bool [num, num_cells]``.
+      expected: what would be right.
+
+    Raises:
+      RecordError: for the first that is wrong.
+    """
+    if stray.any():
+        index, cell = np.argwhere(stray)[0]
+        raise RecordError(
+            index,
+            f"character {texts[index][cell]!r} in cell {cell + 1} of the {column}; "
+            f"expected {expected}",
+        )

@@ -72,8 +72,7 @@ def _generate_maze(
         start = _one_of(is_open, rng)
         steps = distances(is_open[None], start[None])[0]
         if steps.max() < low:  # from a dead end as far away as can be
-            start = steps == steps.max()
-            start = _one_of(start, rng)
+            start = _one_of(steps == steps.max(), rng)
             steps = distances(is_open[None], start[None])[0]
         longest = max(longest, steps.max())
         goals = (steps >= max(low, 1)) & (steps <= high)

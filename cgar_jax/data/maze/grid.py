@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from cgar_jax.data.maze.solver import distances, one_shortest_path
-from cgar_jax.data.records import RecordError, equally_long
+from cgar_jax.data.records import RecordError, equally_long, no_strays
 
 WALL, OPEN, START, GOAL, PATH = range(1, 6)
 VOCAB_SIZE = 6
@@ -177,11 +177,5 @@ def _tokens(texts: Sequence[str], column: str, symbols: str) -> np.ndarray:
     codes = np.frombuffer("".join(texts).encode("ascii", "replace"), np.uint8)
     tokens = _TOKEN_OF_BYTE[codes].reshape(len(texts), -1)
     stray = (tokens == 0) | (tokens > len(symbols))
-    if stray.any():
-        index, cell = np.argwhere(stray)[0]
-        raise RecordError(
-            index,
-            f"character {texts[index][cell]!r} in cell {cell + 1} of the {column}; "
-            f"expected one of {', '.join(map(repr, symbols))}",
-        )
+    no_strays(column, texts, stray, f"one of {', '.join(map(repr, symbols))}")
     return tokens

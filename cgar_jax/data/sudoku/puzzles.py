@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from cgar_jax.data.puzzles import Puzzle, Puzzles
-from cgar_jax.data.records import RecordError, equally_long
+from cgar_jax.data.records import RecordError, equally_long, no_strays
 from cgar_jax.data.sudoku.generation import clue_range, generate
 from cgar_jax.data.sudoku.grid import BLANK, Grid, decode, tokens_of_text
 from cgar_jax.data.sudoku.symmetry import split_class
@@ -78,14 +78,8 @@ def _tokens(grid: Grid, column: str, texts: Sequence[str]) -> np.ndarray:
     tokens = tokens_of_text(grid, "".join(texts)).reshape(-1, grid.num_cells)
     least = BLANK if column == "question" else BLANK + 1
     stray = (tokens < least) | (tokens >= grid.vocab_size)
-    if stray.any():
-        index, cell = np.argwhere(stray)[0]
-        blanks = ", or '.' or '0' for a blank" if column == "question" else ""
-        raise RecordError(
-            index,
-            f"character {texts[index][cell]!r} in cell {cell + 1} of the {column}; "
-            f"expected a digit 1..{grid.size}{blanks}",
-        )
+    blanks = ", or '.' or '0' for a blank" if column == "question" else ""
+    no_strays(column, texts, stray, f"a digit 1..{grid.size}{blanks}")
     return tokens
 
 
