@@ -27,6 +27,9 @@ class Predictions(NamedTuple):
     counts: np.ndarray  # [num] bool
 
 
+_EXAMPLE_AXES = Predictions(0, 0, halts=1, exact=1, cell_accuracy=1, counts=0)
+
+
 class Evaluator:
     """Evaluates any set with one compiled program, whatever the size of the set."""
 
@@ -100,7 +103,7 @@ class Evaluator:
                 accepted.append(accepts(inputs, part.answers))
             row += len(part.answers)
             parts.append(part._replace(answers=part.answers[:, :0]))
-        whole = Predictions(*(_join(name, parts) for name in Predictions._fields))
+        whole = _join(parts)
         scores = _scores(whole)
         if accepts is not None:
             right = np.concatenate(accepted)[whole.counts]
@@ -150,20 +153,15 @@ def _predict(model, depth, num_supervision_steps, variables, puzzle_table, batch
 
 
 def _unpad(predictions: Predictions, num: int) -> Predictions:
-    found = jax.device_get(predictions)
-    return Predictions(
-        found.answers[:num],
-        found.halting_probabilities[:num],
-        found.halts[:, :num],
-        found.exact[:, :num],
-        found.cell_accuracy[:, :num],
-        found.counts[:num],
+    return jax.tree.map(
+        lambda column, axis: column[:, :num] if axis else column[:num],
+        jax.device_get(predictions),
+        _EXAMPLE_AXES,
     )
 
 
-def _join(name: str, parts: list[Predictions]) -> np.ndarray:
-    by_step = name in ("halts", "exact", "cell_accuracy")
-    return np.concatenate([getattr(part, name) for part in parts], axis=1 if by_step else 0)
+def _join(parts: list[Predictions]) -> Predictions:
+    return jax.tree.map(lambda axis, *columns: np.concatenate(columns, axis), _EXAMPLE_AXES, *parts)
 
 
 def _scores(predictions: Predictions) -> dict[str, Any]:
