@@ -78,6 +78,8 @@ def default_config() -> ml_collections.ConfigDict:
     config.evaluation.every_steps = 5_000
     config.evaluation.num_examples = 500
     config.evaluation.batch_size = 768
+    # Of ARC: in how many variants each test is asked at the end, 0 for all there are.
+    config.evaluation.num_variants = 0
 
     # Devices by mesh axis, -1 for all.
     config.mesh = ml_collections.ConfigDict({"data": -1})
@@ -85,31 +87,46 @@ def default_config() -> ml_collections.ConfigDict:
 
 
 def data_config(name: str) -> ml_collections.ConfigDict:
-    """The settings of a family of puzzles: "sudoku" or "maze".
-
-    What a generator asks for (sizes, clues, loops, the greatest difficulty) is not used with files.
-    """
+    """The settings of a family of puzzles: "arc", "maze" or "sudoku"."""
+    if name not in _FAMILIES:
+        raise ValueError(f"unknown family of puzzles {name!r}; use {', '.join(sorted(_FAMILIES))}")
     data = ml_collections.ConfigDict({"name": name})
-    # "generated", a folder with train.csv and test.csv, or "hub:OWNER/NAME".
-    data.source = "generated"
-    data.num_train = 1_000
-    data.num_validation = 500
-    data.num_test = 0
-    # Of Sudoku, how often a solver guesses; of mazes, the steps of a shortest path.
-    data.min_difficulty = 0.0
     data.seed = 0
     data.skip_bad = False
     data.cache_dir = ""
     data.augment = True
     # Groups of training examples by difficulty: the domains of weightings and samplings that mix.
     data.num_domains = 10
-    if name == "sudoku":
-        data.update(size=9, num_clues=30)
-    elif name == "maze":
-        data.update(size=30, max_difficulty=float("inf"), loops=0.05)
-    else:
-        raise ValueError(f"unknown family of puzzles {name!r}; use 'maze' or 'sudoku'")
+    # A larger training set is streamed from the host; this needs sampling.name "epoch_sampling".
+    data.max_device_megabytes = 1_024
+    data.update(_FAMILIES[name])
     return data
+
+
+# Of Sudokus and mazes, "generated", a folder with train.csv and test.csv, or "hub:OWNER/NAME"; what
+# a generator asks for (sizes, clues, loops, the greatest difficulty) is not used with files. The
+# difficulty is how often a solver guesses, or the steps of a shortest path.
+_GRIDS = {
+    "source": "generated",
+    "num_train": 1_000,
+    "num_validation": 500,
+    "num_test": 0,
+    "min_difficulty": 0.0,
+}
+_FAMILIES = {
+    "sudoku": _GRIDS | {"size": 9, "num_clues": 30},
+    "maze": _GRIDS | {"size": 30, "max_difficulty": float("inf"), "loops": 0.05},
+    # As published for ARC-AGI-1, but for 20 puzzles whose tests are kept for validation.
+    "arc": {
+        "source": "",
+        "sets": ("training", "evaluation", "concept"),
+        "test_set": "evaluation",
+        "num_puzzles": 0,
+        "num_validation": 20,
+        "num_variants": 1_000,
+        "size": 30,
+    },
+}
 
 
 def set_mini(config: ml_collections.ConfigDict) -> None:

@@ -1,20 +1,24 @@
 """From a config to the pieces that train or evaluate it: here names become objects."""
 
 import dataclasses
+import functools
+from collections.abc import Callable
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import ml_collections
 import numpy as np
 from jax.sharding import Mesh
 
 from cgar_jax import curricula, data, losses, models, optimizers, weighting
 from cgar_jax._registry import check_name
-from cgar_jax.evaluation import Evaluator
+from cgar_jax.evaluation import Evaluator, voting
+from cgar_jax.training.feed import Stream, TrainingSet, as_partial, resident
 from cgar_jax.training.mesh import abstract_state, make_mesh, replicated
 from cgar_jax.training.state import TrainState, variables
-from cgar_jax.training.step import TrainStep
+from cgar_jax.training.step import TrainingData, TrainStep
+
+Examples = dict[str, np.ndarray]
 
 ANSWER_LOSSES = {
     "stablemax_cross_entropy": losses.stablemax_cross_entropy,
@@ -55,29 +59,63 @@ class Experiment:
 
     def abstract_state(self) -> TrainState:
         """Shapes, dtypes and shardings of the train state."""
-        shapes = jax.eval_shape(self.train_step.init, jax.random.key(0), self._abstract_dataset())
-        return abstract_state(self.mesh, shapes)
+        return abstract_state(self.mesh, jax.eval_shape(self._init, jax.random.key(0)))
 
-    def initial_state(self, dataset: dict[str, jax.Array]) -> TrainState:
+    def initial_state(self) -> TrainState:
         """A train state before the first step, on the mesh."""
         shardings = jax.tree.map(lambda leaf: leaf.sharding, self.abstract_state())
-        init = jax.jit(self.train_step.init, out_shardings=shardings)
-        return init(jax.random.key(self.config.seed), dataset)
+        return jax.jit(self._init, out_shardings=shardings)(jax.random.key(self.config.seed))
 
-    def on_device(self, examples: dict[str, np.ndarray]) -> dict[str, jax.Array]:
+    def on_device(self, examples: Examples, augment: Callable = data.keep_as_is) -> TrainingSet:
         """A training set, whole on every device, in the order that the sampling wants.
 
-        Integers become int32; `domain_ids` are added: groups of equal size, the easiest first.
+        Args:
+          examples: of a `Dataset`.
+          augment: of a `Dataset`.
         """
-        difficulty = np.asarray(examples["difficulty"])
-        ranks = np.argsort(np.argsort(difficulty, kind="stable"), kind="stable")
-        domain_ids = ranks * self.config.data.num_domains // max(len(ranks), 1)
-        order = np.asarray(self.train_step.sampling.order(difficulty))
-        columns = {
-            name: column[order].astype(np.int32 if column.dtype.kind in "iu" else column.dtype)
-            for name, column in (examples | {"domain_ids": domain_ids}).items()
-        }
-        return jax.device_put(columns, replicated(self.mesh))
+        columns = self._columns(examples)
+        order = np.asarray(self.train_step.sampling.order(columns["difficulty"]))
+        columns = {name: column[order] for name, column in columns.items()}
+        return jax.device_put(TrainingSet(columns, as_partial(augment)), replicated(self.mesh))
+
+    def stream(self, examples: Examples, augment: Callable = data.keep_as_is) -> Stream:
+        """A training set that stays with the host.
+
+        Args:
+          examples: of a `Dataset`.
+          augment: of a `Dataset`.
+
+        Raises:
+          ValueError: the sampling needs the set on the devices.
+        """
+        if self.config.sampling.name != "epoch_sampling":
+            megabytes = sum(column.nbytes for column in examples.values()) / 2**20
+            raise ValueError(
+                f"the training set has {megabytes:,.0f} MB, more than data.max_device_megabytes, "
+                "and so it is streamed, which goes by epochs; set sampling.name to "
+                f"'epoch_sampling' instead of {self.config.sampling.name!r}, or allow more"
+            )
+        return Stream(
+            self._columns(examples),
+            augment,
+            self.mesh,
+            self.config.batch_size,
+            self.config.training.steps_per_dispatch,
+            self.config.seed,
+        )
+
+    def feed(self, examples: Examples, augment: Callable) -> tuple[TrainingData, Callable]:
+        """How a training set reaches the steps: on the devices if it is small, else streamed.
+
+        Returns:
+          What programs are compiled for, and the feed for `Loop.run`.
+        """
+        size = sum(column.nbytes for column in examples.values())
+        if size <= self.config.data.max_device_megabytes * 2**20:
+            training_set = self.on_device(examples, augment)
+            return training_set, resident(training_set)
+        stream = self.stream(examples, augment)
+        return stream.template, stream
 
     def evaluate(
         self, state: TrainState, examples: dict[str, np.ndarray], accepts: Any = None
@@ -85,6 +123,21 @@ class Experiment:
         """Scores a state by its averaged parameters, see `Evaluator`."""
         averaged = variables(state.ema_params, state)
         return self.evaluator(averaged, state.puzzle_table, examples, accepts)
+
+    def score(
+        self, state: TrainState, dataset: data.Dataset
+    ) -> tuple[dict[str, Any], dict[str, Any] | None]:
+        """The figures of the test split, and a submission where puzzles are put to the vote."""
+        scores = self.evaluate(state, dataset.test, dataset.accepts)
+        if dataset.variants is None:
+            return scores, None
+        averaged = variables(state.ema_params, state)
+        predict = functools.partial(self.evaluator.predict, averaged, state.puzzle_table)
+        votes, submission = voting.score(
+            predict, dataset.variants, dataset.test, self.config.evaluation.num_variants
+        )
+        trained = self.evaluate(state, dataset.train)["exact_accuracy"]
+        return scores | votes | {"train_exact_accuracy": trained}, submission
 
     def train_flops(self) -> int:
         """Model FLOPs of the whole run: matrix products, a backward pass as two forward ones."""
@@ -96,26 +149,26 @@ class Experiment:
         steps = [(stage.end_step - stage.first_step, stage.depth) for stage in self.stages]
         return round(self.config.batch_size * sum(n * per_example(depth) for n, depth in steps))
 
-    def _abstract_dataset(self) -> dict[str, jax.ShapeDtypeStruct]:
-        cells = jax.ShapeDtypeStruct((1, self.task.sequence_length), jnp.int32)
-        return {
-            "inputs": cells,
-            "labels": cells,
-            "puzzle_identifiers": jax.ShapeDtypeStruct((1,), jnp.int32),
-            "difficulty": jax.ShapeDtypeStruct((1,), jnp.float32),
-            "domain_ids": jax.ShapeDtypeStruct((1,), jnp.int32),
-        }
+    def _init(self, key: jax.Array) -> TrainState:
+        return self.train_step.init(key, self.task.sequence_length)
+
+    def _columns(self, examples: Examples) -> Examples:
+        """Adds what the trainer needs beside what the family gives.
+
+        `domain_ids` are groups of equal size, the easiest first.
+        """
+        num = len(examples["difficulty"])
+        ranks = np.argsort(np.argsort(examples["difficulty"], kind="stable"), kind="stable")
+        domain_ids = (ranks * self.config.data.num_domains // max(num, 1)).astype(np.int32)
+        return {"groups": np.arange(num, dtype=np.int32), "domain_ids": domain_ids} | examples
 
 
-def build(
-    config: ml_collections.ConfigDict, task: Task, augment: Any = data.keep_as_is
-) -> Experiment:
+def build(config: ml_collections.ConfigDict, task: Task) -> Experiment:
     """Builds the pieces that a config names, and so checks the config.
 
     Args:
       config: as `cgar_jax.config.default_config`.
       task: of the dataset.
-      augment: `(key, examples) -> examples` on a batch; not needed to evaluate.
 
     Raises:
       ValueError: a setting that is unknown or out of range, or does not fit the devices.
@@ -133,7 +186,6 @@ def build(
         weighting=weighting.build(config.weighting),
         sampling=curricula.build_sampling(**config.sampling),
         total_steps=steps,
-        augment=augment,
         answer_loss=ANSWER_LOSSES[config.loss.answer],
         halting_loss_weight=config.loss.halting_weight,
         batch_size=config.batch_size,

@@ -35,8 +35,8 @@ def train(config: ml_collections.ConfigDict, workdir: str | os.PathLike) -> dict
 
     Args:
       config: as `cgar_jax.config.default_config`.
-      workdir: folder for `checkpoints/<step>`, `metrics.jsonl`, `tensorboard`, `config.json` and
-        `result.json`.
+      workdir: folder for `checkpoints/<step>`, `metrics.jsonl`, `tensorboard`, `config.json`,
+        `result.json`, and of ARC `submission.json`.
 
     Returns:
       What `result.json` holds.
@@ -52,18 +52,18 @@ def train(config: ml_collections.ConfigDict, workdir: str | os.PathLike) -> dict
     dataset = data.load(config.data)
     _check_held_out(dataset)
     task = experiment.Task.of(dataset)
-    pieces = experiment.build(config, task, dataset.augment)
+    pieces = experiment.build(config, task)
     settings = command.settings(config, task)
-    train_set = pieces.on_device(dataset.train)
+    examples, feed = pieces.feed(dataset.train, dataset.augment)
     validation = jax.tree.map(lambda c: c[: config.evaluation.num_examples], dataset.validation)
 
     with Checkpoints(workdir, settings, config.checkpoint.keep) as checkpoints:
         restored = checkpoints.restore(pieces.abstract_state())
-        state, clock = restored or (pieces.initial_state(train_set), Clock())
+        state, clock = restored or (pieces.initial_state(), Clock())
         command.write_json(workdir / "config.json", settings)
         with (
             Logs(workdir, pieces.stages, config.batch_size, int(state.step)) as logs,
-            Programs(pieces.train_step, pieces.mesh, state, train_set) as programs,
+            Programs(pieces.train_step, pieces.mesh, state, examples) as programs,
         ):
             logs.say(*_headline(pieces, dataset, workdir, int(state.step)))
             loop = Loop(
@@ -78,11 +78,12 @@ def train(config: ml_collections.ConfigDict, workdir: str | os.PathLike) -> dict
                 save_every=config.checkpoint.every_steps,
                 evaluate_every=config.evaluation.every_steps,
             )
-            state = loop.run(state, train_set, clock)
-            result = pieces.evaluate(state, dataset.test, dataset.accepts) | _account(
-                pieces, state, clock
-            )
+            state = loop.run(state, feed, clock)
+            scores, submission = pieces.score(state, dataset)
+            result = scores | _account(pieces, state, clock)
             command.write_json(workdir / "result.json", result)
+            if submission:
+                command.write_json(workdir / "submission.json", submission)
             logs.say(result_table(result, "held-out test puzzles"), f"all of it is in {workdir}")
     return result
 
@@ -94,6 +95,7 @@ def _account(
     return {
         "train_seconds": round(clock.train_seconds, 3),
         "compile_seconds": round(clock.compile_seconds, 3),
+        "data_seconds": round(clock.data_seconds, 3),
         "steps": int(state.step),
         "seed": pieces.config.seed,
         "model_flops": pieces.train_flops(),

@@ -30,7 +30,7 @@ depth is run is the recursion's business; how much each loss counts is that of
 `Depth` is n latent recursions in each of T cycles. `build` makes a depth curriculum, and
 `build_sampling` a `Sampling`, from the name and settings of a config. A `Sampling` is how the
 trainer draws its batches: `uniform_sampling`, or by one of the above, `pacing_subset_sampling`,
-`folding_sampling`, `score_pruned_sampling` and `odm_sampling`.
+`folding_sampling`, `score_pruned_sampling`, `odm_sampling` and `epoch_sampling`.
 """
 
 from cgar_jax.curricula.data_order import folding_order, learnability_quality_score
@@ -59,6 +59,7 @@ from cgar_jax.curricula.resampling import personal_loss_resampler
 from cgar_jax.curricula.sampling import (
     Request,
     Sampling,
+    epoch_sampling,
     folding_sampling,
     odm_sampling,
     pacing_subset_sampling,
@@ -98,6 +99,7 @@ __all__ = [
     "curriculum_weight_average",
     "draw_domains",
     "el2n_score",
+    "epoch_sampling",
     "fixed_depth_curriculum",
     "folding_order",
     "folding_sampling",

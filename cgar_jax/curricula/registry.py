@@ -13,6 +13,7 @@ from cgar_jax.curricula.depth import (
 )
 from cgar_jax.curricula.sampling import (
     Sampling,
+    epoch_sampling,
     folding_sampling,
     odm_sampling,
     pacing_subset_sampling,
@@ -29,6 +30,7 @@ CURRICULA: dict[str, Callable[..., DepthCurriculum]] = {
 """Every depth curriculum that a config may name."""
 
 SAMPLINGS: dict[str, Callable[..., Sampling]] = {
+    "epoch_sampling": epoch_sampling,
     "folding_sampling": folding_sampling,
     "odm_sampling": odm_sampling,
     "pacing_subset_sampling": pacing_subset_sampling,

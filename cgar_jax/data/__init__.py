@@ -1,7 +1,7 @@
 """Puzzles in, arrays out: what to train and evaluate on, and how to augment it on the device.
 
 A family of puzzles is one entry of ``FAMILIES``. Text and rules of a family are in its package:
-`cgar_jax.data.sudoku`, `cgar_jax.data.maze`.
+`cgar_jax.data.sudoku`, `cgar_jax.data.maze`, `cgar_jax.data.arc`.
 """
 
 import os
@@ -10,7 +10,7 @@ from typing import Any
 
 from cgar_jax._labels import IGNORE_LABEL
 from cgar_jax._registry import check_name
-from cgar_jax.data import maze, sudoku
+from cgar_jax.data import arc, maze, sudoku
 from cgar_jax.data.csv_files import write_csv
 from cgar_jax.data.dataset import Dataset, Examples, keep_as_is
 
@@ -18,6 +18,7 @@ __all__ = [
     "FAMILIES",
     "IGNORE_LABEL",
     "Dataset",
+    "arc",
     "keep_as_is",
     "load",
     "maze",
@@ -26,7 +27,7 @@ __all__ = [
     "write_csv",
 ]
 
-FAMILIES = {"maze": maze.Mazes, "sudoku": sudoku.Sudokus}
+FAMILIES = {"arc": arc.Arc, "maze": maze.Mazes, "sudoku": sudoku.Sudokus}
 
 
 def load(config: Mapping[str, Any]) -> Dataset:
@@ -41,7 +42,7 @@ def load(config: Mapping[str, Any]) -> Dataset:
       config: an ``ml_collections.ConfigDict`` or another mapping; ``name`` is a key of
         ``FAMILIES``. Further keys, all optional: ``cache_dir`` (``""`` for the default),
         ``augment`` (whether the data set's ``augment`` draws symmetric variants), and the
-        attributes of the family, such as `sudoku.Sudokus` or `maze.Mazes`.
+        attributes of the family: `sudoku.Sudokus`, `maze.Mazes` or `arc.Arc`.
 
     Raises:
       ValueError: if a key is unknown, a value impossible, a file malformed, or if there are not
@@ -51,9 +52,9 @@ def load(config: Mapping[str, Any]) -> Dataset:
     """
     # Imported here because the processes that generate puzzles load this file, and need neither
     # JAX nor TFDS.
-    from cgar_jax.data.loading import load_puzzles
+    from cgar_jax.data import loading
 
-    return load_puzzles(_family(config.get("name")), config)
+    return loading.load(_family(config.get("name")), config)
 
 
 def read_examples(path: str | os.PathLike, name: str, skip_bad: bool = False) -> Examples:
@@ -65,16 +66,14 @@ def read_examples(path: str | os.PathLike, name: str, skip_bad: bool = False) ->
       skip_bad: whether bad lines are left out, counted and listed in the log, and not errors.
 
     Returns:
-      ``inputs`` and ``labels``, ``int32 [num, num_cells]``; ``puzzle_identifiers``, zeros,
+      ``inputs`` and ``labels``, ``int8 [num, num_cells]``; ``puzzle_identifiers``, zeros,
       ``int32 [num]``; ``difficulty``, the rating, ``float32 [num]``.
 
     Raises:
       FileNotFoundError: if there is no such file.
       ValueError: if it is empty or malformed; the message names the line.
     """
-    from cgar_jax.data.loading import read_puzzles
-
-    return read_puzzles(_family(name), path, skip_bad)
+    return _family(name).read(path, skip_bad)
 
 
 def _family(name: str):

@@ -13,8 +13,7 @@ import numpy as np
 import tensorflow_datasets as tfds
 
 from cgar_jax.data.dataset import Examples
-from cgar_jax.data.puzzles import Puzzles
-from cgar_jax.data.splits import make_splits
+from cgar_jax.data.source import Source
 
 _SPLITS = ("train", "validation", "test")
 # Decoding one record costs 0.15 ms, which for 422,786 test puzzles would be a minute: a record
@@ -22,17 +21,17 @@ _SPLITS = ("train", "validation", "test")
 _PUZZLES_PER_RECORD = 1024
 
 
-def cached_splits(puzzles: Puzzles, cache_dir: str | os.PathLike) -> dict[str, Examples]:
-    """Returns what `make_splits` returns, from ``cache_dir`` if it is there, else puts it there.
+def cached_splits(source: Source, cache_dir: str | os.PathLike) -> dict[str, Examples]:
+    """Returns ``source.make_splits()``, from ``cache_dir`` if it is there, else puts it there.
 
     Args:
-      puzzles: which.
+      source: which examples.
       cache_dir: where data sets are kept, each in a directory of its own.
 
     Raises:
-      ValueError, FileNotFoundError, ConnectionError: see `make_splits` and `Puzzles.files`.
+      ValueError, FileNotFoundError, ConnectionError: see `Source`.
     """
-    builder = PuzzleGrids(puzzles, cache_dir)
+    builder = PuzzleGrids(source, cache_dir)
     if not builder.data_path.exists():
         tfds.disable_progress_bar()
         # TFDS would speak of a download of unknown size; nothing is downloaded here.
@@ -43,24 +42,24 @@ def cached_splits(puzzles: Puzzles, cache_dir: str | os.PathLike) -> dict[str, E
                 builder.download_and_prepare(download_config=config)
         except OSError:
             # Another process may have put the same data set there while we were at it.
-            builder = PuzzleGrids(puzzles, cache_dir)
+            builder = PuzzleGrids(source, cache_dir)
             if not builder.data_path.exists():
                 raise
     return {split: _read(builder, split) for split in _SPLITS}
 
 
 class PuzzleGrids(tfds.core.GeneratorBasedBuilder):
-    """Puzzles of one family, generated or from CSV files, in blocks of up to 1,024 to a record."""
+    """Puzzles of one family, generated or from files, in blocks of up to 1,024 to a record."""
 
     VERSION = tfds.core.Version("1.0.0")  # a change of the generator or of the features raises it
     # TFDS would look beside this file for checksums of downloads. There are none, and to look it
     # needs importlib_resources, which it does not install.
     code_path = None
 
-    def __init__(self, puzzles: Puzzles, cache_dir: str | os.PathLike):
-        self._puzzles = puzzles
-        kind = "generated" if puzzles.source == "generated" else "files"
-        data_dir = pathlib.Path(cache_dir, f"{kind}_{puzzles.fingerprint()}")
+    def __init__(self, source: Source, cache_dir: str | os.PathLike):
+        self._source = source
+        kind = "generated" if source.source == "generated" else "files"
+        data_dir = pathlib.Path(cache_dir, f"{kind}_{source.fingerprint()}")
         super().__init__(data_dir=data_dir, file_format="array_record")
 
     def _info(self) -> tfds.core.DatasetInfo:
@@ -82,7 +81,7 @@ class PuzzleGrids(tfds.core.GeneratorBasedBuilder):
 
     def _split_generators(self, dl_manager):
         del dl_manager
-        splits = make_splits(self._puzzles)
+        splits = self._source.make_splits()
         return {
             split: self._generate_examples(examples)
             for split, examples in splits.items()

@@ -13,6 +13,8 @@ from cgar_jax._labels import IGNORE_LABEL
 if TYPE_CHECKING:  # the processes that generate puzzles load this file, and need no JAX
     import jax
 
+    from cgar_jax.data.arc.variants import Variants
+
 Examples = dict[str, np.ndarray]
 
 
@@ -27,8 +29,9 @@ class Dataset:
     """Training, validation and test examples in memory, and how to augment them.
 
     Each split is a dict of arrays whose first axis counts examples: ``inputs`` and ``labels``,
-    ``int32 [num, sequence_length]``; ``puzzle_identifiers``, ``int32 [num]``; ``difficulty``,
-    ``float32 [num]``. Only ``train`` is never empty.
+    integer ``[num, sequence_length]``; ``puzzle_identifiers``, ``int32 [num]``; ``difficulty``,
+    ``float32 [num]``; perhaps ``groups``, ``int32 [num]``, the same number for all examples of one
+    puzzle (each is a puzzle of its own where there are none). Only ``train`` is never empty.
 
     Attributes:
       train: what to train on.
@@ -38,9 +41,11 @@ class Dataset:
       sequence_length: number of tokens of an example.
       num_puzzle_identifiers: ``puzzle_identifiers`` are 0 to ``num_puzzle_identifiers - 1``.
       augment: pure function ``(key, examples) -> examples`` of a batch, to be called with a typed
-        random key under ``jax.jit``; it draws another variant of each example.
+        random key under ``jax.jit``; it draws another variant of each example. Where it needs
+        large arrays it is a `jax.tree_util.Partial`, so that they can be arguments of a program.
       accepts: ``(inputs, answers) -> bool [num]``, whether answers obey the rules of their puzzles;
         none if nobody can tell.
+      variants: of puzzles that are asked in many variants, whose answers are put to the vote.
 
     Raises:
       ValueError: if a split lacks an array or the arrays do not fit together, if there is nothing
@@ -55,6 +60,7 @@ class Dataset:
     num_puzzle_identifiers: int
     augment: Callable[[jax.Array, Mapping[str, jax.Array]], dict[str, jax.Array]] = keep_as_is
     accepts: Callable[[np.ndarray, np.ndarray], np.ndarray] | None = None
+    variants: Variants | None = None
 
     def __post_init__(self):
         if not len(self.train.get("inputs", ())):

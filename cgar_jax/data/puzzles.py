@@ -6,15 +6,15 @@ A family of them is a subclass of `Puzzles`; files, splits and the cache know no
 import abc
 import dataclasses
 import functools
-import hashlib
-import json
+import os
 import pathlib
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple, Self
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from cgar_jax._registry import check_name
+from cgar_jax.data.dataset import Dataset, Examples, keep_as_is
+from cgar_jax.data.source import Source
 
 
 class Puzzle(NamedTuple):
@@ -26,7 +26,7 @@ class Puzzle(NamedTuple):
 
 
 @dataclasses.dataclass(frozen=True)
-class Puzzles(abc.ABC):
+class Puzzles(Source):
     """Which puzzles to take; the keys of a config, and what they are unless given.
 
     A subclass adds what its generator asks for, and says how its family is made, read and compared.
@@ -38,8 +38,6 @@ class Puzzles(abc.ABC):
       num_validation: number of validation puzzles; with files, taken from ``train.csv``.
       num_test: number of test puzzles; 0 or -1 is all that the file has.
       min_difficulty: the least rating of a puzzle in any split.
-      seed: chooses the puzzles.
-      skip_bad: whether bad lines of files are counted and listed, and not errors.
     """
 
     source: str = "generated"
@@ -47,24 +45,9 @@ class Puzzles(abc.ABC):
     num_validation: int = 100
     num_test: int = 0
     min_difficulty: float = 0.0
-    seed: int = 0
-    skip_bad: bool = False
-
-    @classmethod
-    def from_config(cls, config: Mapping[str, Any], other_keys: tuple[str, ...]) -> Self:
-        """Picks the settings from a config that may hold ``other_keys`` besides.
-
-        Raises:
-          ValueError: if a key is unknown or a value impossible.
-        """
-        names = [field.name for field in dataclasses.fields(cls)]
-        for key in config:
-            check_name("key of the data config", key, (*names, *other_keys))
-        return cls(**{name: config[name] for name in names if name in config})
 
     def __post_init__(self):
-        if self.seed < 0:
-            raise ValueError(f"seed={self.seed}; expected a number of at least 0")
+        super().__post_init__()
         if self.num_validation < 0:
             raise ValueError(f"num_validation={self.num_validation}; expected at least 0")
         if self.source == "generated":
@@ -160,14 +143,43 @@ class Puzzles(abc.ABC):
                 )
         return files
 
-    def fingerprint(self) -> str:
-        """Returns a short text that differs for other settings and for other contents of files."""
-        settings = {"family": type(self).__name__} | dataclasses.asdict(self)
-        fingerprint = hashlib.sha256(json.dumps(settings).encode())
-        for path in self.files.values():
-            with path.open("rb") as file:
-                fingerprint.update(hashlib.file_digest(file, "sha256").digest())
-        return fingerprint.hexdigest()[:16]
+    @property
+    def paths(self) -> list[pathlib.Path]:  # noqa: D102
+        return list(self.files.values())
+
+    def make_splits(self) -> dict[str, Examples]:  # noqa: D102
+        # Imported here because it needs this module.
+        from cgar_jax.data.splits import make_splits
+
+        return make_splits(self)
+
+    def dataset(self, splits: Mapping[str, Examples], augment: bool) -> Dataset:  # noqa: D102
+        num_cells = splits["train"]["inputs"].shape[1]
+        return Dataset(
+            **{split: _as_examples(columns) for split, columns in splits.items()},
+            vocab_size=self.vocab_size(num_cells),
+            sequence_length=num_cells,
+            num_puzzle_identifiers=1,
+            accepts=self.accepts,
+            augment=self.augmentation() if augment else keep_as_is,
+        )
+
+    @classmethod
+    def read(cls, path: str | os.PathLike, skip_bad: bool = False) -> Examples:
+        """Reads the puzzles of one CSV file as examples like those of a `Dataset`."""
+        # Imported here because it needs this module.
+        from cgar_jax.data.csv_files import read_csv
+
+        return _as_examples(read_csv(path, cls, skip_bad))
+
+
+def _as_examples(columns: Examples) -> Examples:
+    return {
+        "inputs": columns["inputs"].astype(np.int8),
+        "labels": columns["labels"].astype(np.int8),
+        "puzzle_identifiers": np.zeros(len(columns["inputs"]), np.int32),
+        "difficulty": columns["difficulty"],
+    }
 
 
 def _download(repository: str) -> dict[str, pathlib.Path]:

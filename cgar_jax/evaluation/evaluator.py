@@ -43,7 +43,7 @@ class Evaluator:
         batch = NamedSharding(mesh, PartitionSpec("data"))
         self._predict = jax.jit(
             functools.partial(_predict, model, depth, num_supervision_steps),
-            in_shardings=(whole, whole, batch),
+            in_shardings=(whole, None, batch),  # the table lies as training left it
             out_shardings=whole,
         )
 

@@ -31,6 +31,7 @@ class Clock:
 
     train_seconds: float = 0.0
     compile_seconds: float = 0.0
+    data_seconds: float = 0.0  # of the training, in which the host waited for examples
 
 
 @jax.jit

@@ -17,6 +17,7 @@ import numpy as np
 
 from cgar_jax.curricula import Depth, NestedDepths, Stage
 from cgar_jax.training.checkpoints import Checkpoints, Clock
+from cgar_jax.training.feed import Span
 from cgar_jax.training.programs import Programs
 from cgar_jax.training.state import TrainState
 from cgar_jax.training.step import finish_metrics
@@ -70,38 +71,48 @@ class Loop:
     save_every: int
     evaluate_every: int
 
-    def run(self, state: TrainState, dataset: Any, clock: Clock) -> TrainState:
+    def run(
+        self, state: TrainState, feed: Callable[[list[Span]], Iterator[Any]], clock: Clock
+    ) -> TrainState:
         """Trains from where `state` is to the end of the last stage; `clock` is kept up to date.
+
+        Args:
+          state: donated.
+          feed: of `cgar_jax.training.feed`: what to train on, for each dispatch.
+          clock: of the run so far.
 
         Raises:
           NonFiniteError: names the step, the metrics and the last good checkpoint.
           Interrupted: after SIGTERM or SIGINT, the state saved.
         """
-        step, total = int(state.step), self.stages[-1].end_step
+        total = self.stages[-1].end_step
         pending = None
         stopwatch = _Stopwatch(clock)
+        spans = list(self._spans(int(state.step)))
+        feeding = feed(spans)
         with _signals() as received:
-            while step < total:
+            for step, stop in spans:
                 index, stage = self._stage_at(step)
                 program = self._program(stage.depth, state, stopwatch)
                 if index + 1 < len(self.stages):
                     self.programs.prepare(self.stages[index + 1].depth)
-                stop = self._next_stop(step, stage)
-                state, sums = program(state, dataset, np.int32(stop - step))
+                with stopwatch.waiting():
+                    data = next(feeding)
+                state, sums = program(state, data, np.int32(stop - step))
                 self._settle(pending, stopwatch)
-                pending, step = _Dispatch(step, index, stage.depth, sums), stop
-                saves = step % self.save_every == 0 or step == total or bool(received)
-                evaluates = step % self.evaluate_every == 0 and step < total
+                pending = _Dispatch(step, index, stage.depth, sums)
+                saves = stop % self.save_every == 0 or stop == total or bool(received)
+                evaluates = stop % self.evaluate_every == 0 and stop < total
                 if saves or evaluates:
                     self._settle(pending, stopwatch)
                     pending = None
                     stopwatch.pause()
                     if saves:
-                        self.checkpoints.save(state, step, clock)
-                    if received and step < total:
-                        raise Interrupted(received[0], step)
+                        self.checkpoints.save(state, stop, clock)
+                    if received and stop < total:
+                        raise Interrupted(received[0], stop)
                     if evaluates:
-                        self.evaluate(state, step)
+                        self.evaluate(state, stop)
                     stopwatch.resume()
         stopwatch.pause()
         return state
@@ -109,12 +120,17 @@ class Loop:
     def _stage_at(self, step: int) -> tuple[int, Stage]:
         return next((i, s) for i, s in enumerate(self.stages) if step < s.end_step)
 
-    def _next_stop(self, step: int, stage: Stage) -> int:
+    def _spans(self, step: int) -> Iterator[Span]:
+        """All dispatches to come: none reaches over the end of a stage, or over a save."""
+
         def after(every):
             return (step // every + 1) * every
 
-        chunk = step + self.steps_per_dispatch
-        return min(chunk, stage.end_step, after(self.save_every), after(self.evaluate_every))
+        while step < self.stages[-1].end_step:
+            chunk, end = step + self.steps_per_dispatch, self._stage_at(step)[1].end_step
+            stop = min(chunk, end, after(self.save_every), after(self.evaluate_every))
+            yield step, stop
+            step = stop
 
     def _program(
         self, depth: Depth | NestedDepths, state: TrainState, stopwatch: "_Stopwatch"
@@ -176,6 +192,13 @@ class _Stopwatch:
     def pause(self) -> None:
         self.lap()
         self.since = None
+
+    @contextlib.contextmanager
+    def waiting(self) -> Iterator[None]:
+        """Adds what happens inside to the time spent waiting for data."""
+        begin = time.monotonic()
+        yield
+        self.clock.data_seconds += time.monotonic() - begin
 
     def resume(self) -> None:
         self.since = time.monotonic()

@@ -1,7 +1,7 @@
 """Where arrays live: the device mesh, and how the state lies on it.
 
-The batch is split over the mesh axis `data`; parameters are on every device. One device is a mesh
-of one.
+The batch is split over the mesh axis `data`, and so are the rows of a large table of puzzle
+embeddings; parameters are on every device. One device is a mesh of one.
 """
 
 from collections.abc import Mapping
@@ -11,6 +11,9 @@ import numpy as np
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 from cgar_jax.training.state import TrainState
+
+# Tables with fewer rows are small beside a model.
+MANY_ROWS = 1024
 
 
 def make_mesh(axes: Mapping[str, int], batch_size: int) -> Mesh:
@@ -52,14 +55,23 @@ def replicated(mesh: Mesh) -> NamedSharding:
 
 
 def over_batch(mesh: Mesh) -> NamedSharding:
-    """Sharding of an array whose first axis is the batch."""
+    """Sharding of an array whose first axis is split over the devices, such as the batch."""
     return NamedSharding(mesh, PartitionSpec("data"))
 
 
 def state_shardings(mesh: Mesh, state: TrainState) -> TrainState:
-    """A sharding for each leaf of a state (or of its shapes): the carry by batch, else whole."""
+    """A sharding for each leaf of a state (or of its shapes).
+
+    The carry is split by batch; the puzzle table by rows, if they are many and divide evenly; all
+    else is whole on every device.
+    """
     whole = jax.tree.map(lambda _: replicated(mesh), state)
-    return whole._replace(carry=jax.tree.map(lambda _: over_batch(mesh), state.carry))
+    rows = state.puzzle_table.shape[0]
+    shares_rows = rows >= MANY_ROWS and rows % mesh.shape["data"] == 0
+    return whole._replace(
+        carry=jax.tree.map(lambda _: over_batch(mesh), state.carry),
+        puzzle_table=over_batch(mesh) if shares_rows else replicated(mesh),
+    )
 
 
 def abstract_state(mesh: Mesh, shapes: TrainState) -> TrainState:

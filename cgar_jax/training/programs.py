@@ -11,7 +11,7 @@ from jax.sharding import Mesh
 from cgar_jax.curricula import Depth, NestedDepths
 from cgar_jax.training.mesh import abstract_state, replicated, state_shardings
 from cgar_jax.training.state import TrainState
-from cgar_jax.training.step import Examples, TrainStep
+from cgar_jax.training.step import TrainingData, TrainStep
 
 
 class Programs:
@@ -20,18 +20,18 @@ class Programs:
     One worker thread: a compilation that runs beside training should not take every core.
     """
 
-    def __init__(self, train_step: TrainStep, mesh: Mesh, state: TrainState, dataset: Examples):
-        """`state` and `dataset` may be arrays or their shapes."""
+    def __init__(self, train_step: TrainStep, mesh: Mesh, state: TrainState, data: TrainingData):
+        """`state` and `data` may be arrays or shapes with shardings."""
         shardings = state_shardings(mesh, state)
         whole = replicated(mesh)
         self._arguments = (
             abstract_state(mesh, state),
-            jax.tree.map(lambda column: jax.ShapeDtypeStruct(column.shape, column.dtype), dataset),
+            jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype), data),
             jax.ShapeDtypeStruct((), jnp.int32),
         )
         self._jit = functools.partial(
             jax.jit,
-            in_shardings=(shardings, whole, whole),
+            in_shardings=(shardings, jax.tree.map(lambda leaf: leaf.sharding, data), whole),
             out_shardings=(shardings, whole),
             donate_argnums=0,
         )

@@ -17,9 +17,11 @@ from cgar_jax import halting, losses, optimizers, weighting
 from cgar_jax.curricula import Depth, NestedDepths, Request, Sampling
 from cgar_jax.evaluation.metrics import correctness
 from cgar_jax.recursion import supervision_step
+from cgar_jax.training.feed import TrainingBlock, TrainingSet
 from cgar_jax.training.state import TrainState, initial_state, variables
 
 Examples = dict[str, jax.Array]
+TrainingData = TrainingSet | TrainingBlock
 
 
 def example_losses(
@@ -52,6 +54,16 @@ def example_losses(
     }
 
 
+# What the slots carry of an example: trailing shape for a sequence length, and dtype.
+CARRIED = {
+    "inputs": (lambda length: (length,), jnp.int32),
+    "labels": (lambda length: (length,), jnp.int32),
+    "puzzle_identifiers": (lambda length: (), jnp.int32),
+    "difficulty": (lambda length: (), jnp.float32),
+    "domain_ids": (lambda length: (), jnp.int32),
+}
+
+
 @dataclasses.dataclass(frozen=True)
 class TrainStep:
     """Everything that is fixed while a run trains, and the pure functions of it.
@@ -62,7 +74,6 @@ class TrainStep:
       weighting: of the per-example losses `{"answer", "halt"}`.
       sampling: which examples a batch holds.
       total_steps: optimizer steps of the run, for the sampling's progress.
-      augment: `(key, examples) -> examples` on a batch.
       answer_loss: unreduced, see `example_losses`.
       halting_loss_weight: see `example_losses`.
       batch_size: slots.
@@ -78,7 +89,6 @@ class TrainStep:
     weighting: optax.GradientTransformationExtraArgs
     sampling: Sampling
     total_steps: int
-    augment: Callable[[jax.Array, Examples], Examples]
     answer_loss: Callable[..., jax.Array]
     halting_loss_weight: float
     batch_size: int
@@ -88,37 +98,47 @@ class TrainStep:
     puzzle_learning_rate: Callable[[jax.Array], jax.Array]
     puzzle_weight_decay: float
 
-    def init(self, key: jax.Array, dataset: Examples) -> TrainState:
-        """The state before the first step; `dataset` as for `run`."""
+    def init(self, key: jax.Array, sequence_length: int) -> TrainState:
+        """The state before the first step, for examples of `sequence_length` cells."""
         template = {name: jnp.zeros(self.batch_size) for name in ("answer", "halt")}
-        rows = jnp.zeros(self.batch_size, jnp.int32)
-        fresh = self.augment(key, jax.tree.map(lambda column: column[rows], dataset))
+        fresh = {
+            name: jnp.zeros((self.batch_size, *shape(sequence_length)), dtype)
+            for name, (shape, dtype) in CARRIED.items()
+        }
         return initial_state(
             self.model, self.optimizer, self.weighting, self.sampling, template, fresh, key
         )
 
-    def draw(self, key: jax.Array, state: TrainState, dataset: Examples) -> tuple[Examples, Any]:
-        """A batch from the dataset, augmented, and the sampling's state; the host sends nothing."""
+    def draw(self, key: jax.Array, state: TrainState, data: TrainingData) -> tuple[Examples, Any]:
+        """A batch of fresh examples, augmented, and the sampling's state; the host takes no part.
+
+        Of a `TrainingBlock` it is the batch that is there for this step.
+        """
         draw_key, augment_key = jax.random.split(key)
-        request = Request(
-            key=draw_key,
-            progress=state.step.astype(jnp.float32) / self.total_steps,
-            num_examples=jax.tree.leaves(dataset)[0].shape[0],
-            wanted=state.carry.halted,
-        )
-        rows, sampling_state = self.sampling.draw(state.sampling_state, request)
-        examples = jax.tree.map(lambda column: column[rows], dataset)
-        return self.augment(augment_key, examples), sampling_state
+        if isinstance(data, TrainingBlock):
+            rows, sampling_state = state.step - data.first_step, state.sampling_state
+        else:
+            request = Request(
+                key=draw_key,
+                progress=state.step.astype(jnp.float32) / self.total_steps,
+                groups=data.examples["groups"],
+                wanted=state.carry.halted,
+            )
+            rows, sampling_state = self.sampling.draw(state.sampling_state, request)
+        examples = {
+            name: data.examples[name][rows].astype(dtype) for name, (_, dtype) in CARRIED.items()
+        }
+        return data.augment(augment_key, examples), sampling_state
 
     def step(
-        self, depth: Depth | NestedDepths, state: TrainState, dataset: Examples
+        self, depth: Depth | NestedDepths, state: TrainState, data: TrainingData
     ) -> tuple[TrainState, dict[str, jax.Array]]:
         """One optimizer step, and its metrics for `finish_metrics`."""
         key = jax.random.fold_in(state.key, state.step)
         draw_key, halt_key = jax.random.split(key)
         # In JAX, split(key, 2) is fold_in(key, 0) and fold_in(key, 1): those are taken.
         depth_key, weighting_key = (jax.random.fold_in(key, data) for data in (2, 3))
-        fresh, sampling_state = self.draw(draw_key, state, dataset)
+        fresh, sampling_state = self.draw(draw_key, state, data)
         carry = halting.replace_halted(
             state.carry,
             fresh,
@@ -163,7 +183,7 @@ class TrainStep:
         self,
         depth: Depth | NestedDepths,
         state: TrainState,
-        dataset: Examples,
+        data: TrainingData,
         num_steps: jax.Array,
     ) -> tuple[TrainState, dict[str, jax.Array]]:
         """Up to `num_steps` optimizer steps in one dispatch.
@@ -175,13 +195,13 @@ class TrainStep:
         Args:
           depth: static.
           state: donate it.
-          dataset: the whole training set on the device, arrays `[num_examples, ...]`.
+          data: the training set on the devices, or a block of it that has batches for all steps.
           num_steps: int32 scalar.
 
         Returns:
           The new state and the sums of the steps' metrics, with `steps` counting them.
         """
-        _, shapes = jax.eval_shape(lambda s, d: self.step(depth, s, d), state, dataset)
+        _, shapes = jax.eval_shape(lambda s, d: self.step(depth, s, d), state, data)
         zeros = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes)
         zeros["steps"] = jnp.zeros((), jnp.int32)
 
@@ -192,7 +212,7 @@ class TrainStep:
 
         def one_more(loop):
             state, sums = loop
-            state, metrics = self.step(depth, state, dataset)
+            state, metrics = self.step(depth, state, data)
             return state, jax.tree.map(jnp.add, sums, metrics | {"steps": 1})
 
         return lax.while_loop(unfinished, one_more, (state, zeros))

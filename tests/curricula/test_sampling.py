@@ -18,7 +18,9 @@ def examples_drawn(sampling, progress=0.0, wanted=ALL, draws=50, state=None):
 
     @jax.jit
     def draw(state, key):
-        request = curricula.Request(key, jnp.float32(progress), len(difficulty), jnp.array(wanted))
+        request = curricula.Request(
+            key, jnp.float32(progress), jnp.arange(len(difficulty)), jnp.array(wanted)
+        )
         return sampling.draw(state, request)
 
     state, drawn = sampling.init() if state is None else state, []

@@ -254,7 +254,7 @@ def num_builds(monkeypatch):
         builds.append(settings)
         return make_splits(settings)
 
-    monkeypatch.setattr("cgar_jax.data.builder.make_splits", counted)
+    monkeypatch.setattr("cgar_jax.data.splits.make_splits", counted)
     return builds
 
 

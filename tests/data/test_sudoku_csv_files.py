@@ -61,8 +61,8 @@ def test_what_was_written_is_read_again(tmp_path):
 def test_examples_of_a_file_have_what_a_dataset_has(tmp_path):
     examples = read_examples(file_of(tmp_path, HEADER, GOOD, GOOD), "sudoku")
     assert {name: (values.shape, values.dtype.name) for name, values in examples.items()} == {
-        "inputs": ((2, 36), "int32"),
-        "labels": ((2, 36), "int32"),
+        "inputs": ((2, 36), "int8"),
+        "labels": ((2, 36), "int8"),
         "puzzle_identifiers": ((2,), "int32"),
         "difficulty": ((2,), "float32"),
     }

@@ -53,6 +53,5 @@ def reverse_some(key, batch):
 def build(**changes):
     """The experiment, its dataset on the device, and its initial state."""
     task = experiment.Task(VOCABULARY, CELLS, num_puzzle_identifiers=3)
-    pieces = experiment.build(config(**changes), task, reverse_some)
-    dataset = pieces.on_device(examples())
-    return pieces, dataset, pieces.initial_state(dataset)
+    pieces = experiment.build(config(**changes), task)
+    return pieces, pieces.on_device(examples(), reverse_some), pieces.initial_state()

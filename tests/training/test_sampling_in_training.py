@@ -36,14 +36,14 @@ def test_every_sampling_trains(name):
 
 def test_pruned_examples_are_not_on_the_device():
     pieces, _, _ = problem.build(sampling=sampling("score_pruned_sampling", keep=0.5))
-    assert len(pieces.on_device(problem.examples(40))["inputs"]) == 20
+    assert len(pieces.on_device(problem.examples(40)).examples["inputs"]) == 20
 
 
 def test_domains_are_groups_of_equal_size_from_easy_to_hard():
     pieces, _, _ = problem.build(data__num_domains=4)
     examples = problem.examples(40) | {"difficulty": np.arange(40, 0, -1, np.float32)}
     np.testing.assert_array_equal(
-        pieces.on_device(examples)["domain_ids"], np.arange(40)[::-1] // 10
+        pieces.on_device(examples).examples["domain_ids"], np.arange(40)[::-1] // 10
     )
 
 

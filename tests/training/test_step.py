@@ -78,7 +78,7 @@ def test_constants_are_not_trained():
 
 def test_puzzle_rows_that_no_example_has_do_not_move():
     pieces, dataset, state = problem.build()
-    dataset["puzzle_identifiers"] = jnp.ones_like(dataset["puzzle_identifiers"])
+    dataset.examples["puzzle_identifiers"] = jnp.ones(40, jnp.int32)
     state = state._replace(puzzle_table=state.puzzle_table + 0.5)
     after, _ = run(pieces, dataset, state, 3)
     moved = (np.asarray(after.puzzle_table) != 0.5).any(axis=1)
@@ -87,7 +87,7 @@ def test_puzzle_rows_that_no_example_has_do_not_move():
 
 def test_examples_without_a_cell_that_counts_train_nothing():
     pieces, dataset, state = problem.build(optimizer__weight_decay=0.0)
-    dataset["labels"] = jnp.full_like(dataset["labels"], losses.IGNORE_LABEL)
+    dataset.examples["labels"] = jnp.full((40, problem.CELLS), losses.IGNORE_LABEL)
     before = jax.device_get(state.params)
     after, sums = run(pieces, dataset, state, 3)
     assert sums["finished"] == 0
