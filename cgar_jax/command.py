@@ -13,8 +13,10 @@ from typing import Any
 import ml_collections
 from absl import flags, logging
 
-from cgar_jax.experiment import Task
+from cgar_jax.data import Dataset
+from cgar_jax.experiment import Experiment, Task
 from cgar_jax.training.loop import Interrupted, NonFiniteError
+from cgar_jax.training.state import TrainState
 
 
 def settings(config: ml_collections.ConfigDict, task: Task) -> dict[str, Any]:
@@ -62,6 +64,16 @@ def write_json(path: pathlib.Path, content: Mapping[str, Any]) -> None:
     fresh = path.with_suffix(".tmp")
     fresh.write_text(json.dumps(content, indent=2) + "\n")
     os.replace(fresh, path)
+
+
+def score(
+    pieces: Experiment, state: TrainState, dataset: Dataset, workdir: pathlib.Path
+) -> dict[str, Any]:
+    """The figures of the test split; a submission, where there is one, goes into the workdir."""
+    scores, submission = pieces.score(state, dataset)
+    if submission:
+        write_json(workdir / "submission.json", submission)
+    return scores
 
 
 def parse_flags(argv: Sequence[str]) -> list[str]:

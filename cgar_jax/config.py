@@ -132,9 +132,6 @@ _FAMILIES = {
 def set_mini(config: ml_collections.ConfigDict) -> None:
     """Makes the model small and its training short: minutes on two CPU cores."""
     config.batch_size = 32
-    config.data.num_train = 2_000
-    config.data.num_validation = 1_000
-    config.data.num_test = 1_000
 
     config.model.hidden_size = 64
     config.model.expansion = 2.0

@@ -79,11 +79,9 @@ def train(config: ml_collections.ConfigDict, workdir: str | os.PathLike) -> dict
                 evaluate_every=config.evaluation.every_steps,
             )
             state = loop.run(state, feed, clock)
-            scores, submission = pieces.score(state, dataset)
+            scores = command.score(pieces, state, dataset, workdir)
             result = scores | _account(pieces, state, clock)
             command.write_json(workdir / "result.json", result)
-            if submission:
-                command.write_json(workdir / "submission.json", submission)
             logs.say(result_table(result, "held-out test puzzles"), f"all of it is in {workdir}")
     return result
 

@@ -16,6 +16,9 @@ def get_config(method: str = "cgar"):
     config = default_config()
     config.data.size = 6
     config.data.num_clues = 18
+    config.data.num_train = 2_000
+    config.data.num_validation = 1_000
+    config.data.num_test = 1_000
     set_mini(config)
     set_method(config, method)
     return config

@@ -13,6 +13,7 @@ from cgar_jax._registry import check_name
 from cgar_jax.data import arc, maze, sudoku
 from cgar_jax.data.csv_files import write_csv
 from cgar_jax.data.dataset import Dataset, Examples, keep_as_is
+from cgar_jax.data.puzzles import Puzzles
 
 __all__ = [
     "FAMILIES",
@@ -58,7 +59,7 @@ def load(config: Mapping[str, Any]) -> Dataset:
 
 
 def read_examples(path: str | os.PathLike, name: str, skip_bad: bool = False) -> Examples:
-    """Reads the puzzles of one CSV file as examples like those of a `Dataset`.
+    """Reads the puzzles of one CSV file of Sudokus or mazes as examples like those of a `Dataset`.
 
     Args:
       path: a file with the columns ``source,question,answer,rating``.
@@ -71,9 +72,16 @@ def read_examples(path: str | os.PathLike, name: str, skip_bad: bool = False) ->
 
     Raises:
       FileNotFoundError: if there is no such file.
-      ValueError: if it is empty or malformed; the message names the line.
+      ValueError: if it is empty or malformed, the message names the line; or if the family is
+        not one of CSV files.
     """
-    return _family(name).read(path, skip_bad)
+    family = _family(name)
+    if not issubclass(family, Puzzles):
+        raise ValueError(
+            f"{path}: {name!r} has no CSV files; a run on it is scored on its own test split, "
+            "because each puzzle has an embedding that was trained on its demonstrations"
+        )
+    return family.read(path, skip_bad)
 
 
 def _family(name: str):
