@@ -14,6 +14,7 @@ from cgar_jax.data import arc, maze, sudoku
 from cgar_jax.data.csv_files import write_csv
 from cgar_jax.data.dataset import Dataset, Examples, keep_as_is
 from cgar_jax.data.puzzles import Puzzles
+from cgar_jax.data.source import Source
 
 __all__ = [
     "FAMILIES",
@@ -55,7 +56,7 @@ def load(config: Mapping[str, Any]) -> Dataset:
     # JAX nor TFDS.
     from cgar_jax.data import loading
 
-    return loading.load(_family(config.get("name")), config)
+    return loading.load(family_of(config.get("name")), config)
 
 
 def read_examples(path: str | os.PathLike, name: str, skip_bad: bool = False) -> Examples:
@@ -75,7 +76,7 @@ def read_examples(path: str | os.PathLike, name: str, skip_bad: bool = False) ->
       ValueError: if it is empty or malformed, the message names the line; or if the family is
         not one of CSV files.
     """
-    family = _family(name)
+    family = family_of(name)
     if not issubclass(family, Puzzles):
         raise ValueError(
             f"{path}: {name!r} has no CSV files; a run on it is scored on its own test split, "
@@ -84,6 +85,11 @@ def read_examples(path: str | os.PathLike, name: str, skip_bad: bool = False) ->
     return family.read(path, skip_bad)
 
 
-def _family(name: str):
+def family_of(name: str) -> type[Source]:
+    """Returns the family of data sets of this name.
+
+    Raises:
+      ValueError: if there is none.
+    """
     check_name("data.name", name, FAMILIES)
     return FAMILIES[name]

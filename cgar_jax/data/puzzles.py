@@ -97,14 +97,6 @@ class Puzzles(Source):
 
     @staticmethod
     @abc.abstractmethod
-    def split_class(puzzle: tuple[np.ndarray, np.ndarray]) -> bytes:
-        """Returns a key that no two splits may share, for ``(question, answer)``.
-
-        A function of a module, or a static method of an importable class: processes share the work.
-        """
-
-    @staticmethod
-    @abc.abstractmethod
     def accepts(questions: np.ndarray, answers: np.ndarray) -> np.ndarray:
         """Tells which answers obey all rules, be they those of the file or others.
 
@@ -152,6 +144,14 @@ class Puzzles(Source):
         from cgar_jax.data.splits import make_splits
 
         return make_splits(self)
+
+    def file_contents(self) -> dict[str, Examples]:  # noqa: D102
+        # Imported here because it needs this module.
+        from cgar_jax.data.csv_files import read_csv
+
+        return {
+            path.name: read_csv(path, type(self), self.skip_bad) for path in self.files.values()
+        }
 
     def dataset(self, splits: Mapping[str, Examples], augment: bool) -> Dataset:  # noqa: D102
         num_cells = splits["train"]["inputs"].shape[1]

@@ -8,6 +8,8 @@ import pathlib
 from collections.abc import Iterable, Mapping
 from typing import Any, Self
 
+import numpy as np
+
 from cgar_jax._registry import check_name
 from cgar_jax.data.dataset import Dataset, Examples
 
@@ -63,6 +65,25 @@ class Source(abc.ABC):
         Raises:
           ValueError: if there are not enough examples, or a file is malformed.
         """
+
+    @staticmethod
+    @abc.abstractmethod
+    def split_class(example: tuple[np.ndarray, np.ndarray]) -> bytes:
+        """Returns a key that near-duplicates share: examples equal up to the family's symmetries.
+
+        A function of a module, or a static method of an importable class: processes share the work.
+
+        Args:
+          example: ``inputs`` and ``labels`` of one, ``uint8 [sequence_length]`` each.
+        """
+
+    def file_contents(self) -> dict[str, Examples]:
+        """Reads all there is in the files, before anything is chosen or left out, file by file.
+
+        Returns:
+          As from `make_splits`, by name of the file; nothing where the splits have all there is.
+        """
+        return {}
 
     @abc.abstractmethod
     def dataset(self, splits: Mapping[str, Examples], augment: bool) -> Dataset:

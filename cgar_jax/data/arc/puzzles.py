@@ -10,12 +10,29 @@ from absl import logging
 from cgar_jax._labels import IGNORE_LABEL
 from cgar_jax.data.arc.grids import MAX_SIZE, PAD, VOCAB_SIZE, decode, encode
 from cgar_jax.data.arc.json_files import ArcPuzzle, Pair, read_set, set_paths
-from cgar_jax.data.arc.variants import Variants, draw_variants
+from cgar_jax.data.arc.variants import Variants, draw_variants, pattern
 from cgar_jax.data.dataset import Dataset, Examples, keep_as_is
+from cgar_jax.data.dihedral import NUM_TRANSFORMS
 from cgar_jax.data.source import Source
 
 # Tables of embeddings have a multiple of so many rows, so that devices can share them.
 _ROWS_MULTIPLE = 1024
+
+
+def split_class(example: tuple[np.ndarray, np.ndarray]) -> bytes:
+    """Returns a key that pairs share if turning and renaming colours makes one the other.
+
+    Black stays black.
+
+    Args:
+      example: tokens of input and output as `encode` has them, ``uint8 [size * size]`` each.
+    """
+    pair = tuple(map(decode, example))
+    keys = []
+    for index in range(NUM_TRANSFORMS):
+        key, colours = pattern(pair, index)
+        keys.append(key + bytes(np.flatnonzero(colours == 0)))
+    return min(keys)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,6 +59,8 @@ class Arc(Source):
     num_validation: int = 0
     num_variants: int = 1000
     size: int = MAX_SIZE
+
+    split_class = staticmethod(split_class)
 
     def __post_init__(self):
         super().__post_init__()
