@@ -5,18 +5,23 @@ training set is the beginning of a larger one.
 """
 
 import pathlib
+import time
 from collections.abc import Callable
 
 import numpy as np
 from absl import logging
+from rich.console import Console
 
 from cgar_jax.data.csv_files import read_csv
 from cgar_jax.data.dataset import Examples
 from cgar_jax.data.parallel import parallel_map
 from cgar_jax.data.puzzles import Puzzles
 
-_ROUND = 200  # the least number of puzzles generated at a time to make up for duplicates
-_LEAST_NEW = 0.01  # with a smaller share of new ones in a round, there are as good as no more
+# How many puzzles are generated at a time: enough to tell a share of duplicates, and to keep all
+# cores busy; few enough to tell soon how it goes.
+_LEAST_ROUND, _MOST_ROUND = 200, 2000
+_LEAST_NEW = 0.05  # with a smaller share of new ones in a round, there are hardly any more
+_SECONDS_BETWEEN_LINES = 5.0
 
 
 def make_splits(puzzles: Puzzles) -> dict[str, Examples]:
@@ -37,23 +42,27 @@ def make_splits(puzzles: Puzzles) -> dict[str, Examples]:
 def _generated_splits(puzzles: Puzzles) -> dict[str, Examples]:
     num_wanted = puzzles.num_test + puzzles.num_validation + puzzles.num_train
     found = {}  # by class, in the order of their generation
-    num_tried = 0
-    num_round = num_wanted
-    while len(found) < num_wanted:
+    num_tried, num_missing, least_round = 0, num_wanted, 1
+    console, last_line = Console(stderr=True, highlight=False), time.monotonic()
+    while num_missing > 0:
         num_known = len(found)
+        num_round = min(max(num_missing, least_round), _MOST_ROUND)
         drawn = puzzles.generate(num_round, start=num_tried)
         keys = parallel_map(puzzles.split_class, [puzzle[:2] for puzzle in drawn])
         for puzzle, key in zip(drawn, keys, strict=True):
             found.setdefault(key, puzzle)
         num_tried += num_round
         num_missing, num_new = num_wanted - len(found), len(found) - num_known
-        if num_missing > 0 and num_round >= _ROUND and num_new < _LEAST_NEW * num_round:
+        if num_missing > 0 and num_round >= _LEAST_ROUND and num_new < _LEAST_NEW * num_round:
             raise ValueError(
                 f"asked for {num_wanted} essentially different {puzzles.kind}, but {num_tried} "
                 f"random ones had only {len(found)} different among them; ask for fewer, or for "
                 "other settings of the generator"
             )
-        num_round = max(num_missing, _ROUND)
+        least_round = _LEAST_ROUND
+        if num_missing > 0 and time.monotonic() - last_line >= _SECONDS_BETWEEN_LINES:
+            console.print(f"generated {len(found):,} of {num_wanted:,} {puzzles.kind}")
+            last_line = time.monotonic()
     questions, answers, ratings = zip(*list(found.values())[:num_wanted], strict=True)
     examples = {
         "inputs": np.array(questions),
