@@ -129,6 +129,20 @@ _FAMILIES = {
 }
 
 
+def set_arc(config: ml_collections.ConfigDict) -> None:
+    """Gives a model and its training the settings published for ARC, but for the steps."""
+    config.sampling.name = "epoch_sampling"
+    config.model.mixing = "attention"
+    config.model.positions = "rotary"
+    config.curriculum.stages = ((2, 1), (3, 2), (4, 3))
+    config.optimizer.weight_decay = 0.1
+    config.optimizer.puzzle_learning_rate = 1e-2
+    config.optimizer.puzzle_weight_decay = 0.1
+    # A checkpoint has the embeddings of all variants: about 2 GB.
+    config.checkpoint.every_steps = 10_000
+    config.evaluation.every_steps = 10_000
+
+
 def set_mini(config: ml_collections.ConfigDict) -> None:
     """Makes the model small and its training short: minutes on two CPU cores."""
     config.batch_size = 32

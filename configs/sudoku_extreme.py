@@ -15,5 +15,6 @@ def get_config(method: str = "cgar"):
     """`method` as in `set_method`, given as `configs/sudoku_extreme.py:trm`."""
     config = default_config()
     config.data.source = "hub:sapientinc/sudoku-extreme"
+    config.sampling.name = "epoch_sampling"
     set_method(config, method)
     return config

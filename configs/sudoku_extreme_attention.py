@@ -13,6 +13,7 @@ def get_config(method: str = "cgar"):
     """`method` as in `set_method`, given as `configs/sudoku_extreme_attention.py:trm`."""
     config = default_config()
     config.data.source = "hub:sapientinc/sudoku-extreme"
+    config.sampling.name = "epoch_sampling"
     config.model.mixing = "attention"
     config.model.positions = "rotary"
     set_method(config, method)

@@ -11,9 +11,14 @@ import pytest
 from cgar_jax import experiment
 from cgar_jax.config import METHODS
 from cgar_jax.curricula import Depth
+from cgar_jax.data import keep_as_is
+from cgar_jax.training.feed import TrainingSet, as_partial
+from cgar_jax.training.step import CARRIED
 
 CONFIGS = sorted((pathlib.Path(__file__).parent.parent / "configs").glob("*.py"))
 TASK = experiment.Task(vocab_size=11, sequence_length=81, num_puzzle_identifiers=1)
+# n and T of the last stage, as published for the benchmark.
+FULL_DEPTHS = {"arc": Depth(4, 3), "maze": Depth(4, 3), "sudoku": Depth(6, 3)}
 
 
 def load(path):
@@ -38,22 +43,28 @@ def test_one_word_switches_the_method(path, method):
     pieces = experiment.build(config, TASK)
     assert len(pieces.curriculum.stages) == (3 if method in ("cgar", "pdc") else 1)
     assert len(config.weighting) == (1 if method in ("cgar", "hsw") else 0)
-    assert pieces.curriculum.full_depth == Depth(6, 3)
-    assert len(pieces.curriculum(1.0).draws) == (3 if method == "nested" else 1)
-    assert pieces.curriculum(1.0).num_exits == (3 if method == "exits" else 1)
+    full = pieces.curriculum.full_depth
+    assert len(pieces.curriculum(1.0).draws) == (full.T if method == "nested" else 1)
+    assert pieces.curriculum(1.0).num_exits == (full.T if method == "exits" else 1)
+
+
+def test_full_size_configs_have_the_published_depth(path):
+    if path.stem.endswith("mini"):
+        pytest.skip("made for two CPU cores")
+    config = load(path).get_config()
+    full = experiment.build(config, TASK).curriculum.full_depth
+    assert full == FULL_DEPTHS[config.data.name]
 
 
 def test_the_training_step_of_a_config_lowers_on_eight_devices(path):
     pieces = experiment.build(load(path).get_config(), TASK)
     state = pieces.abstract_state()
-    cells = jax.ShapeDtypeStruct((50, 81), jnp.int32)
-    dataset = {
-        "inputs": cells,
-        "labels": cells,
-        "puzzle_identifiers": jax.ShapeDtypeStruct((50,), jnp.int32),
-        "difficulty": jax.ShapeDtypeStruct((50,), jnp.float32),
-        "domain_ids": jax.ShapeDtypeStruct((50,), jnp.int32),
+    columns = {
+        name: jax.ShapeDtypeStruct((50, *shape(81)), dtype)
+        for name, (shape, dtype) in CARRIED.items()
     }
+    groups = jax.ShapeDtypeStruct((50,), jnp.int32)
+    dataset = TrainingSet(columns | {"groups": groups}, as_partial(keep_as_is))
     step = jax.jit(functools.partial(pieces.train_step.step, pieces.curriculum(1.0)))
     assert step.lower(state, dataset).out_info[0].params == jax.tree.map(
         lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype), state.params

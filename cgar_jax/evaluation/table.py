@@ -47,7 +47,7 @@ def _finer(result: Mapping[str, Any]) -> dict[str, str]:
         rows["  from easy to hard"] = "  ".join(f"{g['exact_accuracy']:.0%}" for g in groups)
     if "pass_at" in result:
         rows["  of training pairs"] = f"{result['train_exact_accuracy']:.2%}"
-        shares = "  ".join(f"{number}: {share:.1%}" for number, share in result["pass_at"].items())
-        rows["solved by the first k votes"] = shares
+        shares = [f"{k}: {result['pass_at'][k]:.1%}" for k in ("1", "2", "10", "1000")]
+        rows["solved within k answers"] = "  ".join(shares)
         rows["votes"] = f"{result['num_votes']:,} on {result['num_puzzles']:,} puzzles"
     return rows

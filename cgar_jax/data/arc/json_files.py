@@ -41,7 +41,8 @@ def set_paths(folder: pathlib.Path, name: str) -> list[pathlib.Path]:
             )
             raise FileNotFoundError(
                 f"there is no file {path}; sets in {folder}: {', '.join(there) or 'none'}; "
-                "expected the JSON files of the ARC Prize competition, two for each set"
+                "expected the JSON files of the ARC Prize competition, two for each set; "
+                "launch/fetch_arc.py writes them"
             )
     return paths
 

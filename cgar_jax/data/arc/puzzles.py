@@ -86,7 +86,8 @@ class Arc(Source):
         if not self.source:
             raise ValueError(
                 "data.source is not set; expected the folder with the JSON files of the ARC Prize "
-                "competition (arc-agi_training_challenges.json and so on)"
+                "competition (arc-agi_training_challenges.json and so on), which "
+                "launch/fetch_arc.py writes"
             )
         return pathlib.Path(self.source).expanduser()
 
