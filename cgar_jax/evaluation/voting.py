@@ -5,7 +5,7 @@ of those given equally often the one that the model believed in most.
 """
 
 import collections
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -29,34 +29,34 @@ class Candidate(NamedTuple):
     probability: float  # the mean of its halting probabilities
 
 
-def rank(answers: Iterable[tuple[np.ndarray, float]]) -> list[Candidate]:
-    """Puts answers to one question in the order of votes: by count, then by mean probability.
+class Tally:
+    """The votes on one question: answers, and what the model believed each time it gave them."""
 
-    Where both are equal, smaller grids come first, and of equal shape those of lower colours, from
-    the upper left: the order does not depend on that of the answers. Answers without a cell are
-    no votes.
+    def __init__(self):
+        """Begins without a vote."""
+        self._probabilities = collections.defaultdict(list)
 
-    Args:
-      answers: grids, uint8 `[height, width]`, and the halting probability of each.
-    """
-    probabilities = collections.defaultdict(list)
-    for grid, probability in answers:
+    def add(self, grid: np.ndarray, probability: float) -> None:
+        """Counts an answer, colours `[height, width]`; one without a cell is no vote."""
         if grid.size:
-            probabilities[grid.shape, grid.tobytes()].append(probability)
+            self._probabilities[grid.shape, grid.tobytes()].append(probability)
 
-    def order(item):
-        (shape, cells), given = item
-        # Sorted, because a sum of floats depends on its order.
-        return -len(given), -np.mean(np.sort(given)), np.prod(shape), shape, cells
+    def rank(self) -> list[Candidate]:
+        """The answers in the order of votes: by count, then by mean probability.
 
-    return [
-        Candidate(
-            np.frombuffer(cells, np.uint8).reshape(shape),
-            len(given),
-            float(np.mean(np.sort(given))),
-        )
-        for (shape, cells), given in sorted(probabilities.items(), key=order)
-    ]
+        Where both are equal, smaller grids come first, and of equal shape those of lower colours,
+        from the upper left: the order does not depend on that of the votes.
+        """
+        found = [
+            # Sorted, because a sum of floats depends on its order.
+            (shape, cells, len(given), float(np.mean(np.sort(given))))
+            for (shape, cells), given in self._probabilities.items()
+        ]
+        found.sort(key=lambda one: (-one[2], -one[3], np.prod(one[0]), one[0], one[1]))
+        return [
+            Candidate(np.frombuffer(cells, np.uint8).reshape(shape), count, probability)
+            for shape, cells, count, probability in found
+        ]
 
 
 def vote(
@@ -77,7 +77,7 @@ def vote(
     Returns:
       The candidates for each question, the best first.
     """
-    answers = [[] for _ in examples["puzzle_identifiers"]]
+    tallies = [Tally() for _ in examples["puzzle_identifiers"]]
     asked = [
         (question, identifier)
         for question, first in enumerate(examples["puzzle_identifiers"])
@@ -90,9 +90,9 @@ def vote(
         for part in predict(_variants_of(variants, examples, questions, identifiers)):
             for tokens, probability in zip(part.answers, part.halting_probabilities, strict=True):
                 grid = variants.undo(identifiers[given], decode(tokens))
-                answers[questions[given]].append((grid, probability))
+                tallies[questions[given]].add(grid, probability)
                 given += 1
-    return [rank(each) for each in answers]
+    return [tally.rank() for tally in tallies]
 
 
 def pass_at(

