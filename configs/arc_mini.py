@@ -24,10 +24,10 @@ def get_config(method: str = "cgar"):
     config.batch_size = 64
     config.sampling.name = "epoch_sampling"
     config.model.puzzle_embedding_tokens = 4
-    config.curriculum.stages = ((1, 1), (2, 1), (3, 2))
+    config.curriculum.stages = ((1, 1), (2, 1), (2, 2))
     config.supervision.max_supervision_steps = 4
     config.optimizer.puzzle_learning_rate = 1e-2
     config.optimizer.puzzle_weight_decay = 0.1
-    config.training.steps = 3_000
+    config.training.steps = 5_000
     set_method(config, method)
     return config

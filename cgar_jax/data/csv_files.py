@@ -12,15 +12,13 @@ import pathlib
 from collections.abc import Callable, Iterator
 
 import numpy as np
-from absl import logging
 
 from cgar_jax.data.dataset import Examples
 from cgar_jax.data.puzzles import Puzzles
-from cgar_jax.data.records import RecordError
+from cgar_jax.data.records import RecordError, tell_left_out
 
 COLUMNS = ("source", "question", "answer", "rating")
 _ROWS_AT_ONCE = 1 << 12  # bounds the memory that Python strings take
-_NUM_LISTED = 20
 
 
 def read_csv(path: str | os.PathLike, family: type[Puzzles], skip_bad: bool = False) -> Examples:
@@ -55,10 +53,7 @@ def read_csv(path: str | os.PathLike, family: type[Puzzles], skip_bad: bool = Fa
             raise ValueError(
                 f"{path}, near line {rows.line_num + 1}: {error}; expected CSV in UTF-8"
             ) from error
-    if bad:
-        more = f"\nand {len(bad) - _NUM_LISTED} more" if len(bad) > _NUM_LISTED else ""
-        listed = "\n".join(bad[:_NUM_LISTED])
-        logging.warning("%s: %d bad lines are left out\n%s%s", path, len(bad), listed, more)
+    tell_left_out(path, "lines", bad or ())
     if not parts:
         what = "good puzzles" if bad else "puzzles"
         raise ValueError(f"{path} has a header but no {what}; expected one on every further line")

@@ -75,7 +75,7 @@ class Dataset:
             "labels": (num, self.sequence_length),
             "puzzle_identifiers": (num,),
             "difficulty": (num,),
-        }
+        } | ({"groups": (num,)} if "groups" in examples else {})
         for name, shape in shapes.items():
             found = np.shape(examples[name]) if name in examples else "missing"
             if found != shape:

@@ -1,8 +1,12 @@
 """What is wrong with one of many records: parsers say it, readers of files add where."""
 
+import pathlib
 from collections.abc import Sequence
 
 import numpy as np
+from absl import logging
+
+_NUM_LISTED = 20
 
 
 class RecordError(ValueError):
@@ -11,6 +15,20 @@ class RecordError(ValueError):
     def __init__(self, index: int, message: str):
         super().__init__(message)
         self.index = int(index)
+
+
+def tell_left_out(path: pathlib.Path, what: str, faults: Sequence[str]) -> None:
+    """Counts bad records of a file in the log, and lists the first of them; nothing without any.
+
+    Args:
+      path: of the file.
+      what: the records are, in the plural.
+      faults: where and what is wrong with each.
+    """
+    if faults:
+        more = f"\nand {len(faults) - _NUM_LISTED} more" if len(faults) > _NUM_LISTED else ""
+        listed = "\n".join(faults[:_NUM_LISTED])
+        logging.warning("%s: %d bad %s are left out\n%s%s", path, len(faults), what, listed, more)
 
 
 def equally_long(column: str, texts: Sequence[str], num_cells: int) -> None:

@@ -5,13 +5,13 @@ training set is the beginning of a larger one.
 """
 
 import pathlib
-import time
 from collections.abc import Callable
 
 import numpy as np
 from absl import logging
 from rich.console import Console
 
+from cgar_jax._progress import Ticker
 from cgar_jax.data.csv_files import read_csv
 from cgar_jax.data.dataset import Examples
 from cgar_jax.data.parallel import parallel_map
@@ -21,7 +21,6 @@ from cgar_jax.data.puzzles import Puzzles
 # cores busy; few enough to tell soon how it goes.
 _LEAST_ROUND, _MOST_ROUND = 200, 2000
 _LEAST_NEW = 0.05  # with a smaller share of new ones in a round, there are hardly any more
-_SECONDS_BETWEEN_LINES = 5.0
 
 
 def make_splits(puzzles: Puzzles) -> dict[str, Examples]:
@@ -43,7 +42,7 @@ def _generated_splits(puzzles: Puzzles) -> dict[str, Examples]:
     num_wanted = puzzles.num_test + puzzles.num_validation + puzzles.num_train
     found = {}  # by class, in the order of their generation
     num_tried, num_missing, least_round = 0, num_wanted, 1
-    console, last_line = Console(stderr=True, highlight=False), time.monotonic()
+    console, ticker = Console(stderr=True, highlight=False), Ticker()
     while num_missing > 0:
         num_known = len(found)
         num_round = min(max(num_missing, least_round), _MOST_ROUND)
@@ -60,9 +59,8 @@ def _generated_splits(puzzles: Puzzles) -> dict[str, Examples]:
                 "other settings of the generator"
             )
         least_round = _LEAST_ROUND
-        if num_missing > 0 and time.monotonic() - last_line >= _SECONDS_BETWEEN_LINES:
+        if num_missing > 0 and ticker.due():
             console.print(f"generated {len(found):,} of {num_wanted:,} {puzzles.kind}")
-            last_line = time.monotonic()
     questions, answers, ratings = zip(*list(found.values())[:num_wanted], strict=True)
     examples = {
         "inputs": np.array(questions),

@@ -11,8 +11,9 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from rich.progress import track
+from rich.console import Console
 
+from cgar_jax._progress import Ticker
 from cgar_jax.data.arc import Variants, decode
 from cgar_jax.data.arc.augmentation import render
 from cgar_jax.evaluation.evaluator import Predictions
@@ -83,8 +84,10 @@ def vote(
         for question, first in enumerate(examples["puzzle_identifiers"])
         for identifier in variants.of(first)[: num_variants or None]
     ]
-    firsts = range(0, len(asked), _ASKED_AT_ONCE)
-    for first in track(firsts, f"asking {len(asked):,} variants", transient=True):
+    console, ticker = Console(stderr=True, highlight=False), Ticker()
+    for first in range(0, len(asked), _ASKED_AT_ONCE):
+        if ticker.due():
+            console.print(f"asking variants of the test puzzles: {first:,} of {len(asked):,}")
         questions, identifiers = np.array(asked[first : first + _ASKED_AT_ONCE]).T
         given = 0
         for part in predict(_variants_of(variants, examples, questions, identifiers)):

@@ -8,16 +8,14 @@ import json
 import math
 import os
 import pathlib
-import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rich.console import Console
 
+from cgar_jax._progress import Ticker
 from cgar_jax.curricula import Stage
 from cgar_jax.training.loop import Progress
-
-SECONDS_BETWEEN_LINES = 5.0
 
 
 class Logs:
@@ -38,7 +36,7 @@ class Logs:
             str(workdir / "tensorboard"), purge_step=first_step + 1 if first_step else None
         )
         self._last_step, self._last_seconds = first_step, None
-        self._last_line = -math.inf
+        self._ticker = Ticker()
         self._validation = ""
 
     def __enter__(self) -> "Logs":
@@ -56,10 +54,8 @@ class Logs:
         if self._last_seconds is None:
             # The first dispatch of this start has nothing before it to measure a speed against.
             self._last_step, self._last_seconds = progress.step, progress.train_seconds
-        due = time.monotonic() - self._last_line >= SECONDS_BETWEEN_LINES
-        if due or progress.step == self._stages[-1].end_step:
+        if self._ticker.due() or progress.step == self._stages[-1].end_step:
             self._console.print(self._line(progress), soft_wrap=True)
-            self._last_line = time.monotonic()
             self._last_step, self._last_seconds = progress.step, progress.train_seconds
 
     def evaluation(self, step: int, scores: Mapping[str, Any]) -> None:

@@ -9,11 +9,9 @@ import pathlib
 from typing import Any, NamedTuple
 
 import numpy as np
-from absl import logging
 
 from cgar_jax.data.arc.grids import fault
-
-_NUM_LISTED = 20
+from cgar_jax.data.records import tell_left_out
 
 Pair = tuple[np.ndarray, np.ndarray]  # input and output, colours, uint8 [height, width] each
 
@@ -70,10 +68,7 @@ def read_set(folder: pathlib.Path, name: str, skip_bad: bool = False) -> list[Ar
             if not skip_bad:
                 raise ValueError(message) from None
             bad.append(message)
-    if bad:
-        more = f"\nand {len(bad) - _NUM_LISTED} more" if len(bad) > _NUM_LISTED else ""
-        listed = "\n".join(bad[:_NUM_LISTED])
-        logging.warning("%s: %d bad puzzles are left out\n%s%s", path, len(bad), listed, more)
+    tell_left_out(path, "puzzles", bad)
     return puzzles
 
 
