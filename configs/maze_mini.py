@@ -2,13 +2,13 @@
 
 python -m cgar_jax.train --config=configs/maze_mini.py
 
-@EXPECT@
+Expected accuracy: see the README.
 """
 
 from cgar_jax.config import data_config, default_config, set_method, set_mini
 
 
-def get_config(method: str = "cgar"):
+def get_config(method: str = "pdc"):
     """`method` as in `set_method`, given as `configs/maze_mini.py:trm`."""
     config = default_config()
     config.data = data_config("maze")
