@@ -16,6 +16,7 @@ from cgar_jax.training.feed import TrainingSet, as_partial
 from cgar_jax.training.step import CARRIED
 
 CONFIGS = sorted((pathlib.Path(__file__).parent.parent / "configs").glob("*.py"))
+FULL_SIZE = [path for path in CONFIGS if not path.stem.endswith("mini")]
 TASK = experiment.Task(vocab_size=11, sequence_length=81, num_puzzle_identifiers=1)
 # n and T of the last stage, as published for the benchmark.
 FULL_DEPTHS = {"arc": Depth(4, 3), "maze": Depth(4, 3), "sudoku": Depth(6, 3)}
@@ -48,9 +49,8 @@ def test_one_word_switches_the_method(path, method):
     assert pieces.curriculum(1.0).num_exits == (full.T if method == "exits" else 1)
 
 
+@pytest.mark.parametrize("path", FULL_SIZE, ids=lambda path: path.stem)
 def test_full_size_configs_have_the_published_depth(path):
-    if path.stem.endswith("mini"):
-        pytest.skip("made for two CPU cores")
     config = load(path).get_config()
     full = experiment.build(config, TASK).curriculum.full_depth
     assert full == FULL_DEPTHS[config.data.name]
