@@ -4,11 +4,10 @@ Held-out puzzles are drawn first: they stay the same when only ``num_train`` cha
 training set is the beginning of a larger one.
 """
 
+import collections
 import pathlib
-from collections.abc import Callable
 
 import numpy as np
-from absl import logging
 from rich.console import Console
 
 from cgar_jax._progress import Ticker
@@ -93,38 +92,72 @@ def _file_splits(puzzles: Puzzles) -> dict[str, Examples]:
     _check_enough("num_test", num_test, len(order), puzzles.source)
     test = _select(test, order[:num_test])
 
-    logging.info("comparing with the classes of %d test puzzles", num_test)
-    classes_of = lambda examples: parallel_map(puzzles.split_class, _pairs(examples))  # noqa: E731
-    taken = set(classes_of(test))
+    held_out = _HeldOut(puzzles)
+    held_out.add(test)
     order = rng.permutation(len(pool["inputs"]))
-    validation, order, classes = _draw(pool, order, puzzles.num_validation, taken, classes_of)
+    validation, order = _draw(pool, order, puzzles.num_validation, held_out)
     _check_enough("num_validation", puzzles.num_validation, len(validation), puzzles.source)
+    held_out.add(_select(pool, validation))
     num_train = puzzles.num_train if puzzles.num_train > 0 else len(order)
-    train, _, _ = _draw(pool, order, num_train, taken | classes, classes_of)
+    train, _ = _draw(pool, order, num_train, held_out)
     _check_enough("num_train", max(puzzles.num_train, 1), len(train), puzzles.source)
     return {"train": _select(pool, train), "validation": _select(pool, validation), "test": test}
 
 
+class _HeldOut:
+    """Puzzles of which no further split may have the class.
+
+    A class is dear to find. It is asked for only where a signature says that two may be the same.
+    """
+
+    def __init__(self, puzzles: Puzzles):
+        self._puzzles = puzzles
+        # By signature: those whose class is not known yet.
+        self._unknown: dict[bytes, list] = collections.defaultdict(list)
+        self._classes: dict[bytes, set[bytes]] = collections.defaultdict(set)
+
+    def add(self, examples: Examples) -> None:
+        """Takes puzzles in."""
+        for signature, pair in zip(self._signatures(examples), _pairs(examples), strict=True):
+            self._unknown[signature].append(pair)
+
+    def holds(self, examples: Examples) -> np.ndarray:
+        """Tells of which puzzles it has one of the same class, ``bool [num]``."""
+        signatures, pairs = self._signatures(examples), _pairs(examples)
+        known = self._unknown.keys() | self._classes.keys()
+        suspects = [number for number, signature in enumerate(signatures) if signature in known]
+        asked = {signatures[number] for number in suspects} & self._unknown.keys()
+        members = [
+            (signature, pair) for signature in asked for pair in self._unknown.pop(signature)
+        ]
+        keys = parallel_map(
+            self._puzzles.split_class,
+            [pair for _, pair in members] + [pairs[number] for number in suspects],
+        )
+        for (signature, _), key in zip(members, keys, strict=False):
+            self._classes[signature].add(key)
+        found = np.zeros(len(pairs), bool)
+        for number, key in zip(suspects, keys[len(members) :], strict=True):
+            found[number] = key in self._classes[signatures[number]]
+        return found
+
+    def _signatures(self, examples: Examples) -> list[bytes]:
+        return self._puzzles.split_signatures(examples["inputs"], examples["labels"])
+
+
 def _draw(
-    examples: Examples,
-    order: np.ndarray,
-    num: int,
-    taken: set[bytes],
-    classes_of: Callable[[Examples], list[bytes]],
-) -> tuple[list[int], np.ndarray, set[bytes]]:
-    """Goes through ``order`` until ``num`` puzzles are found whose class is not ``taken``.
+    examples: Examples, order: np.ndarray, num: int, held_out: _HeldOut
+) -> tuple[list[int], np.ndarray]:
+    """Goes through ``order`` until ``num`` puzzles are found of which none like it is held out.
 
     Returns:
-      Their indices, what is left of ``order``, and their classes.
+      Their indices, and what is left of ``order``.
     """
-    chosen, classes = [], set()
+    chosen = []
     while len(chosen) < num and len(order):
         head, order = np.split(order, [num - len(chosen)])
-        keys = classes_of(_select(examples, head))
-        free = [(index, key) for index, key in zip(head, keys, strict=True) if key not in taken]
-        chosen += [index for index, _ in free]
-        classes |= {key for _, key in free}
-    return chosen, order, classes
+        chosen += head[~held_out.holds(_select(examples, head))].tolist()
+    return chosen, order
 
 
 def _pairs(examples: Examples) -> list[tuple[np.ndarray, np.ndarray]]:

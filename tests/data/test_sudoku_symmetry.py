@@ -5,6 +5,7 @@ from hypothesis import strategies as st
 
 from cgar_jax.data.sudoku import Grid, canonical_form, decode, encode, generate, solve, split_class
 from cgar_jax.data.sudoku.solver import random_solution
+from cgar_jax.data.sudoku.symmetry import solution_signatures
 
 PUZZLES = {
     size: generate(Grid.of_size(size), 10, seed=0, num_clues=clues)
@@ -115,3 +116,19 @@ def test_splits_part_9x9_by_solution_and_smaller_ones_by_puzzle(size, is_same):
     more[blank] = puzzle.answer[blank]
     key = split_class((puzzle.question, puzzle.answer))
     assert (split_class((more, puzzle.answer)) == key) is is_same
+
+
+@pytest.mark.parametrize("size", [4, 6, 9])
+def test_equivalent_solutions_have_the_same_signature(size):
+    rng, grid = np.random.default_rng(0), Grid.of_size(size)
+    answers = np.array([puzzle.answer for puzzle in PUZZLES[size]])
+    square = grid.box_rows == grid.box_columns
+    for _ in range(8):
+        pairs = [disguise(rng, grid, answer, transpose=square)[0] for answer in answers]
+        disguised = np.array(pairs)
+        assert solution_signatures(disguised) == solution_signatures(answers)
+
+
+def test_different_solutions_of_9x9_have_different_signatures():
+    answers = np.array([puzzle.answer for puzzle in PUZZLES[9]])
+    assert len(set(solution_signatures(answers))) == len(answers)

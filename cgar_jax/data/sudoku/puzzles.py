@@ -9,7 +9,7 @@ from cgar_jax.data.puzzles import Puzzle, Puzzles
 from cgar_jax.data.records import RecordError, equally_long, no_strays
 from cgar_jax.data.sudoku.generation import clue_range, generate
 from cgar_jax.data.sudoku.grid import BLANK, Grid, decode, tokens_of_text
-from cgar_jax.data.sudoku.symmetry import split_class
+from cgar_jax.data.sudoku.symmetry import solution_signatures, split_class
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,6 +58,13 @@ class Sudokus(Puzzles):
         labels = _tokens(grid, "answer", answers)
         _check_rules(grid, inputs, labels)
         return inputs, labels
+
+    @staticmethod
+    def split_signatures(  # noqa: D102
+        questions: np.ndarray, answers: np.ndarray
+    ) -> list[bytes]:
+        del questions
+        return solution_signatures(answers)
 
     @staticmethod
     def accepts(questions: np.ndarray, answers: np.ndarray) -> np.ndarray:  # noqa: D102

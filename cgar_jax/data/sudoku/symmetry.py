@@ -62,6 +62,43 @@ def split_class(puzzle: tuple[np.ndarray, np.ndarray]) -> bytes:
     return (answer if len(answer) == 81 else question).tobytes()
 
 
+def solution_signatures(answers: np.ndarray) -> list[bytes]:
+    """Returns keys that are equal for equivalent solution grids, and differ for nearly all others.
+
+    Two rows make a permutation: of each digit of the one, which the other has below it. Of all
+    pairs of rows, and of columns, it is counted how many digits come back after two and after three
+    steps. Symmetries only put these counts in another order, those of rows of one band apart from
+    the others; transposing swaps rows and columns.
+
+    Args:
+      answers: tokens of solutions, ``uint8 [num, num_cells]``.
+    """
+    starts = range(0, len(answers), _SIGNED_AT_ONCE)
+    return [key for s in starts for key in _signatures(answers[s : s + _SIGNED_AT_ONCE])]
+
+
+_SIGNED_AT_ONCE = 4096  # bounds the memory for the steps of all pairs of lines
+
+
+def _signatures(answers: np.ndarray) -> list[bytes]:
+    grid = Grid.of_length(answers.shape[1])
+    rows = (answers - np.uint8(BLANK + 1)).reshape(-1, grid.size, grid.size)
+    first, second = np.triu_indices(grid.size, 1)
+    halves = []
+    for lines, thickness in ((rows, grid.box_rows), (rows.swapaxes(1, 2), grid.box_columns)):
+        places = lines.argsort(axis=-1)
+        step = np.take_along_axis(lines[:, second], places[:, first], -1).astype(np.intp)
+        twice = np.take_along_axis(step, step, -1)
+        thrice = np.take_along_axis(step, twice, -1)
+        here = np.arange(grid.size)
+        counts = 16 * (twice == here).sum(-1) + (thrice == here).sum(-1)
+        together = first // thickness == second // thickness
+        parts = [np.sort(counts[:, chosen], axis=1) for chosen in (together, ~together)]
+        halves.append(np.concatenate(parts, axis=1).astype(np.uint8))
+    pairs = zip(*halves, strict=True)
+    return [b"".join(sorted((a.tobytes(), b.tobytes()))) for a, b in pairs]
+
+
 def _best_choices(grid: Grid, answer: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Finds the choices of first row, column order and transposition with the least second row.
 
