@@ -24,10 +24,11 @@ def folder(tmp_path_factory):
 @pytest.fixture(scope="module")
 def arguments(folder):
     """Trains for seconds on examples that are streamed, in blocks of three steps."""
-    tiny = [option for option in commands.TINY if not option.startswith("--config.data.")]
+    other = ("--config.data.", "--config.curriculum.", "--config.weighting")
     return [
-        "--config=configs/arc_mini.py",
-        *tiny[1:],
+        "--config=configs/arc_mini.py:trm",
+        *(option for option in commands.TINY[1:] if not option.startswith(other)),
+        "--config.curriculum.depth=(1, 1)",
         f"--config.data.source={folder}",
         "--config.data.test_set=evaluation",
         "--config.data.num_puzzles=0",
