@@ -89,11 +89,11 @@ class Experiment:
           ValueError: the sampling needs the set on the devices.
         """
         if self.config.sampling.name != "epoch_sampling":
-            megabytes = sum(column.nbytes for column in examples.values()) / 2**20
             raise ValueError(
-                f"the training set has {megabytes:,.0f} MB, more than data.max_device_megabytes, "
-                "and so it is streamed, which goes by epochs; set sampling.name to "
-                f"'epoch_sampling' instead of {self.config.sampling.name!r}, or allow more"
+                f"the training set has {_megabytes(examples):,.0f} MB, more than "
+                "data.max_device_megabytes, and so it is streamed, which goes by epochs; set "
+                f"sampling.name to 'epoch_sampling' instead of {self.config.sampling.name!r}, or "
+                "allow more"
             )
         return Stream(
             self._columns(examples),
@@ -110,8 +110,7 @@ class Experiment:
         Returns:
           What programs are compiled for, and the feed for `Loop.run`.
         """
-        size = sum(column.nbytes for column in examples.values())
-        if size <= self.config.data.max_device_megabytes * 2**20:
+        if _megabytes(examples) <= self.config.data.max_device_megabytes:
             training_set = self.on_device(examples, augment)
             return training_set, resident(training_set)
         stream = self.stream(examples, augment)
@@ -209,6 +208,10 @@ def build(config: ml_collections.ConfigDict, task: Task) -> Experiment:
         mesh,
     )
     return Experiment(config, task, mesh, model, curriculum, train_step, evaluator)
+
+
+def _megabytes(examples: Examples) -> float:
+    return sum(column.nbytes for column in examples.values()) / 2**20
 
 
 POSITIVE = (

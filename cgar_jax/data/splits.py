@@ -124,8 +124,11 @@ class _HeldOut:
     def holds(self, examples: Examples) -> np.ndarray:
         """Tells of which puzzles it has one of the same class, ``bool [num]``."""
         signatures, pairs = self._signatures(examples), _pairs(examples)
-        known = self._unknown.keys() | self._classes.keys()
-        suspects = [number for number, signature in enumerate(signatures) if signature in known]
+        suspects = [
+            number
+            for number, signature in enumerate(signatures)
+            if signature in self._unknown or signature in self._classes
+        ]
         asked = {signatures[number] for number in suspects} & self._unknown.keys()
         members = [
             (signature, pair) for signature in asked for pair in self._unknown.pop(signature)

@@ -156,8 +156,7 @@ def score(
       Scores: `pass_at`, see there, `num_puzzles` and `num_votes`; and the `submission`.
     """
     rankings = vote(predict, variants, examples, num_variants)
-    numbers = np.searchsorted(variants.firsts, examples["puzzle_identifiers"], side="right") - 1
-    puzzles = [variants.names[number] for number in numbers]
+    puzzles = [variants.names[variants.puzzle_of(i)] for i in examples["puzzle_identifiers"]]
     scores = {
         "pass_at": pass_at(rankings, list(map(decode, examples["labels"])), puzzles),
         "num_puzzles": len(set(puzzles)),

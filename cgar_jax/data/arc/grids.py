@@ -51,13 +51,6 @@ def decode(tokens: np.ndarray) -> np.ndarray:
     return (canvas[:height, : widths[height - 1]] - FIRST_COLOUR).astype(np.uint8)
 
 
-def size_of(tokens: np.ndarray) -> tuple[int, int]:
-    """Returns height and width of a grid that `encode` put on a canvas."""
-    size = round(tokens.size**0.5)
-    is_colour = np.asarray(tokens).reshape(size, size) >= FIRST_COLOUR
-    return int(is_colour[:, 0].sum()), int(is_colour[0].sum())
-
-
 def fault(grid: object) -> str | None:
     """Says what is wrong with a grid as JSON has it, and what would be right; nothing if it is."""
     if not (isinstance(grid, list) and grid and all(isinstance(row, list) for row in grid)):

@@ -25,9 +25,13 @@ class Variants(NamedTuple):
     transforms: np.ndarray  # [num_variants] uint8, a symmetry of `cgar_jax.data.dihedral`
     colours: np.ndarray  # [num_variants, 10] uint8, what each colour becomes
 
+    def puzzle_of(self, identifier: int) -> int:
+        """Returns the number of the puzzle whose variant, or itself, has ``identifier``."""
+        return int(np.searchsorted(self.firsts, identifier, side="right")) - 1
+
     def of(self, identifier: int) -> range:
-        """Returns the identifiers of the puzzle whose variant, or itself, has ``identifier``."""
-        puzzle = np.searchsorted(self.firsts, identifier, side="right") - 1
+        """Returns all identifiers of the puzzle whose variant, or itself, has ``identifier``."""
+        puzzle = self.puzzle_of(identifier)
         return range(*self.firsts[puzzle : puzzle + 2].tolist())
 
     def undo(self, identifier: int, grid: np.ndarray) -> np.ndarray:
