@@ -8,7 +8,7 @@ import time
 import pytest
 
 from tests import commands
-from tests.data.test_arc import puzzle, write_set
+from tests.data.arc_puzzles import puzzle, write_set
 
 TRAIN = "cgar_jax.train"
 

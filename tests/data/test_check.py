@@ -10,7 +10,7 @@ from cgar_jax.data.dihedral import cell_orders, transform
 from cgar_jax.data.maze import decode as maze_text
 from cgar_jax.data.maze.generation import generate as generate_mazes
 from cgar_jax.data.sudoku import Grid, decode, generate
-from tests.data.test_arc import puzzle, write_set
+from tests.data.arc_puzzles import puzzle, write_set
 
 
 def examples_of(puzzles):

@@ -1,0 +1,90 @@
+"""Bad files and settings of ARC: errors that name what is wrong, or puzzles left out."""
+
+import logging
+
+import pytest
+
+from cgar_jax import data
+from cgar_jax.data.arc import read_set
+from tests.data.arc_puzzles import config, write_json
+
+GOOD = {"train": [{"input": [[1]], "output": [[2]]}], "test": [{"input": [[3]]}]}
+
+
+def with_grid(grid):
+    return GOOD | {"train": [{"input": grid, "output": [[2]]}]}
+
+
+BAD = {
+    "a colour that there is not": (with_grid([[1, 10]]), r"colour 10 in row 1, column 2.*0 to 9"),
+    "a colour that is no number": (with_grid([["red"]]), r"colour 'red' in row 1, column 1"),
+    "a ragged grid": (with_grid([[1, 2], [3]]), "ragged: rows of 1 and of 2 cells"),
+    "a grid too wide": (with_grid([[0] * 31]), "is 1x31; expected 1x1 to 30x30"),
+    "an empty row": (with_grid([[]]), "is 1x0; expected 1x1 to 30x30"),
+    "no list": (with_grid(7), "is no list of rows"),
+    "no demonstrations": (GOOD | {"train": []}, "no demonstration or no test"),
+    "no test": ({"train": GOOD["train"]}, "'test'"),
+    "too many tests": (GOOD | {"test": [{"input": [[3]]}] * 2}, "1 solutions in .*expected 2"),
+}
+
+
+@pytest.mark.parametrize("wrong", BAD)
+def test_a_bad_puzzle_is_an_error_that_names_file_puzzle_and_reason(tmp_path, wrong):
+    challenge, reason = BAD[wrong]
+    write_json(tmp_path, "x", {"good": GOOD, "bad": challenge}, {"good": [[[4]]], "bad": [[[4]]]})
+    with pytest.raises(ValueError, match=f"arc-agi_x_challenges.json, puzzle bad: .*{reason}"):
+        read_set(tmp_path, "x")
+
+
+def test_a_puzzle_without_a_solution_is_an_error_that_names_it(tmp_path):
+    write_json(tmp_path, "x", {"good": GOOD, "bad": GOOD}, {"good": [[[4]]]})
+    with pytest.raises(ValueError, match=r"puzzle bad: no solution in .*solutions.json"):
+        read_set(tmp_path, "x")
+
+
+def test_a_bad_solution_is_an_error_that_says_where(tmp_path):
+    write_json(tmp_path, "x", {"bad": GOOD}, {"bad": [[[4, -1]]]})
+    with pytest.raises(ValueError, match="the output of test 1 has colour -1"):
+        read_set(tmp_path, "x")
+
+
+def test_skip_bad_leaves_bad_puzzles_out_and_lists_them(tmp_path, caplog):
+    write_json(tmp_path, "x", {"good": GOOD, "bad": with_grid([[10]])}, {"good": [[[4]]]})
+    with caplog.at_level(logging.WARNING):
+        assert [p.name for p in read_set(tmp_path, "x", skip_bad=True)] == ["good"]
+    assert "1 bad puzzles are left out" in caplog.text
+    assert "puzzle bad: no solution" in caplog.text
+
+
+def test_a_set_that_is_not_there_is_an_error_that_names_those_that_are(folder):
+    with pytest.raises(
+        FileNotFoundError, match=r"arc-agi_tr_challenges.json; sets in .*: evaluation, train"
+    ):
+        data.load(config(folder, sets=("tr", "evaluation")))
+
+
+def test_a_file_that_is_no_json_is_an_error(folder):
+    (folder / "arc-agi_training_solutions.json").write_text("{")
+    with pytest.raises(ValueError, match=r"training_solutions.json: .*expected JSON"):
+        data.load(config(folder))
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"source": ""}, "data.source is not set"),
+        ({"test_set": "test"}, "test_set='test' is not one of sets"),
+        ({"size": 31}, "size=31; expected 1 to 30"),
+        ({"size": 1}, "no puzzle of 'evaluation' .* fits size=1"),
+        ({"num_validation": 9}, "num_validation=9, but .* only 4 puzzles"),
+        ({"num_variants": -1}, "num_variants=-1; expected at least 0"),
+    ],
+)
+def test_impossible_settings_are_errors(folder, changes, message):
+    with pytest.raises(ValueError, match=message):
+        data.load(config(folder, **changes))
+
+
+def test_arc_has_no_csv_files():
+    with pytest.raises(ValueError, match="'arc' has no CSV files"):
+        data.read_examples("puzzles.csv", "arc")

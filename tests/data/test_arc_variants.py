@@ -1,0 +1,227 @@
+"""Tokens of ARC grids, and the variants of puzzles, on the host and on the device."""
+
+import os
+import pathlib
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cgar_jax.data import IGNORE_LABEL
+from cgar_jax.data.arc import ArcPuzzle, decode, draw_variants, encode, read_set
+from cgar_jax.data.arc.augmentation import render
+from cgar_jax.data.dihedral import transform
+from tests.data.arc_puzzles import SIZE, puzzle, random_grid
+
+PUBLISHED = pathlib.Path(os.environ.get("CGAR_ARC", "../shared/data/arc"))
+
+grids = st.integers(0, 10**6).map(lambda seed: random_grid(np.random.default_rng(seed)))
+
+
+# Tokens
+
+
+def test_tokens_are_those_published():
+    canvas = encode(np.array([[0, 9], [3, 0], [1, 1]]), size=4).reshape(4, 4)
+    expected = [[2, 11, 1, 0], [5, 2, 1, 0], [3, 3, 1, 0], [1, 1, 0, 0]]
+    np.testing.assert_array_equal(canvas, expected)
+
+
+@given(grids)
+def test_a_grid_is_read_back_from_its_tokens(grid):
+    np.testing.assert_array_equal(decode(encode(grid, SIZE)), grid)
+
+
+def test_a_grid_as_large_as_the_canvas_has_no_end_marks():
+    assert encode(np.zeros((3, 3), int), size=3).tolist() == [2] * 9
+
+
+def test_of_a_malformed_answer_the_largest_rectangle_of_colours_is_read():
+    answer = [[5, 5, 5, 1], [5, 0, 5, 5], [5, 5, 5, 5], [1, 5, 5, 5]]
+    # Rectangles from the corner: 1x3, 2x1, 3x1; the largest of equal area has the fewest rows.
+    assert decode(np.array(answer).reshape(-1)).tolist() == [[3, 3, 3]]
+
+
+def test_an_answer_that_begins_with_no_colour_is_a_grid_without_cells():
+    assert decode(np.array([1, 5, 5, 5])).size == 0
+
+
+# Variants
+
+
+def published_transform(grid, index):
+    """The eight symmetries by the numbers of the published data sets, spelt out."""
+    return [
+        grid,
+        np.rot90(grid),
+        np.rot90(grid, 2),
+        np.rot90(grid, 3),
+        np.fliplr(grid),
+        np.flipud(grid),
+        grid.T,
+        np.fliplr(np.rot90(grid)),
+    ][index]
+
+
+def variant_of(pair, transform_index, colours):
+    return [colours[published_transform(grid, transform_index)] for grid in pair]
+
+
+def contents(p, variants):
+    """What each variant of a puzzle is, its pairs in any order."""
+    return [
+        tuple(
+            sorted(
+                b"|".join(bytes(g.shape) + g.tobytes() for g in variant_of(pair, *variant))
+                for pair in p.demonstrations + p.tests
+            )
+        )
+        for variant in zip(variants.transforms, variants.colours, strict=True)
+    ]
+
+
+def few_colours(pairs):
+    return [tuple(grid % 2 for grid in pair) for pair in pairs]
+
+
+def symmetric(pairs):
+    """Each pair, and its mirror image: a mirrored puzzle has the same pairs in another order."""
+    return pairs + [tuple(np.fliplr(grid) for grid in pair) for pair in pairs]
+
+
+@pytest.mark.parametrize("shape", [list, few_colours, symmetric])
+def test_no_variant_of_a_puzzle_comes_twice(shape):
+    p = puzzle()
+    p = p._replace(demonstrations=shape(p.demonstrations), tests=shape(p.tests))
+    found = contents(p, draw_variants([p], 200, seed=0))
+    assert len(set(found)) == len(found)
+
+
+def test_every_variant_of_a_puzzle_of_two_colours_is_found():
+    p = puzzle()
+    p = ArcPuzzle("0a", few_colours(p.demonstrations), few_colours(p.tests))
+    # Eight symmetries, and nine colours for the one that is not black.
+    assert len(draw_variants([p], 1000, seed=0).transforms) == 72
+
+
+def test_variants_are_as_many_as_asked_for_beside_the_puzzle_itself():
+    assert len(draw_variants([puzzle()], 200, seed=0).transforms) == 201
+
+
+def test_the_first_variant_is_the_puzzle_itself():
+    variants = draw_variants([puzzle(0, "a"), puzzle(1, "b")], 30, seed=0)
+    for first in variants.firsts[:-1]:
+        assert variants.transforms[first] == 0
+        np.testing.assert_array_equal(variants.colours[first], np.arange(10))
+
+
+def test_black_stays_black():
+    variants = draw_variants([puzzle()], 200, seed=0)
+    assert (variants.colours[:, 0] == 0).all()
+    np.testing.assert_array_equal(np.sort(variants.colours, 1), np.tile(np.arange(10), (201, 1)))
+
+
+def test_variants_of_a_puzzle_do_not_depend_on_the_other_puzzles():
+    alone = draw_variants([puzzle(1, "b")], 50, seed=0)
+    second = draw_variants([puzzle(0, "a"), puzzle(1, "b")], 50, seed=0).firsts[1]
+    together = draw_variants([puzzle(0, "a"), puzzle(1, "b")], 50, seed=0)
+    np.testing.assert_array_equal(alone.colours, together.colours[second:])
+    np.testing.assert_array_equal(alone.transforms, together.transforms[second:])
+
+
+def test_another_seed_draws_other_variants():
+    first, second = (draw_variants([puzzle()], 50, seed).colours for seed in (0, 1))
+    assert (first != second).any()
+
+
+@given(grids, st.integers(0, 30))
+def test_a_variant_of_a_grid_is_undone(grid, identifier):
+    variants = draw_variants([puzzle()], 30, seed=0)
+    (varied,) = variant_of([grid], variants.transforms[identifier], variants.colours[identifier])
+    np.testing.assert_array_equal(variants.undo(identifier, varied), grid)
+
+
+# Rendering
+
+
+def rendered(pair, transform_index=0, colours=range(10), place=(0.0, 0.0)):
+    question, answer = (encode(grid, SIZE) for grid in pair)
+    out = jax.jit(render)(
+        jnp.asarray(question, jnp.int32),
+        jnp.where(answer == 0, IGNORE_LABEL, answer.astype(np.int32)),
+        jnp.uint8(transform_index),
+        jnp.array(colours, jnp.uint8),
+        jnp.array(place),
+    )
+    return [np.asarray(tokens) for tokens in out]
+
+
+@given(grids, grids, st.integers(0, 7), st.permutations(range(1, 10)))
+def test_the_device_makes_the_variant_that_numpy_makes(question, answer, index, renamed):
+    colours = np.array([0, *renamed], np.uint8)
+    found = rendered((question, answer), index, colours)
+    expected = [encode(g, SIZE) for g in variant_of((question, answer), index, colours)]
+    np.testing.assert_array_equal(found[0], expected[0])
+    labels = np.where(expected[1] == 0, IGNORE_LABEL, expected[1].astype(int))
+    np.testing.assert_array_equal(found[1], labels)
+
+
+@given(grids, grids, st.tuples(*[st.sampled_from([0.0, 0.3, 0.5, 0.99])] * 2))
+def test_a_moved_pair_lies_on_the_canvas_whole_and_moves_together(question, answer, place):
+    corners = []
+    pair = question, answer
+    for tokens, grid in zip(rendered(pair, place=place), pair, strict=True):
+        canvas = tokens.reshape(SIZE, SIZE)
+        rows, columns = np.nonzero(canvas >= 2)
+        corner = rows.min(), columns.min()
+        part = canvas[corner[0] :, corner[1] :]
+        np.testing.assert_array_equal(part[: grid.shape[0], : grid.shape[1]] - 2, grid)
+        assert (part >= 2).sum() == grid.size
+        corners.append(corner)
+    assert corners[0] == corners[1]
+
+
+def test_a_moved_grid_has_its_end_marks_beside_it():
+    canvas = rendered((np.array([[4]]), np.array([[4]])), place=(0.3, 0.5))[0].reshape(SIZE, SIZE)
+    marks = np.argwhere(canvas == 1) - np.argwhere(canvas == 6)
+    assert marks.tolist() == [[0, 1], [1, 0]]
+
+
+# The published puzzles
+
+published = pytest.mark.skipif(not PUBLISHED.is_dir(), reason="the ARC files are not there")
+
+
+@published
+@pytest.mark.parametrize(
+    ("name", "num_puzzles", "num_demonstrations", "num_tests"),
+    [
+        ("training", 400, 1302, 416),
+        ("evaluation", 400, 1363, 419),
+        ("training2", 1000, 3232, 1076),
+        ("evaluation2", 120, 358, 172),
+        ("concept", 160, 427, 480),
+    ],
+)
+def test_the_published_sets_are_read_whole(name, num_puzzles, num_demonstrations, num_tests):
+    puzzles = read_set(PUBLISHED, name)
+    assert len(puzzles) == num_puzzles
+    assert sum(len(p.demonstrations) for p in puzzles) == num_demonstrations
+    assert sum(len(p.tests) for p in puzzles) == num_tests
+
+
+@published
+def test_no_variant_of_a_published_puzzle_comes_twice():
+    puzzles = read_set(PUBLISHED, "evaluation")[:20]
+    for p in puzzles:
+        found = contents(p, draw_variants([p], 100, seed=0))
+        assert len(set(found)) == len(found)
+
+
+def test_symmetries_are_numbered_as_published():
+    grid = np.arange(6).reshape(2, 3)
+    for index in range(8):
+        np.testing.assert_array_equal(transform(grid, index), published_transform(grid, index))
