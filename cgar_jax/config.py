@@ -68,6 +68,8 @@ def default_config() -> ml_collections.ConfigDict:
     config.training = ml_collections.ConfigDict()
     config.training.steps = 65_000
     config.training.steps_per_dispatch = 50
+    # Of each device's share of the batch: the same gradient with less memory, in more time.
+    config.training.microbatches = 1
 
     config.checkpoint = ml_collections.ConfigDict()
     config.checkpoint.every_steps = 1_000
@@ -81,8 +83,9 @@ def default_config() -> ml_collections.ConfigDict:
     # Of ARC: in how many variants each test is asked at the end, 0 for all there are.
     config.evaluation.num_variants = 0
 
-    # Devices by mesh axis, -1 for all.
-    config.mesh = ml_collections.ConfigDict({"data": -1})
+    # Devices by mesh axis, -1 for all that the other leaves. The batch is split over both;
+    # parameters and optimizer over `fsdp`.
+    config.mesh = ml_collections.ConfigDict({"data": -1, "fsdp": 1})
     return config
 
 

@@ -14,7 +14,7 @@ from cgar_jax import curricula, data, losses, models, optimizers, weighting
 from cgar_jax._registry import check_name
 from cgar_jax.evaluation import Evaluator, voting
 from cgar_jax.training.feed import Stream, TrainingSet, as_partial, resident
-from cgar_jax.training.mesh import abstract_state, make_mesh, replicated
+from cgar_jax.training.mesh import abstract_state, make_mesh, place, replicated
 from cgar_jax.training.state import TrainState, variables
 from cgar_jax.training.step import TrainingData, TrainStep
 
@@ -76,7 +76,8 @@ class Experiment:
         columns = self._columns(examples)
         order = np.asarray(self.train_step.sampling.order(columns["difficulty"]))
         columns = {name: column[order] for name, column in columns.items()}
-        return jax.device_put(TrainingSet(columns, as_partial(augment)), replicated(self.mesh))
+        training_set = TrainingSet(columns, as_partial(augment))
+        return jax.tree.map(lambda leaf: place(leaf, replicated(self.mesh)), training_set)
 
     def stream(self, examples: Examples, augment: Callable = data.keep_as_is) -> Stream:
         """A training set that stays with the host.
@@ -120,7 +121,7 @@ class Experiment:
         self, state: TrainState, examples: dict[str, np.ndarray], accepts: Any = None
     ) -> dict[str, Any]:
         """Scores a state by its averaged parameters, see `Evaluator`."""
-        averaged = variables(state.ema_params, state)
+        averaged = variables(state.ema_params, state.constants)
         return self.evaluator(averaged, state.puzzle_table, examples, accepts)
 
     def score(
@@ -130,7 +131,7 @@ class Experiment:
         scores = self.evaluate(state, dataset.test, dataset.accepts)
         if dataset.variants is None:
             return scores, None
-        averaged = variables(state.ema_params, state)
+        averaged = variables(state.ema_params, state.constants)
         predict = functools.partial(self.evaluator.predict, averaged, state.puzzle_table)
         votes, submission = voting.score(
             predict, dataset.variants, dataset.test, self.config.evaluation.num_variants
@@ -162,19 +163,23 @@ class Experiment:
         return {"groups": np.arange(num, dtype=np.int32), "domain_ids": domain_ids} | examples
 
 
-def build(config: ml_collections.ConfigDict, task: Task) -> Experiment:
+def build(
+    config: ml_collections.ConfigDict, task: Task, num_devices: int | None = None
+) -> Experiment:
     """Builds the pieces that a config names, and so checks the config.
 
     Args:
       config: as `cgar_jax.config.default_config`.
       task: of the dataset.
+      num_devices: if the pieces are not to run but to be lowered, for so many devices.
 
     Raises:
       ValueError: a setting that is unknown or out of range, or does not fit the devices.
     """
     check_name("answer loss", config.loss.answer, ANSWER_LOSSES)
     _check_numbers(config)
-    mesh = make_mesh(config.mesh, config.batch_size)
+    microbatches = config.training.microbatches
+    mesh = make_mesh(config.mesh, config.batch_size, microbatches, num_devices)
     model = models.build(config.model, **dataclasses.asdict(task))
     curriculum = curricula.build(**config.curriculum)
     steps = config.training.steps
@@ -199,6 +204,8 @@ def build(config: ml_collections.ConfigDict, task: Task) -> Experiment:
             optimizer.final_fraction,
         ),
         puzzle_weight_decay=optimizer.puzzle_weight_decay,
+        mesh=mesh,
+        microbatches=microbatches,
     )
     evaluator = Evaluator(
         model,
@@ -219,6 +226,7 @@ POSITIVE = (
     "supervision.max_supervision_steps",
     "training.steps",
     "training.steps_per_dispatch",
+    "training.microbatches",
     "checkpoint.every_steps",
     "checkpoint.keep",
     "evaluation.every_steps",

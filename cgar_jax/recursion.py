@@ -10,12 +10,16 @@ from typing import Any
 import chex
 import jax
 from jax import lax
+from jax.ad_checkpoint import checkpoint_name
 
 from cgar_jax.curricula import Depth
 
 __all__ = ["Depth", "deep_recursion", "latent_recursion", "supervision_step"]
 
 Network = Callable[[jax.Array], jax.Array]
+
+# For policies of `jax.checkpoint`: with these kept, only the last cycle is run again.
+STATES_BEFORE_GRADIENT = "states_before_gradient"
 
 
 def latent_recursion(
@@ -69,6 +73,7 @@ def deep_recursion(
     chex.assert_trees_all_equal_dtypes(x, y, z)
     if depth.T > 1:
         y, z = _detached_cycles(f, x, y, z, depth)
+        y, z = checkpoint_name((y, z), STATES_BEFORE_GRADIENT)
     return latent_recursion(jax.checkpoint(f), x, y, z, depth.n)
 
 

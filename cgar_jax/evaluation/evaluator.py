@@ -37,10 +37,9 @@ class Evaluator:
         self, model: Any, depth: Depth, num_supervision_steps: int, batch_size: int, mesh: Mesh
     ):
         """Evaluates `batch_size` puzzles at a time, rounded up to what the mesh divides."""
-        devices = mesh.shape["data"]
-        self._batch_size = -(-batch_size // devices) * devices
+        self._batch_size = -(-batch_size // mesh.size) * mesh.size
         whole = NamedSharding(mesh, PartitionSpec())
-        batch = NamedSharding(mesh, PartitionSpec("data"))
+        batch = NamedSharding(mesh, PartitionSpec(mesh.axis_names))
         self._predict = jax.jit(
             functools.partial(_predict, model, depth, num_supervision_steps),
             in_shardings=(whole, None, batch),  # the table lies as training left it

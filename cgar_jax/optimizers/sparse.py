@@ -44,8 +44,15 @@ def sparse_sign_sgd(
         chex.assert_shape(where, (batch,))
         # Row number `rows` does not exist: what is sent there is dropped by the scatter below.
         identifiers = jnp.where(where, identifiers, rows)
-    met, slots = jnp.unique(identifiers, size=batch, fill_value=rows, return_inverse=True)
-    gradients = jax.ops.segment_sum(row_gradients.astype(jnp.float32), slots, num_segments=batch)
+    if rows <= batch:
+        # Summed over the devices of a mesh, a small table is less than a batch of rows.
+        occurrences = jax.ops.segment_sum(jnp.ones(batch), identifiers, num_segments=rows)
+        met, slots = jnp.where(occurrences > 0, jnp.arange(rows), rows), identifiers
+    else:
+        met, slots = jnp.unique(identifiers, size=batch, fill_value=rows, return_inverse=True)
+    gradients = jax.ops.segment_sum(
+        row_gradients.astype(jnp.float32), slots, num_segments=met.size
+    )
     before = table.at[met].get(mode="clip").astype(jnp.float32)
     after = before * (1 - learning_rate * weight_decay) - learning_rate * jnp.sign(gradients)
     return table.at[met].set(after.astype(table.dtype), mode="drop")

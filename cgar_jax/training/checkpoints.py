@@ -18,7 +18,14 @@ import orbax.checkpoint as ocp
 from cgar_jax.training.state import TrainState
 
 # What may change between two starts of one run: where and how often, never what is computed.
-FREE_KEYS = ("checkpoint", "evaluation", "mesh", "training.steps_per_dispatch", "data.cache_dir")
+FREE_KEYS = (
+    "checkpoint",
+    "evaluation",
+    "mesh",
+    "training.steps_per_dispatch",
+    "training.microbatches",
+    "data.cache_dir",
+)
 
 
 class CheckpointError(ValueError):

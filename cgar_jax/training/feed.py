@@ -16,7 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from cgar_jax.training.mesh import replicated
+from cgar_jax.training.mesh import BATCH, place, replicated
 
 Examples = dict[str, Any]
 Span = tuple[int, int]  # a dispatch: its first step, and the step after its last
@@ -74,7 +74,7 @@ class Stream:
         self._groups = np.asarray(examples["groups"])
         self._mesh, self._seed = mesh, seed
         self._shape = (steps_per_dispatch, batch_size)
-        self._augment = jax.device_put(as_partial(augment), replicated(mesh))
+        self._augment = jax.tree.map(lambda leaf: place(leaf, replicated(mesh)), as_partial(augment))
         # A block may reach into an epoch's successor.
         self._order = functools.lru_cache(maxsize=2)(self._order_of)
 
@@ -123,9 +123,9 @@ class Stream:
             return jax.make_array_from_callback(shape, self._sharding, part)
 
         examples = {name: lay_out(column) for name, column in self._columns.items()}
-        first_step = jax.device_put(np.int32(first_step), replicated(self._mesh))
+        first_step = place(np.int32(first_step), replicated(self._mesh))
         return TrainingBlock(examples, first_step, self._augment)
 
     @property
     def _sharding(self) -> NamedSharding:
-        return NamedSharding(self._mesh, PartitionSpec(None, "data"))
+        return NamedSharding(self._mesh, PartitionSpec(None, *BATCH))

@@ -27,9 +27,9 @@ class TrainState(NamedTuple):
     carry: halting.Carry
 
 
-def variables(params: Any, state: TrainState) -> dict[str, Any]:
-    """Variables of the model with these parameters: the state's own, or their average."""
-    return {"params": params, "constants": state.constants}
+def variables(params: Any, constants: Any) -> dict[str, Any]:
+    """Variables of the model with these parameters: a state's own, or their average."""
+    return {"params": params, "constants": constants}
 
 
 def initial_state(

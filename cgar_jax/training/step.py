@@ -5,19 +5,22 @@ program per curriculum stage.
 """
 
 import dataclasses
+import functools
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import optax
 from jax import lax
+from jax.sharding import Mesh, PartitionSpec
 
 from cgar_jax import halting, losses, optimizers, weighting
 from cgar_jax.curricula import Depth, NestedDepths, Request, Sampling
-from cgar_jax.evaluation.metrics import correctness
-from cgar_jax.recursion import supervision_step
+from cgar_jax.evaluation.metrics import Correctness, correctness
+from cgar_jax.recursion import STATES_BEFORE_GRADIENT, supervision_step
 from cgar_jax.training.feed import TrainingBlock, TrainingSet
+from cgar_jax.training.mesh import BATCH, gather, over_batch, parameter_specs
 from cgar_jax.training.state import TrainState, initial_state, variables
 
 Examples = dict[str, jax.Array]
@@ -54,6 +57,16 @@ def example_losses(
     }
 
 
+class Thought(NamedTuple):
+    """What one supervision step made of each slot."""
+
+    y: jax.Array  # [batch, length, hidden], the answer state
+    z: jax.Array  # [batch, length, hidden], the latent state
+    halt_logits: jax.Array  # [batch]
+    right: Correctness  # of [batch]
+    losses: dict[str, jax.Array]  # of [batch], or where there are several exits [batch, exits]
+
+
 # What the slots carry of an example: trailing shape for a sequence length, and dtype.
 CARRIED = {
     "inputs": (lambda length: (length,), jnp.int32),
@@ -82,6 +95,9 @@ class TrainStep:
       ema_decay: of the parameters' moving average.
       puzzle_learning_rate: `step -> learning rate` of the puzzle embedding's sign-SGD.
       puzzle_weight_decay: of the same.
+      mesh: the devices; the numbers do not depend on it, but for the order of sums.
+      microbatches: parts of each device's share of the batch, one after the other: of the
+        activations that a gradient needs only one part's are kept.
     """
 
     model: Any
@@ -97,6 +113,8 @@ class TrainStep:
     ema_decay: float
     puzzle_learning_rate: Callable[[jax.Array], jax.Array]
     puzzle_weight_decay: float
+    mesh: Mesh
+    microbatches: int = 1
 
     def init(self, key: jax.Array, sequence_length: int) -> TrainState:
         """The state before the first step, for examples of `sequence_length` cells."""
@@ -128,6 +146,8 @@ class TrainStep:
         examples = {
             name: data.examples[name][rows].astype(dtype) for name, (_, dtype) in CARRIED.items()
         }
+        # Where the rows come from lies on every device, but each has only its own to augment.
+        examples = lax.with_sharding_constraint(examples, over_batch(self.mesh))
         return data.augment(augment_key, examples), sampling_state
 
     def step(
@@ -142,7 +162,7 @@ class TrainStep:
         carry = halting.replace_halted(
             state.carry,
             fresh,
-            *self.model.apply(variables(state.params, state), method="initial_state"),
+            *self.model.apply(variables(state.params, state.constants), method="initial_state"),
         )
 
         def gradient_at(depth):
@@ -158,22 +178,24 @@ class TrainStep:
         probabilities, depths = zip(*depth.draws, strict=True)
         drawn = jax.random.choice(depth_key, len(depths), p=jnp.asarray(probabilities))
         (loss, aux), gradients = lax.switch(drawn, [gradient_at(depth) for depth in depths])
+        thought = aux["thought"]
         sampling_state = self.sampling.update(
             sampling_state,
-            aux["losses"]["answer"].reshape(self.batch_size, -1).mean(-1),
+            thought.losses["answer"].reshape(self.batch_size, -1).mean(-1),
             carry.examples["domain_ids"],
-            aux["right"].counts,
+            thought.right.counts,
         )
         carry = halting.advance(
             carry,
-            *aux["states"],
-            aux["outputs"].halt_logits,
+            thought.y,
+            thought.z,
+            thought.halt_logits,
             max_supervision_steps=self.max_supervision_steps,
             exploration_probability=self.exploration_probability,
             key=halt_key,
         )
         metrics = {"loss": loss, "gradient_norm": optax.tree.norm(gradients)}
-        metrics |= _batch_metrics(aux, carry)
+        metrics |= _batch_metrics(thought, aux["weights"], carry)
         state = self._update(state, gradients, carry)._replace(
             weighting_state=aux["weighting_state"], sampling_state=sampling_state
         )
@@ -218,13 +240,45 @@ class TrainStep:
         return lax.while_loop(unfinished, one_more, (state, zeros))
 
     def _loss(self, params, puzzle_rows, depth, state, carry, key):
+        thought = self._think(params, puzzle_rows, depth, state, carry)
+        loss, (weighting_state, weights) = weighting.weighted_mean(
+            self.weighting,
+            thought.losses,
+            state.weighting_state,
+            where=thought.right.counts,
+            supervision_step=carry.supervision_step + 1,
+            difficulty=carry.examples["difficulty"],
+            domain_ids=carry.examples["domain_ids"],
+            key=key,
+        )
+        return loss, {"thought": thought, "weights": weights, "weighting_state": weighting_state}
+
+    def _think(self, params, puzzle_rows, depth, state, carry) -> Thought:
+        """Each device thinks about its own slots; they meet in the sum of the gradients alone."""
+        specs = parameter_specs(self.mesh, params)
+
+        @functools.partial(
+            jax.shard_map,
+            mesh=self.mesh,
+            in_specs=(specs, PartitionSpec(), BATCH, BATCH),
+            out_specs=BATCH,
+        )
+        def think(params, constants, puzzle_rows, carry):
+            model_variables = variables(gather(params, specs), constants)
+            think = functools.partial(self._think_here, model_variables, depth)
+            return in_parts(think, (puzzle_rows, carry), self.microbatches)
+
+        return think(params, state.constants, puzzle_rows, carry)
+
+    def _think_here(self, model_variables, depth, slots) -> Thought:
+        puzzle_rows, carry = slots
         labels = carry.examples["labels"]
         y, z = carry.y, carry.z
         readings = []
         for segment in depth.segments:
             y, z, outputs = supervision_step(
                 self.model,
-                variables(params, state),
+                model_variables,
                 carry.examples["inputs"],
                 puzzle_rows,
                 *lax.stop_gradient((y, z)),
@@ -236,25 +290,7 @@ class TrainStep:
         several = len(readings) > 1
         per_example = jax.tree.map(lambda *x: jnp.stack(x, 1) if several else x[0], *readings)
         right = correctness(outputs.logits, labels)
-        loss, (weighting_state, weights) = weighting.weighted_mean(
-            self.weighting,
-            per_example,
-            state.weighting_state,
-            where=right.counts,
-            supervision_step=carry.supervision_step + 1,
-            difficulty=carry.examples["difficulty"],
-            domain_ids=carry.examples["domain_ids"],
-            key=key,
-        )
-        aux = {
-            "states": (y, z),
-            "outputs": outputs,
-            "right": right,
-            "losses": per_example,
-            "weights": weights,
-            "weighting_state": weighting_state,
-        }
-        return loss, aux
+        return Thought(y, z, outputs.halt_logits, right, per_example)
 
     def _update(self, state, gradients, carry) -> TrainState:
         gradients, row_gradients = gradients
@@ -279,17 +315,38 @@ class TrainStep:
         )
 
 
-def _batch_metrics(aux: dict[str, Any], carry: halting.Carry) -> dict[str, jax.Array]:
+def in_parts(function: Callable[[Any], Any], slots: Any, parts: int) -> Any:
+    """Applies `function` to `parts` of the slots in turn; the result is that of all at once.
+
+    The backward pass thinks again about each part, from the states before its last cycle, and so
+    holds the activations of one part alone.
+
+    Args:
+      function: from a pytree of arrays `[num, ...]` to another, each row by itself.
+      slots: of arrays `[batch, ...]`.
+      parts: divides `batch`.
+    """
+    if parts == 1:
+        return function(slots)
+    policy = jax.checkpoint_policies.save_only_these_names(STATES_BEFORE_GRADIENT)
+    split = jax.tree.map(lambda x: x.reshape(parts, -1, *x.shape[1:]), slots)
+    joined = lax.map(jax.checkpoint(function, policy=policy), split)
+    return jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), joined)
+
+
+def _batch_metrics(
+    thought: Thought, weights: dict[str, Any], carry: halting.Carry
+) -> dict[str, jax.Array]:
     """Metrics of a step; as published, accuracies are sums over the examples that halted."""
-    right = aux["right"]
+    right = thought.right
     finished = carry.halted & right.counts
-    believed = aux["outputs"].halt_logits > 0
+    believed = thought.halt_logits > 0
 
     def total(values):
         return jnp.sum(jnp.where(finished, values, 0), dtype=jnp.float32)
 
-    metrics = {f"{name}_loss": jnp.mean(values) for name, values in aux["losses"].items()}
-    for term, statistics in aux["weights"].items():
+    metrics = {f"{name}_loss": jnp.mean(values) for name, values in thought.losses.items()}
+    for term, statistics in weights.items():
         spread = statistics._asdict().items()
         metrics |= {f"{term}_weight_{name}": value for name, value in spread}
     return metrics | {
