@@ -10,6 +10,7 @@ from cgar_jax.curricula import Depth, epoch_sampling
 from cgar_jax.curricula.sampling import Request
 from cgar_jax.data import keep_as_is
 from cgar_jax.training.feed import Stream
+from cgar_jax.training.mesh import make_mesh
 from cgar_jax.training.programs import Programs
 from tests.training import problem
 
@@ -21,7 +22,7 @@ def stream(groups=GROUPS, batch_size=4, steps=3, seed=0, devices=1, augment=keep
     """A stream of examples whose tokens tell their row."""
     num = len(groups)
     examples = {"inputs": np.arange(num * 2, dtype=np.int8).reshape(num, 2), "groups": groups}
-    mesh = jax.make_mesh((devices,), ("data",), devices=jax.devices()[:devices])
+    mesh = make_mesh({"data": devices}, batch_size)
     return Stream(examples, augment, mesh, batch_size, steps, seed)
 
 

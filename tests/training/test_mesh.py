@@ -5,8 +5,21 @@ import pytest
 from cgar_jax.training.mesh import make_mesh
 
 
-def test_minus_one_takes_every_device():
-    assert make_mesh({"data": -1}, batch_size=16).shape == {"data": 8}
+@pytest.mark.parametrize(
+    ("axes", "sizes"),
+    [
+        ({"data": -1}, (8, 1)),
+        ({"data": -1, "fsdp": 4}, (2, 4)),
+        ({"fsdp": -1}, (1, 8)),
+        ({"data": 2, "fsdp": 2}, (2, 2)),
+    ],
+)
+def test_minus_one_takes_all_devices_that_the_other_axis_leaves(axes, sizes):
+    assert make_mesh(axes, batch_size=16).shape == dict(zip(("data", "fsdp"), sizes, strict=True))
+
+
+def test_a_mesh_may_be_of_devices_that_are_not_there():
+    assert make_mesh({"data": -1, "fsdp": 4}, 768, num_devices=256).shape["data"] == 64
 
 
 @pytest.mark.parametrize(
@@ -17,11 +30,22 @@ def test_a_batch_that_does_not_divide_evenly_is_told_the_nearest_sizes(batch_siz
         make_mesh({"data": 8}, batch_size)
 
 
-def test_more_devices_than_there_are_is_an_error():
-    with pytest.raises(ValueError, match=r"mesh\.data is 9 but there are 8 devices"):
-        make_mesh({"data": 9}, batch_size=9)
+def test_microbatches_divide_the_share_of_a_device():
+    with pytest.raises(ValueError, match=r"3 microbatches each; use 24 or 48"):
+        make_mesh({"data": 8}, batch_size=32, microbatches=3)
+
+
+@pytest.mark.parametrize("axes", [{"data": 9}, {"data": 4, "fsdp": 4}, {"data": 0}, {"fsdp": 16}])
+def test_axes_that_do_not_fit_the_devices_are_an_error(axes):
+    with pytest.raises(ValueError, match=r"mesh\.data is .*, but there are 8 devices"):
+        make_mesh(axes, batch_size=16)
+
+
+def test_two_axes_cannot_both_take_the_rest():
+    with pytest.raises(ValueError, match="one of them may be -1"):
+        make_mesh({"data": -1, "fsdp": -1}, batch_size=16)
 
 
 def test_an_unknown_axis_is_an_error():
-    with pytest.raises(ValueError, match="expected 'data' alone"):
+    with pytest.raises(ValueError, match="expected 'data' and 'fsdp'"):
         make_mesh({"data": 1, "model": 2}, batch_size=8)

@@ -41,18 +41,51 @@ def test_chunks_of_steps_give_bitwise_the_same_state_as_one_dispatch():
     chex.assert_trees_all_equal(whole, chunked)
 
 
+MESHES = [
+    ({"data": 8}, 1),
+    ({"fsdp": 8}, 1),
+    ({"data": 4, "fsdp": 2}, 1),
+    ({"data": 2, "fsdp": 2}, 2),
+    ({"data": 1}, 4),
+]
+
+
+@functools.cache
+def twenty_steps(mixing, data=1, fsdp=1, microbatches=1):
+    """With halting, augmentation and a weighting: the losses, and the state on the host."""
+    pieces, dataset, state = problem.build(
+        mesh={"data": data, "fsdp": fsdp},
+        training__microbatches=microbatches,
+        model__mixing=mixing,
+        optimizer__learning_rate=1e-3,
+    )
+    losses = []
+    with Programs(pieces.train_step, pieces.mesh, state, dataset) as programs:
+        program = programs.prepare(DEPTH).result()
+        for _ in range(20):
+            state, sums = program(state, dataset, np.int32(1))
+            losses.append(float(sums["loss"]))
+    return losses, jax.device_get(state)
+
+
 @pytest.mark.parametrize("mixing", ["mlp", "attention"])
-def test_eight_devices_train_like_one(mixing):
-    # Shallow and slow: a deep recursion under a fast optimizer amplifies the last bits of float32.
-    settings = {"model__mixing": mixing, "optimizer__learning_rate": 1e-3}
-    results = []
-    for devices in (1, 8):
-        pieces, dataset, state = problem.build(mesh__data=devices, **settings)
-        state, _ = run(pieces, dataset, state, 20, depth=Depth(1, 1))
-        results.append(jax.device_get(state))
-    one, eight = results
-    chex.assert_trees_all_close(one.params, eight.params, atol=1e-5)
-    chex.assert_trees_all_equal(one.carry.examples, eight.carry.examples)
+@pytest.mark.parametrize(("mesh", "microbatches"), MESHES, ids=str)
+def test_many_devices_and_microbatches_train_like_one_device_at_once(mixing, mesh, microbatches):
+    one_losses, one = twenty_steps(mixing)
+    losses, many = twenty_steps(mixing, **mesh, microbatches=microbatches)
+    np.testing.assert_allclose(losses, one_losses, atol=1e-5)
+    chex.assert_trees_all_close(many.params, one.params, atol=1e-5)
+    chex.assert_trees_all_equal(many.carry.examples, one.carry.examples)
+    chex.assert_trees_all_equal(many.carry.supervision_step, one.carry.supervision_step)
+
+
+def test_the_wide_matrices_lie_split_over_fsdp_with_all_that_is_kept_of_them():
+    pieces, _, state = problem.build(mesh={"data": 2, "fsdp": 4})
+    matrix = state.params["layers_0"]["channel_mlp"]["gate_up"]
+    moments = state.optimizer_state[0].mu["layers_0"]["channel_mlp"]["gate_up"]
+    average = state.ema_params["layers_0"]["channel_mlp"]["gate_up"]
+    for array in (matrix, moments, average):
+        assert array.addressable_shards[0].data.shape == (16, 96 // 4)
 
 
 def test_the_batch_lies_split_over_the_devices_and_parameters_on_all():
