@@ -5,18 +5,26 @@ import hashlib
 import json
 import os
 import pathlib
-import signal
 import sys
+import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import jax
 import ml_collections
 from absl import flags, logging
 
 from cgar_jax.data import Dataset
 from cgar_jax.experiment import Experiment, Task
+from cgar_jax.training import processes
 from cgar_jax.training.loop import Interrupted, NonFiniteError
 from cgar_jax.training.state import TrainState
+
+COORDINATOR_ADDRESS = flags.DEFINE_string(
+    "coordinator_address", None, "HOST:PORT of process 0, where a cluster does not tell by itself."
+)
+NUM_PROCESSES = flags.DEFINE_integer("num_processes", None, "Of the run; 1 looks for no others.")
+PROCESS_ID = flags.DEFINE_integer("process_id", None, "Of this process, from 0.")
 
 
 def settings(config: ml_collections.ConfigDict, task: Task) -> dict[str, Any]:
@@ -44,23 +52,38 @@ def default_workdir(config_file: str, config: ml_collections.ConfigDict) -> path
     return pathlib.Path("runs") / f"{name}-{digest[:8]}"
 
 
-def check_workdir(workdir: pathlib.Path) -> None:
+def check_workdir(workdir: str | os.PathLike) -> pathlib.Path:
     """Makes the folder and writes into it, so that a run does not find out at its first checkpoint.
 
+    Returns:
+      Its path.
+
     Raises:
+      ValueError: it is an address and not a folder.
       OSError: it cannot be made or written to; the message names it.
     """
+    if "://" in str(workdir):
+        raise ValueError(
+            f"workdir {workdir} is not a folder; mount the bucket (gcsfuse, s3fs) and name the "
+            "folder that it is mounted at"
+        )
+    workdir = pathlib.Path(workdir)
     try:
         workdir.mkdir(parents=True, exist_ok=True)
-        probe = workdir / ".writable"
-        probe.touch()
-        probe.unlink()
+        with tempfile.TemporaryFile(dir=workdir):
+            pass
     except OSError as error:
         raise OSError(f"cannot write to workdir {workdir}: {error.strerror}") from error
+    return workdir
 
 
 def write_json(path: pathlib.Path, content: Mapping[str, Any]) -> None:
-    """Writes a file that is either the old one or the whole new one, whenever the process dies."""
+    """Writes a file that is either the old one or the whole new one, whenever the process dies.
+
+    Of several processes only the first one writes.
+    """
+    if not processes.is_first():
+        return
     fresh = path.with_suffix(".tmp")
     fresh.write_text(json.dumps(content, indent=2) + "\n")
     os.replace(fresh, path)
@@ -96,11 +119,21 @@ def parse_flags(argv: Sequence[str]) -> list[str]:
     return rest
 
 
+def connect() -> None:
+    """Connects the processes of a run, as the command line says or the cluster tells.
+
+    Raises:
+      ValueError, OSError: see `cgar_jax.training.processes.connect`.
+    """
+    processes.connect(COORDINATOR_ADDRESS.value, NUM_PROCESSES.value, PROCESS_ID.value)
+
+
 def run(function: Callable[[], Any]) -> None:
     """Calls `function`; an error that its user can mend becomes one message and a non-zero exit.
 
-    Exit codes: 2 bad input, 3 the training diverged, 128 + n stopped by signal n. With
-    `CGAR_TRACEBACK` set, errors keep their traceback.
+    Exit codes: 2 bad input, 3 the training diverged, 75 the other processes are lost and all can be
+    started again, 128 + n stopped by signal n. With `CGAR_TRACEBACK` set, errors keep their
+    traceback.
     """
     if os.environ.get("CGAR_TRACEBACK"):
         function()
@@ -108,17 +141,24 @@ def run(function: Callable[[], Any]) -> None:
     try:
         function()
     except Interrupted as stop:
-        name = signal.Signals(stop.signal).name
-        _leave(
-            f"stopped by {name} at step {stop.step}, saved; the same command goes on from there",
-            128 + stop.signal,
-        )
+        _leave(str(stop), 128 + stop.signal)
     except KeyboardInterrupt:
-        _leave("stopped before anything was trained", 130)
+        _leave("stopped by SIGINT; the same command goes on from the last checkpoint", 130)
     except NonFiniteError as error:
         _leave(f"error: {error}", 3)
     except (ValueError, OSError) as error:
         _leave(f"error: {error}\n(CGAR_TRACEBACK=1 shows where)", 2)
+    except jax.errors.JaxRuntimeError as error:
+        if not processes.several() or "RESOURCE_EXHAUSTED" in str(error):
+            raise
+        print(
+            f"error: process {jax.process_index()} of {jax.process_count()} lost the others, of "
+            "which one has probably died; start all of them again, they go on from the last "
+            f"checkpoint ({str(error).splitlines()[0][:300]})",
+            file=sys.stderr,
+            flush=True,
+        )
+        os._exit(os.EX_TEMPFAIL)  # an orderly end would wait for the others
 
 
 def _leave(message: str, code: int) -> None:

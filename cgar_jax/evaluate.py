@@ -14,6 +14,7 @@ from rich.console import Console
 
 from cgar_jax import command, data, experiment
 from cgar_jax.evaluation.table import result_table
+from cgar_jax.training import processes
 from cgar_jax.training.checkpoints import Checkpoints
 from cgar_jax.training.state import TrainState
 
@@ -72,9 +73,10 @@ def _restored(
     workdir: pathlib.Path, config: ml_collections.ConfigDict, task: experiment.Task
 ) -> tuple[experiment.Experiment, TrainState]:
     # As many of the devices here as divide the batch; the run may have had others.
-    config.mesh.data = math.gcd(config.batch_size, jax.device_count())
+    config.mesh = {"data": math.gcd(config.batch_size, jax.device_count())}
     pieces = experiment.build(config, task)
-    with Checkpoints(workdir, command.settings(config, task), config.checkpoint.keep) as saved:
+    settings = command.settings(config, task)
+    with Checkpoints(workdir, settings, config.checkpoint.keep, read_only=True) as saved:
         restored = saved.restore(pieces.abstract_state())
     if restored is None:
         raise FileNotFoundError(f"no checkpoint in {saved.folder}; train the run first")
@@ -87,11 +89,13 @@ def main(argv: Sequence[str]) -> None:
         raise app.UsageError(f"unexpected arguments {argv[1:]}")
 
     def print_scores() -> None:
+        command.connect()
         result = evaluate(WORKDIR.value, DATA.value, SKIP_BAD.value)
         what = pathlib.Path(DATA.value).name if DATA.value else "held-out test puzzles"
         title = f"{what}, checkpoint {result['step']:,}"
-        Console().print(result_table(result, title))
-        if OUTPUT.value:
+        if processes.is_first():
+            Console().print(result_table(result, title))
+        if OUTPUT.value and processes.is_first():
             pathlib.Path(OUTPUT.value).write_text(json.dumps(result, indent=2) + "\n")
 
     command.run(print_scores)

@@ -13,8 +13,9 @@ from jax.sharding import Mesh
 from cgar_jax import curricula, data, losses, models, optimizers, weighting
 from cgar_jax._registry import check_name
 from cgar_jax.evaluation import Evaluator, voting
+from cgar_jax.mesh import make_mesh, place, replicated
 from cgar_jax.training.feed import Stream, TrainingSet, as_partial, resident
-from cgar_jax.training.mesh import abstract_state, make_mesh, place, replicated
+from cgar_jax.training.shardings import abstract_state
 from cgar_jax.training.state import TrainState, variables
 from cgar_jax.training.step import TrainingData, TrainStep
 
@@ -76,8 +77,7 @@ class Experiment:
         columns = self._columns(examples)
         order = np.asarray(self.train_step.sampling.order(columns["difficulty"]))
         columns = {name: column[order] for name, column in columns.items()}
-        training_set = TrainingSet(columns, as_partial(augment))
-        return jax.tree.map(lambda leaf: place(leaf, replicated(self.mesh)), training_set)
+        return place(TrainingSet(columns, as_partial(augment)), replicated(self.mesh))
 
     def stream(self, examples: Examples, augment: Callable = data.keep_as_is) -> Stream:
         """A training set that stays with the host.

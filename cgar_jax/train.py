@@ -16,8 +16,9 @@ from ml_collections import config_flags
 
 from cgar_jax import command, data, experiment
 from cgar_jax.evaluation.table import result_table
+from cgar_jax.training import processes
 from cgar_jax.training.checkpoints import Checkpoints, Clock
-from cgar_jax.training.logs import Logs
+from cgar_jax.training.logs import open_logs
 from cgar_jax.training.loop import Loop
 from cgar_jax.training.programs import Programs
 from cgar_jax.training.state import TrainState, parameters_sha256
@@ -46,10 +47,11 @@ def train(config: ml_collections.ConfigDict, workdir: str | os.PathLike) -> dict
       OSError: the data or the workdir cannot be read or written.
       NonFiniteError, Interrupted: see `cgar_jax.training.loop`.
     """
-    workdir = pathlib.Path(workdir)
-    command.check_workdir(workdir)
-    print(f"loading puzzles ({config.data.name}, {config.data.source})", flush=True)
-    dataset = data.load(config.data)
+    workdir = command.check_workdir(workdir)
+    with processes.first_goes_ahead():
+        if processes.is_first():
+            print(f"loading puzzles ({config.data.name}, {config.data.source})", flush=True)
+        dataset = data.load(config.data)
     _check_held_out(dataset)
     task = experiment.Task.of(dataset)
     pieces = experiment.build(config, task)
@@ -62,7 +64,7 @@ def train(config: ml_collections.ConfigDict, workdir: str | os.PathLike) -> dict
         state, clock = restored or (pieces.initial_state(), Clock())
         command.write_json(workdir / "config.json", settings)
         with (
-            Logs(workdir, pieces.stages, config.batch_size, int(state.step)) as logs,
+            open_logs(workdir, pieces.stages, config.batch_size, int(state.step)) as logs,
             Programs(pieces.train_step, pieces.mesh, state, examples) as programs,
         ):
             logs.say(*_headline(pieces, dataset, workdir, int(state.step)))
@@ -132,7 +134,12 @@ def main(argv: Sequence[str]) -> None:
         raise app.UsageError(f"unexpected arguments {argv[1:]}; settings are given as --config.KEY")
     file = config_flags.get_config_filename(flags.FLAGS["config"])
     workdir = WORKDIR.value or command.default_workdir(file, CONFIG.value)
-    command.run(lambda: train(CONFIG.value, workdir))
+
+    def connect_and_train() -> None:
+        command.connect()
+        train(CONFIG.value, workdir)
+
+    command.run(connect_and_train)
 
 
 if __name__ == "__main__":

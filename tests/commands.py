@@ -1,11 +1,17 @@
 """Running the commands as a user does: in processes of their own, on a config of seconds."""
 
+import json
 import os
 import pathlib
+import socket
 import subprocess
 import sys
+import time
+from collections.abc import Callable
+from typing import IO
 
 ROOT = pathlib.Path(__file__).parent.parent
+HASTY = "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"
 TINY = [
     "--config=configs/sudoku_mini.py",
     "--config.data.size=4",
@@ -30,13 +36,19 @@ TINY = [
 
 
 def start(
-    module: str, *arguments: str, cache: pathlib.Path, recompile: bool = False
+    module: str,
+    *arguments: str,
+    cache: pathlib.Path,
+    recompile: bool = False,
+    devices: int = 1,
+    output: int | IO = subprocess.PIPE,
 ) -> subprocess.Popen:
     """Starts `python -m module`; its output is one text.
 
-    It sees one device. Data, and unless `recompile` compiled programs, are kept in `cache`.
+    It sees so many devices. Data, and unless `recompile` compiled programs, are kept in `cache`.
     """
-    environment = os.environ | {"XLA_FLAGS": "", "CGAR_DATA_DIR": str(cache)}
+    flags = f"{HASTY} --xla_force_host_platform_device_count={devices}"
+    environment = os.environ | {"XLA_FLAGS": flags, "CGAR_DATA_DIR": str(cache)}
     if not recompile:
         environment |= {
             "JAX_COMPILATION_CACHE_DIR": str(cache / "programs"),
@@ -46,16 +58,70 @@ def start(
         [sys.executable, "-u", "-m", module, *arguments],
         cwd=ROOT,
         env=environment,
-        stdout=subprocess.PIPE,
+        stdout=output,
         stderr=subprocess.STDOUT,
         text=True,
     )
 
 
+def start_two(module: str, *arguments: str, cache: pathlib.Path, log: pathlib.Path) -> list:
+    """Starts two processes of one run, with four devices each, on this machine.
+
+    The output of process k goes to the file `<log>.<k>`, which `output_of` reads.
+    """
+    with socket.socket() as free:
+        free.bind(("localhost", 0))
+        address = f"localhost:{free.getsockname()[1]}"
+    started = []
+    for process_id in range(2):
+        flags = (
+            f"--coordinator_address={address}",
+            "--num_processes=2",
+            f"--process_id={process_id}",
+        )
+        with log.with_suffix(f".{process_id}").open("w") as output:
+            process = start(module, *arguments, *flags, cache=cache, devices=4, output=output)
+        started.append(process)
+    return started
+
+
+def output_of(log: pathlib.Path, process_id: int) -> str:
+    """What a process of `start_two` has said so far."""
+    return log.with_suffix(f".{process_id}").read_text()
+
+
 def run(
-    module: str, *arguments: str, cache: pathlib.Path, recompile: bool = False
+    module: str, *arguments: str, cache: pathlib.Path, recompile: bool = False, devices: int = 1
 ) -> tuple[int, str]:
     """Runs `python -m module` to its end: exit code and output."""
-    process = start(module, *arguments, cache=cache, recompile=recompile)
+    process = start(module, *arguments, cache=cache, recompile=recompile, devices=devices)
     output, _ = process.communicate(timeout=300)
     return process.returncode, output
+
+
+def newest_step(workdir: pathlib.Path) -> int:
+    """The step of the newest checkpoint of a run; 0 without one."""
+    steps = [int(f.name) for f in (workdir / "checkpoints").glob("*") if f.name.isdigit()]
+    return max(steps, default=0)
+
+
+def wait_for(
+    condition: Callable[[], bool], *processes: subprocess.Popen, seconds: float = 180
+) -> None:
+    """Waits until something is so, while all `processes` go on."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert all(process.poll() is None for process in processes), "a process has ended"
+        assert time.monotonic() < deadline, "waited in vain"
+        time.sleep(0.01)
+
+
+def result(workdir: pathlib.Path) -> dict:
+    """The figures of a finished run."""
+    return json.loads((workdir / "result.json").read_text())
+
+
+def losses(workdir: pathlib.Path) -> list[float]:
+    """The mean losses of the dispatches of a run."""
+    records = map(json.loads, (workdir / "metrics.jsonl").read_text().splitlines())
+    return [record["loss"] for record in records if "loss" in record]

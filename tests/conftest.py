@@ -3,15 +3,15 @@
 import os
 import tempfile
 
+from tests.commands import HASTY
+
 os.environ["JAX_PLATFORMS"] = "cpu"
-# Nearly all the time of the tests is compilation, so they compile in haste. The commands that they
-# start in processes of their own compile as they do for their users.
+# Nearly all the time of the tests is compilation, so they compile in haste.
 os.environ["XLA_FLAGS"] = " ".join(
     [
         os.environ.get("XLA_FLAGS", ""),
         "--xla_force_host_platform_device_count=8",
-        "--xla_backend_optimization_level=0",
-        "--xla_llvm_disable_expensive_passes=true",
+        HASTY,
     ]
 )
 

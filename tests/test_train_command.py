@@ -27,21 +27,8 @@ def unbroken(tmp_path_factory, cache):
     return workdir, output
 
 
-def result(workdir):
-    return json.loads((workdir / "result.json").read_text())
-
-
-def newest_step(workdir):
-    steps = [int(f.name) for f in (workdir / "checkpoints").glob("*") if f.name.isdigit()]
-    return max(steps, default=0)
-
-
-def wait_for(condition, process, seconds=120):
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert process.poll() is None, process.stdout.read()
-        assert time.monotonic() < deadline, "waited in vain"
-        time.sleep(0.01)
+def digest(workdir):
+    return commands.result(workdir)["parameters_sha256"]
 
 
 def test_a_run_leaves_all_that_it_promises(unbroken):
@@ -56,7 +43,7 @@ def test_a_run_leaves_all_that_it_promises(unbroken):
 
 
 def test_the_result_has_every_figure(unbroken):
-    figures = result(unbroken[0])
+    figures = commands.result(unbroken[0])
     assert figures["num_examples"] == 20
     assert figures["steps"] == 40
     assert len(figures["exact_accuracy_by_step"]) == 2
@@ -86,7 +73,7 @@ def test_another_seed_gives_other_parameters(unbroken, tmp_path, cache):
         TRAIN, *commands.TINY, "--config.seed=1", f"--workdir={tmp_path}", cache=cache
     )
     assert code == 0, output
-    assert result(tmp_path)["parameters_sha256"] != result(unbroken[0])["parameters_sha256"]
+    assert digest(tmp_path) != digest(unbroken[0])
 
 
 def test_a_run_killed_at_random_moments_ends_with_bitwise_the_same_parameters(
@@ -95,34 +82,34 @@ def test_a_run_killed_at_random_moments_ends_with_bitwise_the_same_parameters(
     arguments = (*commands.TINY, f"--workdir={tmp_path}")
     delay = random.Random(0)
     for _ in range(3):
-        before = newest_step(tmp_path)
+        before = commands.newest_step(tmp_path)
         process = commands.start(TRAIN, *arguments, cache=cache, recompile=True)
-        wait_for(lambda before=before: newest_step(tmp_path) > before, process)
+        commands.wait_for(lambda before=before: commands.newest_step(tmp_path) > before, process)
         time.sleep(delay.uniform(0, 0.3))
         process.kill()
         process.wait()
-        if newest_step(tmp_path) == 40:
+        if commands.newest_step(tmp_path) == 40:
             break
     code, output = commands.run(TRAIN, *arguments, cache=cache, recompile=True)
     assert code == 0, output
     assert "resuming at step" in output
-    assert result(tmp_path)["parameters_sha256"] == result(unbroken[0])["parameters_sha256"]
+    assert digest(tmp_path) == digest(unbroken[0])
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_saves_and_exits_and_the_same_command_goes_on(unbroken, tmp_path, cache, number):
     arguments = (*commands.TINY, "--config.checkpoint.every_steps=1000", f"--workdir={tmp_path}")
     process = commands.start(TRAIN, *arguments, cache=cache)
-    wait_for(lambda: "step" in read_metrics(tmp_path), process)
+    commands.wait_for(lambda: "step" in read_metrics(tmp_path), process)
     process.send_signal(number)
     output, _ = process.communicate(timeout=120)
     assert process.returncode == 128 + number, output
     assert "saved; the same command goes on from there" in output
     assert "Traceback" not in output
-    assert newest_step(tmp_path) > 0
+    assert commands.newest_step(tmp_path) > 0
     code, output = commands.run(TRAIN, *arguments, cache=cache)
     assert code == 0, output
-    assert result(tmp_path)["parameters_sha256"] == result(unbroken[0])["parameters_sha256"]
+    assert digest(tmp_path) == digest(unbroken[0])
 
 
 def read_metrics(workdir):
@@ -144,7 +131,7 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_names_the_last_good_checkpo
     )
     assert code == 3, output
     assert "is not finite at step" in output
-    assert f"checkpoints/{newest_step(tmp_path)}" in output
+    assert f"checkpoints/{commands.newest_step(tmp_path)}" in output
 
 
 def test_a_workdir_of_another_model_is_refused_and_left_alone(unbroken, cache):

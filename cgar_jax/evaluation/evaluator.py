@@ -8,11 +8,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
-from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from jax.sharding import Mesh
 
 from cgar_jax.curricula import Depth
 from cgar_jax.evaluation.metrics import correctness
 from cgar_jax.losses import IGNORE_LABEL
+from cgar_jax.mesh import over_batch, place, replicated
 from cgar_jax.recursion import supervision_step
 
 
@@ -38,12 +39,12 @@ class Evaluator:
     ):
         """Evaluates `batch_size` puzzles at a time, rounded up to what the mesh divides."""
         self._batch_size = -(-batch_size // mesh.size) * mesh.size
-        whole = NamedSharding(mesh, PartitionSpec())
-        batch = NamedSharding(mesh, PartitionSpec(mesh.axis_names))
+        self._whole = replicated(mesh)
+        self._over_batch = over_batch(mesh)
+        # Variables and table come as training left them.
         self._predict = jax.jit(
-            functools.partial(_predict, model, depth, num_supervision_steps),
-            in_shardings=(whole, None, batch),  # the table lies as training left it
-            out_shardings=whole,
+            functools.partial(_predict, model, depth, num_supervision_steps, self._whole),
+            out_shardings=self._whole,
         )
 
     def predict(
@@ -59,7 +60,8 @@ class Evaluator:
         waiting = None
         for start in range(0, len(examples["inputs"]), self._batch_size):
             batch = {name: examples[name][start : start + self._batch_size] for name in COLUMNS}
-            found = self._predict(variables, puzzle_table, self._pad(batch)), len(batch["inputs"])
+            placed = place(self._pad(batch), self._over_batch)
+            found = self._predict(variables, puzzle_table, placed), len(batch["inputs"])
             if waiting is not None:  # the device works on this batch while the last one is read
                 yield _unpad(*waiting)
             waiting = found
@@ -127,7 +129,10 @@ class Evaluator:
 COLUMNS = ("inputs", "labels", "puzzle_identifiers")
 
 
-def _predict(model, depth, num_supervision_steps, variables, puzzle_table, batch) -> Predictions:
+def _predict(
+    model, depth, num_supervision_steps, whole, variables, puzzle_table, batch
+) -> Predictions:
+    variables = lax.with_sharding_constraint(variables, whole)
     puzzle_rows = puzzle_table[batch["puzzle_identifiers"]]
     start = model.apply(variables, method="initial_state")
     shape = (batch["inputs"].shape[0], *model.state_shape)

@@ -50,9 +50,7 @@ def sparse_sign_sgd(
         met, slots = jnp.where(occurrences > 0, jnp.arange(rows), rows), identifiers
     else:
         met, slots = jnp.unique(identifiers, size=batch, fill_value=rows, return_inverse=True)
-    gradients = jax.ops.segment_sum(
-        row_gradients.astype(jnp.float32), slots, num_segments=met.size
-    )
+    gradients = jax.ops.segment_sum(row_gradients.astype(jnp.float32), slots, num_segments=met.size)
     before = table.at[met].get(mode="clip").astype(jnp.float32)
     after = before * (1 - learning_rate * weight_decay) - learning_rate * jnp.sign(gradients)
     return table.at[met].set(after.astype(table.dtype), mode="drop")

@@ -8,14 +8,19 @@ import dataclasses
 import json
 import logging
 import pathlib
-from collections.abc import Mapping
+import shutil
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import orbax.checkpoint as ocp
 
+from cgar_jax.training import processes
 from cgar_jax.training.state import TrainState
+
+# How Orbax's folders end until they are finished.
+HALF_WRITTEN = ".orbax-checkpoint-tmp"
 
 # What may change between two starts of one run: where and how often, never what is computed.
 FREE_KEYS = (
@@ -75,29 +80,50 @@ def differences(saved: Mapping[str, Any], current: Mapping[str, Any]) -> list[st
 class Checkpoints:
     """The checkpoints of one run. Use as a context manager: leaving it waits for the last write."""
 
-    def __init__(self, workdir: pathlib.Path, config: Mapping[str, Any], keep: int):
-        """Opens `workdir/checkpoints`, making it if need be; keeps the newest `keep` of them."""
+    def __init__(
+        self, workdir: pathlib.Path, config: Mapping[str, Any], keep: int, read_only: bool = False
+    ):
+        """Opens `workdir/checkpoints`; keeps the newest `keep` of them.
+
+        Unless `read_only`, it is made if need be, and what killed processes left half-written is
+        removed.
+        """
         # As JSON brings it back, so that tuples and lists compare equal.
         self._config = json.loads(json.dumps(config))
         self.folder = pathlib.Path(workdir).absolute() / "checkpoints"
-        options = ocp.CheckpointManagerOptions(max_to_keep=keep, create=True)
-        self._manager = ocp.CheckpointManager(self.folder, options=options)
+        self._manager = ocp.CheckpointManager(
+            self.folder,
+            options=ocp.CheckpointManagerOptions(
+                max_to_keep=keep,
+                create=not read_only,
+                read_only=read_only,
+                cleanup_tmp_directories=not read_only,
+            ),
+        )
+        self._read_only = read_only
 
     def __enter__(self) -> "Checkpoints":
         return self
 
-    def __exit__(self, *_):
-        self._manager.close()
+    def __exit__(self, kind: type[BaseException] | None, *_):
+        # A process that lost the others would wait for them here.
+        if kind is None or not issubclass(kind, jax.errors.JaxRuntimeError):
+            self._manager.close()
 
     @property
     def newest(self) -> pathlib.Path | None:
         """Folder of the newest finished checkpoint."""
-        self._manager.wait_until_finished()
+        self.wait()
         step = self._manager.latest_step()
         return None if step is None else self.folder / str(step)
 
     def save(self, state: TrainState, step: int, clock: Clock) -> None:
-        """Begins to write; returns as soon as the state is copied from the device."""
+        """Begins to write; returns as soon as the state is copied from the device.
+
+        What cannot be written, now or in the background (`check`), is told in a warning and is no
+        error: training goes on, and the next save tries again.
+        """
+        self.wait()
         if self._manager.latest_step() == step:
             return
         about = {
@@ -106,7 +132,35 @@ class Checkpoints:
             "checksum": int(checksum(state)),
         }
         items = {"state": ocp.args.StandardSave(state), "about": ocp.args.JsonSave(about)}
-        self._manager.save(step, args=ocp.args.Composite(**items))
+        self._trying(lambda: self._manager.save(step, args=ocp.args.Composite(**items)))
+
+    def check(self) -> None:
+        """Warns if what is written in the background has failed; waits for nothing."""
+        self._trying(self._manager.check_for_errors)
+
+    def wait(self) -> None:
+        """Waits until what has been begun is written, or warns that it could not be."""
+        self._trying(self._manager.wait_until_finished)
+
+    def _trying(self, action: Callable[[], Any]) -> None:
+        try:
+            action()
+        except (OSError, ValueError) as error:
+            newest = self._manager.latest_step()
+            kept = "there is none yet" if newest is None else f"{self.folder / str(newest)} is kept"
+            logging.warning(
+                "a checkpoint could not be written, the next save tries again; the last good one: "
+                "%s (%s)",
+                kept,
+                _first_line(error),
+            )
+            self._remove_half_written()
+
+    def _remove_half_written(self) -> None:
+        # The room that it takes may be what is missing.
+        if processes.is_first():
+            for folder in self.folder.glob(f"*{HALF_WRITTEN}"):
+                shutil.rmtree(folder, ignore_errors=True)
 
     def restore(self, like: TrainState) -> tuple[TrainState, Clock] | None:
         """The newest checkpoint that is whole, or None where there are none at all.
@@ -121,24 +175,31 @@ class Checkpoints:
         """
         steps = sorted(self._manager.all_steps(), reverse=True)
         for step in steps:
+            found, problem = None, "another process cannot read it"
             try:
-                about = self._read(step, about=ocp.args.JsonRestore()).about
-                self._refuse_other_config(step, about["config"])
-                state = self._read(step, state=ocp.args.StandardRestore(like)).state
-                if int(checksum(state)) != about["checksum"]:
-                    raise OSError("the numbers read are not those written (checksum)")
-                return state, Clock(**about["clock"])
+                found = self._restore(step, like)
             except CheckpointError:
                 raise
             except Exception as error:
                 # Whatever Orbax stumbles over, the checkpoint before it may be whole.
-                self._set_aside(step, error)
+                problem = _first_line(error)
+            if processes.all_agree(found is not None):
+                return found
+            self._set_aside(step, problem)
         if steps:
             raise CheckpointError(
                 f"no checkpoint in {self.folder} is whole; they are kept as damaged-<step>, "
                 "start again to train from the beginning"
             )
         return None
+
+    def _restore(self, step: int, like: TrainState) -> tuple[TrainState, Clock]:
+        about = self._read(step, about=ocp.args.JsonRestore()).about
+        self._refuse_other_config(step, about["config"])
+        state = self._read(step, state=ocp.args.StandardRestore(like)).state
+        if int(checksum(state)) != about["checksum"]:
+            raise OSError("the numbers read are not those written (checksum)")
+        return state, Clock(**about["clock"])
 
     def _read(self, step: int, **items: Any) -> Any:
         return self._manager.restore(step, args=ocp.args.Composite(**items))
@@ -151,18 +212,26 @@ class Checkpoints:
                 + "\nuse another --workdir, or the settings of the checkpoint"
             )
 
-    def _set_aside(self, step: int, error: Exception) -> None:
-        first_line = (str(error).splitlines() or [type(error).__name__])[0]
+    def _set_aside(self, step: int, problem: str) -> None:
+        folder = self.folder / str(step)
+        if self._read_only:
+            logging.warning("checkpoint %s is damaged (%s); trying another", folder, problem)
+            return
         damaged = self.folder / f"damaged-{step}"
-        logging.warning(
-            "checkpoint %s is damaged (%s); it is kept as %s, the one before it is used",
-            self.folder / str(step),
-            first_line[:200],
-            damaged.name,
-        )
-        if jax.process_index() == 0:
-            (self.folder / str(step)).rename(damaged)
+        with processes.first_goes_ahead():
+            if processes.is_first():
+                logging.warning(
+                    "checkpoint %s is damaged (%s); it is kept as %s, the one before it is used",
+                    folder,
+                    problem,
+                    damaged.name,
+                )
+                folder.rename(damaged)
         self._manager.reload()
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0][:200]
 
 
 def _flatten(config: Any, prefix: str = "") -> dict[str, Any]:

@@ -16,7 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from cgar_jax.training.mesh import BATCH, place, replicated
+from cgar_jax.mesh import BATCH, place, replicated
 
 Examples = dict[str, Any]
 Span = tuple[int, int]  # a dispatch: its first step, and the step after its last
@@ -74,7 +74,9 @@ class Stream:
         self._groups = np.asarray(examples["groups"])
         self._mesh, self._seed = mesh, seed
         self._shape = (steps_per_dispatch, batch_size)
-        self._augment = jax.tree.map(lambda leaf: place(leaf, replicated(mesh)), as_partial(augment))
+        self._augment = jax.tree.map(
+            lambda leaf: place(leaf, replicated(mesh)), as_partial(augment)
+        )
         # A block may reach into an epoch's successor.
         self._order = functools.lru_cache(maxsize=2)(self._order_of)
 

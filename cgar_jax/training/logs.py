@@ -5,21 +5,35 @@ once.
 """
 
 import json
+import logging
 import math
 import os
 import pathlib
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from rich.console import Console
 
 from cgar_jax._progress import Ticker
 from cgar_jax.curricula import Stage
+from cgar_jax.training import processes
 from cgar_jax.training.loop import Progress
 
 
+def open_logs(
+    workdir: pathlib.Path, stages: Sequence[Stage], batch_size: int, first_step: int
+) -> "Logs | Silence":
+    """The log of a run that starts or resumes at `first_step`; none but in the first process."""
+    return Logs(workdir, stages, batch_size, first_step) if processes.is_first() else Silence()
+
+
 class Logs:
-    """The log of one run in its workdir. Only the first process of several should have one."""
+    """The log of one run in its workdir.
+
+    A disk that is full or not there does not stop a run: lines for `metrics.jsonl` wait until they
+    can be written, TensorBoard's files end.
+    """
 
     def __init__(
         self, workdir: pathlib.Path, stages: Sequence[Stage], batch_size: int, first_step: int
@@ -29,22 +43,21 @@ class Logs:
         self._console = Console(highlight=False)
         self._path = workdir / "metrics.jsonl"
         self._drop_after(first_step)
-        self._file = self._path.open("a")
-        import tensorboardX  # Imports torch where it is installed: seconds. Errors come first.
-
-        self._tensorboard = tensorboardX.SummaryWriter(
-            str(workdir / "tensorboard"), purge_step=first_step + 1 if first_step else None
-        )
+        self._file = self._path.open("ab", buffering=0)
+        self._unwritten = b""
+        self._events = _Events(workdir / "tensorboard", first_step)
         self._last_step, self._last_seconds = first_step, None
         self._ticker = Ticker()
         self._validation = ""
+        self._warned = False
 
     def __enter__(self) -> "Logs":
         return self
 
     def __exit__(self, *_):
+        self._trying(self._write_lines)
+        self._trying(self._events.close)
         self._file.close()
-        self._tensorboard.close()
 
     def progress(self, progress: Progress) -> None:
         """Writes the metrics of a dispatch; prints a line every few seconds and at the end."""
@@ -71,10 +84,27 @@ class Logs:
 
     def _write(self, step: int, record: Mapping[str, Any], scalars: Mapping[str, float]) -> None:
         finite = {k: None if v != v else v for k, v in record.items()}  # JSON has no NaN
-        self._file.write(json.dumps({"step": step} | finite) + "\n")
-        self._file.flush()
-        for name, value in scalars.items():
-            self._tensorboard.add_scalar(name, value, step)
+        self._unwritten += (json.dumps({"step": step} | finite) + "\n").encode()
+        self._trying(self._write_lines)
+        self._trying(lambda: self._events.write(step, scalars))
+
+    def _write_lines(self) -> None:
+        while self._unwritten:
+            written = self._file.write(self._unwritten)  # may be a part of it
+            self._unwritten = self._unwritten[written:]
+
+    def _trying(self, action: Callable[[], None]) -> None:
+        try:
+            action()
+        except OSError as error:
+            if not self._warned:
+                logging.warning(
+                    "the log in %s cannot be written (%s); training goes on, and what is missing "
+                    "in metrics.jsonl is written when it can be",
+                    self._path.parent,
+                    error.strerror,
+                )
+            self._warned = True
 
     def _line(self, progress: Progress) -> str:
         total, metrics = self._stages[-1].end_step, progress.metrics
@@ -107,6 +137,62 @@ class Logs:
         fresh = self._path.with_suffix(".tmp")
         fresh.write_text("".join(line + "\n" for line in kept))
         os.replace(fresh, self._path)
+
+
+class Silence:
+    """The log of the processes that write none."""
+
+    def __enter__(self) -> "Silence":
+        return self
+
+    def __exit__(self, *_):
+        pass
+
+    def progress(self, progress: Progress) -> None:
+        """Writes nothing."""
+
+    def evaluation(self, step: int, scores: Mapping[str, Any]) -> None:
+        """Writes nothing."""
+
+    def say(self, *lines: Any) -> None:
+        """Prints nothing."""
+
+
+class _Events:
+    """TensorBoard's event files, written at once: a thread that writes would hide its errors."""
+
+    def __init__(self, folder: pathlib.Path, first_step: int):
+        # Imports torch where it is installed: seconds. Errors come first.
+        from tensorboardX import event_file_writer, summary
+        from tensorboardX.proto import event_pb2
+
+        folder.mkdir(exist_ok=True)
+        self._scalar, self._event = summary.scalar, event_pb2.Event
+        self._writer = event_file_writer.EventsWriter(str(folder / "events"))
+        if first_step:  # TensorBoard forgets what an earlier start wrote of later steps
+            start = event_pb2.SessionLog(status=event_pb2.SessionLog.START)
+            event = self._event(step=first_step + 1, session_log=start, wall_time=time.time())
+            self._writer.write_event(event)
+
+    def write(self, step: int, scalars: Mapping[str, float]) -> None:
+        """Writes numbers by name; after an error nothing any more."""
+        if self._writer is None:
+            return
+        try:
+            for name, value in scalars.items():
+                summary = self._scalar(name, value)
+                self._writer.write_event(
+                    self._event(step=step, summary=summary, wall_time=time.time())
+                )
+            self._writer.flush()
+        except OSError:
+            self._writer = None  # the file may end in half a record, behind which none is read
+            raise
+
+    def close(self) -> None:
+        """Closes the file."""
+        if self._writer is not None:
+            self._writer.close()
 
 
 def _is_upto(line: str, step: int) -> bool:

@@ -6,6 +6,7 @@ written.
 
 import contextlib
 import dataclasses
+import pathlib
 import signal
 import threading
 import time
@@ -16,6 +17,7 @@ import jax
 import numpy as np
 
 from cgar_jax.curricula import Depth, NestedDepths, Stage
+from cgar_jax.training import processes
 from cgar_jax.training.checkpoints import Checkpoints, Clock
 from cgar_jax.training.feed import Span
 from cgar_jax.training.programs import Programs
@@ -28,11 +30,22 @@ class NonFiniteError(RuntimeError):
 
 
 class Interrupted(Exception):
-    """A signal asked the run to stop; the state is saved. `signal` is its number."""
+    """A signal asked the run to stop.
 
-    def __init__(self, number: int, step: int):
-        super().__init__(f"{signal.Signals(number).name} at step {step}")
-        self.signal, self.step = number, step
+    Attributes:
+      signal: its number.
+      checkpoint: folder of the newest one, usually of the step at which the run stopped.
+    """
+
+    def __init__(self, number: int, step: int, checkpoint: pathlib.Path | None):
+        name = signal.Signals(number).name
+        saved = checkpoint is not None and checkpoint.name == str(step)
+        begins = "goes on from there" if saved else f"goes on from {checkpoint or 'the beginning'}"
+        super().__init__(
+            f"stopped by {name} at step {step}, {'saved' if saved else 'which could not be saved'};"
+            f" the same command {begins}"
+        )
+        self.signal, self.checkpoint = number, checkpoint
 
 
 @dataclasses.dataclass(frozen=True)
@@ -91,7 +104,7 @@ class Loop:
         spans = list(self._spans(int(state.step)))
         feeding = feed(spans)
         with _signals() as received:
-            for step, stop in spans:
+            for dispatch, (step, stop) in enumerate(spans):
                 index, stage = self._stage_at(step)
                 program = self._program(stage.depth, state, stopwatch)
                 if index + 1 < len(self.stages):
@@ -101,6 +114,9 @@ class Loop:
                 state, sums = program(state, data, np.int32(stop - step))
                 self._settle(pending, stopwatch)
                 pending = _Dispatch(step, index, stage.depth, sums)
+                self.checkpoints.check()
+                if processes.preempted(dispatch):
+                    received.append(signal.SIGTERM)
                 saves = stop % self.save_every == 0 or stop == total or bool(received)
                 evaluates = stop % self.evaluate_every == 0 and stop < total
                 if saves or evaluates:
@@ -110,7 +126,7 @@ class Loop:
                     if saves:
                         self.checkpoints.save(state, stop, clock)
                     if received and stop < total:
-                        raise Interrupted(received[0], stop)
+                        raise Interrupted(received[0], stop, self.checkpoints.newest)
                     if evaluates:
                         self.evaluate(state, stop)
                     stopwatch.resume()
@@ -206,11 +222,16 @@ class _Stopwatch:
 
 @contextlib.contextmanager
 def _signals() -> Iterator[list[int]]:
-    """Collects SIGTERM and SIGINT instead of dying of them; a second one acts as usual."""
+    """Collects SIGTERM and SIGINT instead of dying of them; a second one acts as usual.
+
+    Several processes leave SIGTERM to JAX, which tells all of them (`processes.preempted`), and die
+    of SIGINT: nobody else would hear of it.
+    """
     received: list[int] = []
     # Python lets no other thread than the main one handle signals.
     in_main_thread = threading.current_thread() is threading.main_thread()
-    wanted = (signal.SIGTERM, signal.SIGINT) if in_main_thread else ()
+    ours = in_main_thread and not processes.several()
+    wanted = (signal.SIGTERM, signal.SIGINT) if ours else ()
 
     def note(number, _):
         received.append(number)

@@ -9,7 +9,8 @@ import jax.numpy as jnp
 from jax.sharding import Mesh
 
 from cgar_jax.curricula import Depth, NestedDepths
-from cgar_jax.training.mesh import abstract_state, replicated, state_shardings
+from cgar_jax.mesh import replicated
+from cgar_jax.training.shardings import abstract_state, state_shardings
 from cgar_jax.training.state import TrainState
 from cgar_jax.training.step import TrainingData, TrainStep
 

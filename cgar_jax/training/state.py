@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+from jax.experimental import multihost_utils
 
 from cgar_jax import halting
 from cgar_jax.curricula import Sampling
@@ -78,8 +79,13 @@ def parameters_sha256(params: Any) -> str:
     digest = hashlib.sha256()
     for path, leaf in sorted(
         (jax.tree_util.keystr(path), leaf)
-        for path, leaf in jax.tree_util.tree_leaves_with_path(jax.device_get(params))
+        for path, leaf in jax.tree_util.tree_leaves_with_path(_on_host(params))
     ):
         digest.update(f"{path} {leaf.dtype} {leaf.shape}\n".encode())
         digest.update(np.ascontiguousarray(leaf).tobytes())
     return digest.hexdigest()
+
+
+def _on_host(arrays: Any) -> Any:
+    """Whole arrays, also where other processes hold a part of them; all processes must ask."""
+    return multihost_utils.process_allgather(arrays, tiled=True)

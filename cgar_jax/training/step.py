@@ -18,9 +18,10 @@ from jax.sharding import Mesh, PartitionSpec
 from cgar_jax import halting, losses, optimizers, weighting
 from cgar_jax.curricula import Depth, NestedDepths, Request, Sampling
 from cgar_jax.evaluation.metrics import Correctness, correctness
+from cgar_jax.mesh import BATCH, over_batch
 from cgar_jax.recursion import STATES_BEFORE_GRADIENT, supervision_step
 from cgar_jax.training.feed import TrainingBlock, TrainingSet
-from cgar_jax.training.mesh import BATCH, gather, over_batch, parameter_specs
+from cgar_jax.training.shardings import gather, parameter_specs
 from cgar_jax.training.state import TrainState, initial_state, variables
 
 Examples = dict[str, jax.Array]

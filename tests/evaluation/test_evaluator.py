@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from cgar_jax.curricula import Depth
 from cgar_jax.evaluation import Evaluator, accuracy_by_difficulty, correctness
 from cgar_jax.losses import IGNORE_LABEL
+from cgar_jax.mesh import make_mesh
 from cgar_jax.models import Outputs
-from cgar_jax.training.mesh import make_mesh
 
 CELLS = 4
 

@@ -9,8 +9,8 @@ from cgar_jax import experiment
 from cgar_jax.curricula import Depth, epoch_sampling
 from cgar_jax.curricula.sampling import Request
 from cgar_jax.data import keep_as_is
+from cgar_jax.mesh import make_mesh
 from cgar_jax.training.feed import Stream
-from cgar_jax.training.mesh import make_mesh
 from cgar_jax.training.programs import Programs
 from tests.training import problem
 

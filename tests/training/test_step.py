@@ -80,7 +80,7 @@ def test_many_devices_and_microbatches_train_like_one_device_at_once(mixing, mes
 
 
 def test_the_wide_matrices_lie_split_over_fsdp_with_all_that_is_kept_of_them():
-    pieces, _, state = problem.build(mesh={"data": 2, "fsdp": 4})
+    _, _, state = problem.build(mesh={"data": 2, "fsdp": 4})
     matrix = state.params["layers_0"]["channel_mlp"]["gate_up"]
     moments = state.optimizer_state[0].mu["layers_0"]["channel_mlp"]["gate_up"]
     average = state.ema_params["layers_0"]["channel_mlp"]["gate_up"]

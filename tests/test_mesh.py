@@ -2,7 +2,7 @@
 
 import pytest
 
-from cgar_jax.training.mesh import make_mesh
+from cgar_jax.mesh import make_mesh
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,113 @@
+"""One run in several processes: the same as in one, and the end of one is the end of all."""
+
+import signal
+
+import chex
+import jax
+import numpy as np
+import orbax.checkpoint as ocp
+import pytest
+
+from cgar_jax.training import processes
+from tests import commands
+
+TRAIN = "cgar_jax.train"
+# Of one depth, so that there is less to compile.
+TINY = (
+    *(flag for flag in commands.TINY if not flag.startswith("--config.curriculum")),
+    "--config.curriculum.stages=((1, 1),)",
+    "--config.curriculum.boundaries=()",
+    "--config.evaluation.every_steps=1000",
+)
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory):
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture(scope="module")
+def one_process(tmp_path_factory, cache):
+    """Workdir of a run in one process with eight devices."""
+    workdir = tmp_path_factory.mktemp("one")
+    code, output = commands.run(TRAIN, *TINY, f"--workdir={workdir}", cache=cache, devices=8)
+    assert code == 0, output
+    return workdir
+
+
+@pytest.fixture(scope="module")
+def two_processes(tmp_path_factory, cache):
+    """Workdir of the same run in two processes with four devices each."""
+    workdir = tmp_path_factory.mktemp("two")
+    finish(workdir, cache)
+    return workdir
+
+
+def start(workdir, cache):
+    arguments = (*TINY, f"--workdir={workdir}")
+    return commands.start_two(TRAIN, *arguments, cache=cache, log=workdir / "log")
+
+
+def finish(workdir, cache):
+    for process_id, process in enumerate(start(workdir, cache)):
+        assert process.wait(timeout=300) == 0, commands.output_of(workdir / "log", process_id)
+
+
+def parameters(workdir):
+    """Of the last checkpoint, as numpy arrays."""
+    path = workdir / "checkpoints" / "40" / "state"
+    checkpointer = ocp.PyTreeCheckpointer()
+    as_numpy = jax.tree.map(
+        lambda _: ocp.RestoreArgs(restore_type=np.ndarray),
+        checkpointer.metadata(path).item_metadata.tree,
+    )
+    state = checkpointer.restore(path, restore_args=as_numpy)
+    return state["params"]
+
+
+def test_two_processes_train_like_one(one_process, two_processes):
+    np.testing.assert_allclose(
+        commands.losses(two_processes), commands.losses(one_process), atol=1e-5
+    )
+    chex.assert_trees_all_close(parameters(two_processes), parameters(one_process), atol=1e-5)
+
+
+def test_only_the_first_process_writes_and_speaks(two_processes):
+    assert "step 40/40" in commands.output_of(two_processes / "log", 0)
+    assert "step" not in commands.output_of(two_processes / "log", 1)
+
+
+def test_a_run_goes_on_after_one_process_was_killed_and_after_one_was_told_to_stop(
+    two_processes, tmp_path, cache
+):
+    first, second = start(tmp_path, cache)
+    commands.wait_for(lambda: commands.newest_step(tmp_path) >= 10, first, second)
+    second.kill()
+    # No process waits for ever for one that is gone.
+    assert first.wait(timeout=60) != 0
+    assert "another task died" in commands.output_of(tmp_path / "log", 0)
+    before = commands.newest_step(tmp_path)
+    assert before < 40
+
+    first, second = start(tmp_path, cache)
+    commands.wait_for(lambda: "step" in commands.output_of(tmp_path / "log", 0), first, second)
+    second.send_signal(signal.SIGTERM)
+    assert [first.wait(timeout=120), second.wait(timeout=120)] == [143, 143]
+    assert "stopped by SIGTERM" in commands.output_of(tmp_path / "log", 0)
+    assert before < commands.newest_step(tmp_path) < 40
+
+    finish(tmp_path, cache)
+    digests = [commands.result(run)["parameters_sha256"] for run in (tmp_path, two_processes)]
+    assert digests[0] == digests[1]
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        ({"coordinator_address": "localhost:1"}, "--num_processes, --process_id is missing"),
+        ({"process_id": 0, "num_processes": 2}, "--coordinator_address is missing"),
+    ],
+)
+def test_flags_of_several_processes_go_together(flags, message):
+    with pytest.raises(ValueError, match=message):
+        processes.connect(**flags)
