@@ -1,22 +1,31 @@
 """What the commands share: where a run lies, and how an error is told to its user."""
 
 import dataclasses
-import hashlib
 import json
 import os
 import pathlib
 import signal
-import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import ml_collections
-from absl import flags, logging
 
+from cgar_jax._flags import default_workdir, leave, parse_flags
 from cgar_jax.data import Dataset
 from cgar_jax.experiment import Experiment, Task
 from cgar_jax.training.loop import Interrupted, NonFiniteError
 from cgar_jax.training.state import TrainState
+
+__all__ = [
+    "check_workdir",
+    "default_workdir",
+    "parse_flags",
+    "read_settings",
+    "run",
+    "score",
+    "settings",
+    "write_json",
+]
 
 
 def settings(config: ml_collections.ConfigDict, task: Task) -> dict[str, Any]:
@@ -35,13 +44,6 @@ def read_settings(workdir: pathlib.Path) -> tuple[ml_collections.ConfigDict, Tas
         raise FileNotFoundError(f"no run in {workdir}: {path} is not there")
     saved = json.loads(path.read_text())
     return ml_collections.ConfigDict(saved), Task(**saved.pop("task"))
-
-
-def default_workdir(config_file: str, config: ml_collections.ConfigDict) -> pathlib.Path:
-    """`runs/<name of the config file>-<digest>`: other settings, another folder."""
-    digest = hashlib.sha256(config.to_json_best_effort(sort_keys=True).encode()).hexdigest()
-    name = pathlib.Path(config_file.split(".py")[0]).name
-    return pathlib.Path("runs") / f"{name}-{digest[:8]}"
 
 
 def check_workdir(workdir: pathlib.Path) -> None:
@@ -76,26 +78,6 @@ def score(
     return scores
 
 
-def parse_flags(argv: Sequence[str]) -> list[str]:
-    """What `absl.app.run` needs to parse a command line; says what is wrong with it in one line.
-
-    A key that the config does not have is an error that names the nearest one.
-    """
-    try:
-        rest = flags.FLAGS(list(argv))
-        if "config" in flags.FLAGS:
-            flags.FLAGS.config.lock()  # a config file that could not be loaded says so here
-    except (flags.Error, AttributeError, KeyError, TypeError, ValueError, OSError) as error:
-        # ml_collections wraps its message in a repr and a traceback; the last line tells it.
-        text = str(error).replace("\\n", "\n")
-        lines = (text.strip("'") if text.startswith("'") else text).splitlines()
-        said = [line.strip() for line in lines if line.strip() and "--help" not in line]
-        _leave(f"error: {said[-1]}", 2)
-    if not flags.FLAGS["verbosity"].present:
-        logging.set_verbosity(logging.WARNING)  # Orbax reports every file it writes
-    return rest
-
-
 def run(function: Callable[[], Any]) -> None:
     """Calls `function`; an error that its user can mend becomes one message and a non-zero exit.
 
@@ -109,18 +91,13 @@ def run(function: Callable[[], Any]) -> None:
         function()
     except Interrupted as stop:
         name = signal.Signals(stop.signal).name
-        _leave(
+        leave(
             f"stopped by {name} at step {stop.step}, saved; the same command goes on from there",
             128 + stop.signal,
         )
     except KeyboardInterrupt:
-        _leave("stopped before anything was trained", 130)
+        leave("stopped before anything was trained", 130)
     except NonFiniteError as error:
-        _leave(f"error: {error}", 3)
+        leave(f"error: {error}", 3)
     except (ValueError, OSError) as error:
-        _leave(f"error: {error}\n(CGAR_TRACEBACK=1 shows where)", 2)
-
-
-def _leave(message: str, code: int) -> None:
-    print(message, file=sys.stderr)
-    sys.exit(code)
+        leave(f"error: {error}\n(CGAR_TRACEBACK=1 shows where)", 2)
