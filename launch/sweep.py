@@ -97,7 +97,7 @@ class Run:
         except OSError:
             return 0
         whole = (line for line in reversed(lines) if line.endswith("}"))
-        return max((json.loads(line)["step"] for line in whole), default=0)
+        return next((json.loads(line)["step"] for line in whole), 0)
 
     def status(self) -> str:
         """In words."""
@@ -115,7 +115,8 @@ def read_sweep(arguments: Sequence[str]) -> tuple[list[Run], pathlib.Path]:
       arguments: of the trainer, for all runs; `--config=FILE` is among them.
 
     Raises:
-      ValueError: the file has no sweep or an empty one, a key does not exist, two runs are the same.
+      ValueError: the file has no sweep, or it is empty; a key does not exist; two runs are the
+        same.
     """
     given, rest = take(arguments, "config")
     folder, rest = take(rest, "workdir")
