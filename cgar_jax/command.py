@@ -10,22 +10,13 @@ from typing import Any
 
 import ml_collections
 
-from cgar_jax._flags import default_workdir, leave, parse_flags
+from cgar_jax._flags import default_workdir as default_workdir
+from cgar_jax._flags import leave as _leave
+from cgar_jax._flags import parse_flags as parse_flags
 from cgar_jax.data import Dataset
 from cgar_jax.experiment import Experiment, Task
 from cgar_jax.training.loop import Interrupted, NonFiniteError
 from cgar_jax.training.state import TrainState
-
-__all__ = [
-    "check_workdir",
-    "default_workdir",
-    "parse_flags",
-    "read_settings",
-    "run",
-    "score",
-    "settings",
-    "write_json",
-]
 
 
 def settings(config: ml_collections.ConfigDict, task: Task) -> dict[str, Any]:
@@ -91,13 +82,13 @@ def run(function: Callable[[], Any]) -> None:
         function()
     except Interrupted as stop:
         name = signal.Signals(stop.signal).name
-        leave(
+        _leave(
             f"stopped by {name} at step {stop.step}, saved; the same command goes on from there",
             128 + stop.signal,
         )
     except KeyboardInterrupt:
-        leave("stopped before anything was trained", 130)
+        _leave("stopped before anything was trained", 130)
     except NonFiniteError as error:
-        leave(f"error: {error}", 3)
+        _leave(f"error: {error}", 3)
     except (ValueError, OSError) as error:
-        leave(f"error: {error}\n(CGAR_TRACEBACK=1 shows where)", 2)
+        _leave(f"error: {error}\n(CGAR_TRACEBACK=1 shows where)", 2)

@@ -14,7 +14,8 @@
 #     --topology=AxB       that of the slice, and
 #     --chips=4            TPU chips of a host
 #     --claim=NAME         the run's folder is on this volume claim, which all pods can write to
-#     --bucket=NAME        or in this bucket, mounted by Cloud Storage FUSE (GKE)
+#     --bucket=NAME        or in this bucket, mounted by Cloud Storage FUSE (GKE); one with a
+#                          hierarchical namespace renames a finished checkpoint at one stroke
 #     --service_account=default   has to have access to the bucket
 #     --max_restarts=100   how often it begins anew from the last checkpoint at most
 #     --dry_run            prints the command and the manifest instead of applying it
@@ -78,7 +79,8 @@ if [[ -n $claim ]]; then
 else
     annotations="{gke-gcsfuse/volumes: 'true'}"
     volume="csi: {driver: gcsfuse.csi.storage.gke.io,
-                volumeAttributes: {bucketName: $(yaml "$bucket"), mountOptions: implicit-dirs}}"
+                volumeAttributes: {bucketName: $(yaml "$bucket"),
+                  mountOptions: 'implicit-dirs,rename-dir-limit=100000'}}"
 fi
 
 manifest() {

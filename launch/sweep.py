@@ -249,8 +249,11 @@ def run_all(runs: Sequence[Run], table: pathlib.Path, console: Console) -> int:
                 console.print(f"{run.name}: {run.status()}", soft_wrap=True)
                 write_table(runs, table)
             if running and ticker.due():
-                say = line.update if console.is_terminal else console.print
-                say(progress(runs, [run for run, _ in running.values()]))
+                where = progress(runs, [run for run, _ in running.values()])
+                if console.is_terminal:
+                    line.update("\n  ".join(where))
+                else:
+                    console.print(" · ".join(where), soft_wrap=True)
             time.sleep(0.1)
         write_table(runs, table)
         if processes.signal:
@@ -266,11 +269,11 @@ def start(run: Run, environment: Mapping[str, str], processes: Processes) -> sub
         return processes.start(run.command, environment, stdout=log, stderr=subprocess.STDOUT)
 
 
-def progress(runs: Sequence[Run], running: Sequence[Run]) -> str:
-    """Which run is where, in one line."""
+def progress(runs: Sequence[Run], running: Sequence[Run]) -> list[str]:
+    """Which run is where."""
     finished = sum(1 for run in runs if run.result())
     where = [f"{run.name}: {run.status()}" for run in running]
-    return " · ".join([f"{finished} of {len(runs)} finished", *where])
+    return [f"{finished} of {len(runs)} finished", *where]
 
 
 def write_table(runs: Sequence[Run], path: pathlib.Path) -> None:
@@ -300,7 +303,9 @@ def summary(runs: Sequence[Run]) -> Table:
     """The table for the terminal."""
     results = [run.result() for run in runs]
     figures = [name for name in SHOWN if any(name in result for result in results)]
-    table = Table(*runs[0].differences, "status", *(name.replace("_", " ") for name in figures))
+    table = Table()
+    for name in (*runs[0].differences, "status", *figures):
+        table.add_column(name.replace("_", " ") if name in figures else name, overflow="fold")
     for run, result in zip(runs, results, strict=True):
         cells = [*run.differences.values(), run.status()]
         cells += [f"{result[name]:.4g}" if name in result else "" for name in figures]

@@ -2,8 +2,8 @@
 # Trains on a slice of a TPU pod (TPU VMs of Google Cloud), from any machine that has gcloud.
 #
 #     launch/tpu_pod.sh create --name=cgar --zone=us-east5-b --accelerator=v6e-16 --spot
-#     launch/tpu_pod.sh run --name=cgar --zone=us-east5-b --accelerator=v6e-16 --spot -- \
-#         --config=configs/sudoku_extreme.py --workdir=gs://BUCKET/sudoku
+#     launch/tpu_pod.sh run --name=cgar --zone=us-east5-b --accelerator=v6e-16 --spot \
+#         --bucket=my-runs -- --config=configs/sudoku_extreme.py
 #     launch/tpu_pod.sh logs --name=cgar --zone=us-east5-b
 #     launch/tpu_pod.sh stop --name=cgar --zone=us-east5-b
 #
@@ -19,25 +19,25 @@
 #     --version=VERSION    of its software; by default what goes with the accelerator
 #     --spot               cheaper, and preempted at any time
 #     --max_restarts=100   how often run starts the trainer again at most
-#     --mounted            the workdir is a folder that all hosts have mounted (NFS, Cloud Storage
-#                          FUSE), or the slice has one host
+#     --nfs=SERVER:/PATH   has the folder runs/ of all hosts, which outlives them (Filestore)
+#     --bucket=NAME        or this bucket has it, mounted by Cloud Storage FUSE; one with a
+#                          hierarchical namespace renames a finished checkpoint at one stroke
+#     --one_host           or the slice has one host, and what it has not copied away is lost
 #     --dry_run            prints the commands
-#
-# The hosts share the run's folder, and it outlives them: --workdir=gs://BUCKET/FOLDER, or a folder
-# on a disk that all of them have mounted, said by --mounted.
 
 set -euo pipefail
 cd "$(dirname "$0")/.."
 source launch/common.sh
 
-name='' zone='' accelerator='' version='' spot=false max_restarts=100 mounted=false
+name='' zone='' accelerator='' version='' spot=false max_restarts=100
+nfs='' bucket='' one_host=false
 action=${1-}
 case $action in
 create | run | logs | stop) shift ;;
 --help) ;;
 *) fail "say what to do: create, run, logs or stop; --help tells more" ;;
 esac
-parse "name zone accelerator version spot max_restarts mounted" "$@"
+parse "name zone accelerator version spot max_restarts nfs bucket one_host" "$@"
 need_numbers max_restarts
 [[ -n $name ]] || fail "give --name, of the slice"
 where=("$name")
@@ -79,13 +79,37 @@ install() {
             python3 -m uv pip install --quiet -e '.[tpu]'"
 }
 
+# Mounts runs/ unless it is mounted. Hosts must not remember what a folder had in it before.
+share() {
+    if [[ -n $nfs ]]; then
+        echo "sudo apt-get install -qq nfs-common && sudo mount -t nfs $(quoted "$nfs") runs"
+    elif [[ -n $bucket ]]; then
+        echo "$(gcsfuse_installed) && gcsfuse --implicit-dirs --rename-dir-limit=100000" \
+            "--metadata-cache-ttl-secs=0 $(quoted "$bucket") runs"
+    else
+        echo true
+    fi
+}
+
+gcsfuse_installed() {
+    local packages=https://packages.cloud.google.com/apt key=/usr/share/keyrings/cloud.google.asc
+    cat <<END
+{ command -v gcsfuse || {
+    curl -sS $packages/doc/apt-key.gpg | sudo tee $key >/dev/null &&
+    echo deb [signed-by=$key] $packages gcsfuse-\$(lsb_release -cs) main |
+        sudo tee /etc/apt/sources.list.d/gcsfuse.list &&
+    sudo apt-get update -qq && sudo apt-get install -qq gcsfuse; }; }
+END
+}
+
 # The trainer runs on its own and holds a lock, so that a broken connection does not end it, one
 # more start changes nothing, and whoever waits for the lock waits for its end.
 start() {
     local trainer
     trainer=".venv/bin/python -u -m cgar_jax.train $(quoted "$@") & echo \$! >pid
         code=0; wait \$! || code=\$?; echo \$code >exit_code"
-    on all "cd cgar_jax && exec 9>running && if flock -n 9; then
+    on all "cd cgar_jax && mkdir -p runs && { mountpoint -q runs || { $(share); }; } &&
+        exec 9>running && if flock -n 9; then
         rm -f exit_code; setsid nohup bash -c $(quoted "$trainer") >>train.log 2>&1 </dev/null & fi"
 }
 
@@ -98,9 +122,10 @@ preempted() {
 
 run() {
     need_config
-    [[ " $* " == *" --workdir="* ]] || fail "give --workdir=gs://BUCKET/FOLDER after --"
-    [[ $mounted == true || " $* " == *" --workdir=gs://"* ]] ||
-        fail "--workdir has to be shared by all hosts: gs://BUCKET/FOLDER, or give --mounted"
+    [[ -n $nfs || -n $bucket || $one_host == true ]] ||
+        fail "give --nfs or --bucket: all hosts share runs/ (or --one_host, if there is just one)"
+    [[ " $* " != *" --workdir="* || " $* " == *" --workdir=runs/"* ]] ||
+        fail "--workdir has to be in runs/, which the hosts share"
     local restarts=0 code
     while true; do
         code=0
@@ -119,7 +144,8 @@ run() {
 }
 
 stop() {
-    on all "cd cgar_jax && flock -n running true || { kill -TERM \$(cat pid); flock running true; }" ||
+    on all "cd cgar_jax &&
+        flock -n running true || { kill -TERM \$(cat pid); flock running true; }" ||
         echo "the trainer could not be asked to save; the last checkpoint is what there is" >&2
     tpu delete "${where[@]}" --quiet
 }

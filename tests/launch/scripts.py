@@ -7,6 +7,11 @@ import sys
 
 ROOT = pathlib.Path(__file__).parent.parent.parent
 SCRIPTS = sorted((ROOT / "launch").glob("*.sh"))
+# For trainers whose speed does not matter: nearly all their time is compilation.
+IN_HASTE = {
+    "XLA_FLAGS": "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true",
+    "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0.1",
+}
 
 
 def environment(**more: str) -> dict[str, str]:

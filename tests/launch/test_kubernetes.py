@@ -92,9 +92,11 @@ def test_the_bucket_is_mounted_by_gke():
     made = manifest(*SLICE)
     annotations = job(made)["template"]["metadata"]["annotations"]
     assert annotations == {"gke-gcsfuse/volumes": "true"}
-    assert {"bucketName": "my-runs", "mountOptions": "implicit-dirs"} in [
-        volume.get("csi", {}).get("volumeAttributes") for volume in pod(made)["volumes"]
-    ]
+    [bucket] = [volume["csi"] for volume in pod(made)["volumes"] if "csi" in volume]
+    assert bucket["driver"] == "gcsfuse.csi.storage.gke.io"
+    assert bucket["volumeAttributes"]["bucketName"] == "my-runs"
+    # A checkpoint is finished by renaming its folder.
+    assert "rename-dir-limit" in bucket["volumeAttributes"]["mountOptions"]
 
 
 def test_arguments_arrive_as_they_were_given():

@@ -54,11 +54,11 @@ def test_help_shows_a_command_that_names_the_script(script):
         ("tpu_pod.sh", [], "say what to do: create, run, logs or stop"),
         ("tpu_pod.sh", ["run", "--", "--config=c.py"], "give --name"),
         ("tpu_pod.sh", ["create", "--name=n"], "give --accelerator"),
-        ("tpu_pod.sh", ["run", "--name=n", "--", "--config=c.py"], "give --workdir=gs://"),
+        ("tpu_pod.sh", ["run", "--name=n", "--", "--config=c.py"], "give --nfs or --bucket"),
         (
             "tpu_pod.sh",
-            ["run", "--name=n", "--", "--config=c.py", "--workdir=runs/a"],
-            "--workdir has to be shared by all hosts",
+            ["run", "--name=n", "--bucket=b", "--", "--config=c.py", "--workdir=gs://b/a"],
+            "--workdir has to be in runs/",
         ),
     ],
 )

@@ -131,7 +131,7 @@ def test_a_run_that_meets_its_time_limit_goes_on_in_the_next_job(slurm, tasks):
         PYTHON=python(slurm, LIMITED),
         CGAR_DATA_DIR=str(slurm.folder / "cache"),
         JAX_COMPILATION_CACHE_DIR=str(slurm.folder / "programs"),
-        JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS="0.5",
+        **scripts.IN_HASTE,
     )
     assert code == 0, output
     assert slurm.codes() == [0], slurm.output()

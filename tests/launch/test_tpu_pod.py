@@ -35,7 +35,7 @@ elif action == "ssh" and "pip" not in command:
 """
 WHERE = ("--name=cgar", "--zone=z")
 SPOT = ("--accelerator=v6e-16", "--spot")
-TRAINING = ("--", "--config=c.py", "--workdir=gs://b/x", "--config.a=((1, 'b'),)")
+TRAINING = ("--one_host", "--", "--config=c.py", "--workdir=runs/x", "--config.a=((1, 'b'),)")
 
 # The trainer of a host: notes its arguments and exits with the next code of the host's list.
 TRAINER = """
@@ -89,7 +89,7 @@ def test_the_trainer_runs_on_all_hosts_with_the_arguments_as_given(tmp_path):
     cloud = Cloud(tmp_path, ["0", "0"])
     code, output = cloud.run("run", *WHERE, *TRAINING)
     assert code == 0, output
-    assert cloud.starts() == [[["-u", "-m", "cgar_jax.train", *TRAINING[1:]]]] * 2
+    assert cloud.starts() == [[["-u", "-m", "cgar_jax.train", *TRAINING[2:]]]] * 2
 
 
 def test_it_begins_again_where_it_can_go_on(tmp_path):
@@ -173,8 +173,29 @@ def test_the_dry_run_of_create_installs_on_all_hosts():
     assert re.search(rf"{tpu} ssh cgar --zone=z --worker=all '--command=.*\.\[tpu\]", output, re.S)
 
 
-def test_a_folder_that_all_hosts_have_mounted_will_do():
-    where = (*WHERE, "--mounted", "--dry_run", "--", "--config=c.py", "--workdir=/mnt/runs/x")
-    code, output = scripts.run("tpu_pod.sh", "run", *where)
+@pytest.mark.parametrize(
+    ("option", "mount"),
+    [
+        ("--nfs=10.0.0.2:/share", "sudo mount -t nfs 10.0.0.2:/share runs"),
+        ("--bucket=my-runs", "--rename-dir-limit=100000 --metadata-cache-ttl-secs=0 my-runs runs"),
+    ],
+)
+def test_all_hosts_mount_the_folder_of_runs_before_they_train(option, mount):
+    code, output = scripts.run("tpu_pod.sh", "run", *WHERE, option, "--dry_run", *TRAINING[1:])
     assert code == 0, output
-    assert "--workdir=/mnt/runs/x" in output
+    assert "--worker=all" in output
+    assert (
+        0
+        < output.index("mountpoint -q runs")
+        < output.index(mount)
+        < output.index("cgar_jax.train")
+    )
+
+
+def test_hosts_that_cannot_mount_the_folder_do_not_train(tmp_path):
+    cloud = Cloud(tmp_path, ["0", "0"])
+    scripts.executable(tmp_path / "bin" / "sudo", "import sys; sys.exit('no such share')")
+    code, output = cloud.run("run", *WHERE, "--nfs=nowhere:/", *TRAINING[1:])
+    assert code == 1, output
+    assert "no such share" in output
+    assert not any((host / "started").exists() for host in cloud.hosts())
