@@ -31,7 +31,7 @@ def run(script: str, *arguments: str, cwd: pathlib.Path = ROOT, **more: str) -> 
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        timeout=300,
+        timeout=800,
     )
     return done.returncode, done.stdout
 

@@ -107,24 +107,15 @@ sys.exit(trainer.wait())
 """
 
 
-@pytest.mark.parametrize(
-    "tasks",
-    [
-        1,
-        pytest.param(
-            2,
-            marks=pytest.mark.skipif(
-                "coordinator_address" not in (scripts.ROOT / "cgar_jax/train.py").read_text(),
-                reason="the trainer runs in one process",
-            ),
-        ),
-    ],
+@pytest.mark.skipif(
+    not (scripts.ROOT / "cgar_jax/training/processes.py").exists(),
+    reason="the trainer runs in one process",
 )
-def test_a_run_that_meets_its_time_limit_goes_on_in_the_next_job(slurm, tasks):
+def test_a_run_that_meets_its_time_limit_goes_on_in_the_next_job(slurm):
     workdir = slurm.folder / "run"
     trainer = [*commands.TINY, "--config.checkpoint.every_steps=1000", f"--workdir={workdir}"]
     code, output = slurm.submit(
-        f"--nodes={tasks}",
+        "--nodes=2",
         "--gpus_per_node=0",
         "--",
         *trainer,
@@ -136,6 +127,7 @@ def test_a_run_that_meets_its_time_limit_goes_on_in_the_next_job(slurm, tasks):
     assert code == 0, output
     assert slurm.codes() == [0], slurm.output()
     assert len(slurm.calls("scontrol")) == 1, slurm.output()
+    assert "parameters on 2 x cpu" in slurm.output()
     assert "resuming at step" in slurm.output()
     assert json.loads((workdir / "result.json").read_text())["steps"] == 40
 

@@ -105,6 +105,22 @@ def test_each_run_is_a_plain_command(tmp_path):
     assert not (tmp_path / "runs").exists()
 
 
+@pytest.mark.parametrize(
+    "path",
+    [
+        p
+        for p in sorted((scripts.ROOT / "configs").glob("*.py"))
+        if "def get_sweep" in p.read_text()
+    ],
+    ids=lambda path: path.stem,
+)
+def test_the_sweep_of_a_config_is_sound_and_its_command_is_told(path):
+    code, output = scripts.run("sweep.py", "--count", "--", f"--config=configs/{path.name}")
+    assert code == 0, output
+    assert int(output) > 1
+    assert "python launch/sweep.py" in path.read_text()
+
+
 def test_the_table_has_the_settings_that_differ_and_the_figures(tmp_path):
     arguments = prepare(tmp_path, plan={"1": 3})
     code, output = sweep(tmp_path, *arguments)
