@@ -10,7 +10,8 @@ ends with bitwise the parameters of an unbroken one.
 
 With `--processes`, as many processes find each other on this host, as those of a cluster do, each
 with `--simulated_devices` CPU devices. The lines of their output begin with their number. When one
-dies, the others have `--patience` seconds to notice. The exit code is the worst of theirs.
+dies, the others have `--patience` seconds to notice, and all begin again if it was killed. The exit
+code is the worst of theirs.
 """
 
 import os
@@ -78,7 +79,10 @@ def train(processes: Processes, arguments: Sequence[str]) -> int:
     wait_for(processes, together)
     for reader in readers:
         reader.join()
-    return worst(exit_code(process) for process in together)
+    codes = [exit_code(process) for process in together]
+    if len(codes) > 1:  # one that was killed is lost; the others cannot go on without it
+        codes = [LOST if code > 130 and code != STOPPED else code for code in codes]
+    return worst(codes)
 
 
 def wait_for(processes: Processes, together: Sequence[subprocess.Popen]) -> None:

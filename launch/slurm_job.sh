@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # The job that launch/slurm.sh submits, in the folder it was submitted from: the trainer on every
-# task, and the job in the queue again where it was stopped (143) or lost a process (75).
+# task, and the job in the queue again where it was stopped (143) or lost a task (75). A task that
+# was killed (128 + signal) outranks the 75 of those that lost it.
 
 set -euo pipefail
 
@@ -18,7 +19,7 @@ code=0
 srun --kill-on-bad-exit=0 --wait=300 --cpus-per-task="${SLURM_CPUS_PER_TASK:-1}" \
     "$PYTHON" "${program[@]}" "$@" || code=$?
 
-if ((code == 143 || code == 75)); then
+if ((code == 143 || code == 75 || (SLURM_NTASKS > 1 && code > 130 && code < 160))); then
     if ((${SLURM_RESTART_COUNT:-0} < MAX_RESTARTS)); then
         echo "exit code $code: job $job goes back to the queue"
         scontrol requeue "$job"

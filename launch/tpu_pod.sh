@@ -8,10 +8,10 @@
 #     launch/tpu_pod.sh stop --name=cgar --zone=us-east5-b
 #
 # create makes the slice and installs this repository on its hosts, as it is here. run starts the
-# trainer on all of them and waits; where it is stopped (143), loses a host (75) or the slice is
-# preempted, it starts it again, on a new slice if need be. The training goes on without run, and
-# the same run again waits for it. logs follows the output of the first host. stop lets the trainer
-# save and deletes the slice.
+# trainer on all of them and waits; where it is stopped (143) or killed, loses a host (75) or the
+# slice is preempted, it starts it again, on a new slice if need be. The training goes on without
+# run, and the same run again waits for it. logs follows the output of the first host. stop lets the
+# trainer save and deletes the slice.
 #
 #     --name=NAME          of the slice
 #     --zone=ZONE          where it is; by default that of `gcloud config`
@@ -135,7 +135,7 @@ run() {
             echo "the slice was preempted: making a new one" >&2
             tpu delete "${where[@]}" --quiet
             until create; do sleep 60; done
-        elif ((code != 143 && code != 75)); then
+        elif ((code != 75 && (code <= 130 || code >= 160))); then
             return "$code"
         fi
         ((restarts++ < max_restarts)) || return "$code"

@@ -96,7 +96,23 @@ if index == "1":
 when_stopped(lambda: print("not now"))
 """
     options = ("--processes=2", "--patience=0.1", "--max_restarts=0")
-    assert launch(tmp_path, program, *options)[0] == 137
+    assert launch(tmp_path, program, *options)[0] == 75
+
+
+def test_all_begin_again_when_one_of_them_is_killed(tmp_path):
+    program = """
+if start == 1 and index == "1":
+    os.kill(os.getpid(), signal.SIGKILL)
+sys.exit(134 if start == 1 else 0)  # as JAX ends a process that lost another
+"""
+    code, output = launch(tmp_path, program, "--processes=2")
+    assert code == 0, output
+    assert [len(starts(tmp_path, index)) for index in range(2)] == [2, 2]
+
+
+def test_one_process_that_is_killed_is_not_begun_again(tmp_path):
+    assert launch(tmp_path, "os.kill(os.getpid(), signal.SIGKILL)")[0] == 137
+    assert len(starts(tmp_path)) == 1
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

@@ -51,6 +51,20 @@ def test_another_exit_code_is_that_of_the_job(slurm, code):
     assert slurm.codes() == [code]
 
 
+def test_a_job_of_which_a_task_was_killed_goes_back_to_the_queue(slurm):
+    # srun tells the highest code: that of the task, and not the 75 of those that lost it.
+    program = """
+import os, signal, sys
+if "SLURM_RESTART_COUNT" not in os.environ:
+    os.kill(os.getpid(), signal.SIGKILL) if os.environ["SLURM_PROCID"] == "1" else sys.exit(75)
+"""
+    options = ("--nodes=2", "--gpus_per_node=0", "--", "--config=c.py")
+    code, output = slurm.submit(*options, PYTHON=python(slurm, program))
+    assert code == 0, output
+    assert len(slurm.calls("scontrol")) == 1
+    assert slurm.codes() == [0]
+
+
 def test_a_job_is_not_queued_more_often_than_allowed(slurm):
     submit_exiting(slurm, [75, 143, 75, 0], "--max_restarts=2")
     assert len(slurm.calls("scontrol")) == 2

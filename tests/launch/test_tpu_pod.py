@@ -93,13 +93,13 @@ def test_the_trainer_runs_on_all_hosts_with_the_arguments_as_given(tmp_path):
 
 
 def test_it_begins_again_where_it_can_go_on(tmp_path):
-    cloud = Cloud(tmp_path, ["143 75 0", "143 143 0"])
+    cloud = Cloud(tmp_path, ["143 75 134 0", "143 143 137 0"])
     code, output = cloud.run("run", *WHERE, *TRAINING)
     assert code == 0, output
-    assert [len(starts) for starts in cloud.starts()] == [3, 3]
+    assert [len(starts) for starts in cloud.starts()] == [4, 4]
 
 
-@pytest.mark.parametrize("code", [1, 2, 3])
+@pytest.mark.parametrize("code", [1, 2, 3, 130, 255])
 def test_another_exit_code_ends_it(tmp_path, code):
     cloud = Cloud(tmp_path, [f"{code} 0", f"{code} 0"])
     assert cloud.run("run", *WHERE, *TRAINING)[0] == code
