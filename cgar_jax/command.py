@@ -1,19 +1,19 @@
 """What the commands share: where a run lies, and how an error is told to its user."""
 
 import dataclasses
-import hashlib
 import json
 import os
 import pathlib
 import sys
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
 import ml_collections
-from absl import flags, logging
+from absl import flags
 
+from cgar_jax.command_line import leave
 from cgar_jax.data import Dataset
 from cgar_jax.experiment import Experiment, Task
 from cgar_jax.training import processes
@@ -43,13 +43,6 @@ def read_settings(workdir: pathlib.Path) -> tuple[ml_collections.ConfigDict, Tas
         raise FileNotFoundError(f"no run in {workdir}: {path} is not there")
     saved = json.loads(path.read_text())
     return ml_collections.ConfigDict(saved), Task(**saved.pop("task"))
-
-
-def default_workdir(config_file: str, config: ml_collections.ConfigDict) -> pathlib.Path:
-    """`runs/<name of the config file>-<digest>`: other settings, another folder."""
-    digest = hashlib.sha256(config.to_json_best_effort(sort_keys=True).encode()).hexdigest()
-    name = pathlib.Path(config_file.split(".py")[0]).name
-    return pathlib.Path("runs") / f"{name}-{digest[:8]}"
 
 
 def check_workdir(workdir: str | os.PathLike) -> pathlib.Path:
@@ -99,26 +92,6 @@ def score(
     return scores
 
 
-def parse_flags(argv: Sequence[str]) -> list[str]:
-    """What `absl.app.run` needs to parse a command line; says what is wrong with it in one line.
-
-    A key that the config does not have is an error that names the nearest one.
-    """
-    try:
-        rest = flags.FLAGS(list(argv))
-        if "config" in flags.FLAGS:
-            flags.FLAGS.config.lock()  # a config file that could not be loaded says so here
-    except (flags.Error, AttributeError, KeyError, TypeError, ValueError, OSError) as error:
-        # ml_collections wraps its message in a repr and a traceback; the last line tells it.
-        text = str(error).replace("\\n", "\n")
-        lines = (text.strip("'") if text.startswith("'") else text).splitlines()
-        said = [line.strip() for line in lines if line.strip() and "--help" not in line]
-        _leave(f"error: {said[-1]}", 2)
-    if not flags.FLAGS["verbosity"].present:
-        logging.set_verbosity(logging.WARNING)  # Orbax reports every file it writes
-    return rest
-
-
 def connect() -> None:
     """Connects the processes of a run, as the command line says or the cluster tells.
 
@@ -141,13 +114,13 @@ def run(function: Callable[[], Any]) -> None:
     try:
         function()
     except Interrupted as stop:
-        _leave(str(stop), 128 + stop.signal)
+        leave(str(stop), 128 + stop.signal)
     except KeyboardInterrupt:
-        _leave("stopped by SIGINT; the same command goes on from the last checkpoint", 130)
+        leave("stopped by SIGINT; the same command goes on from the last checkpoint", 130)
     except NonFiniteError as error:
-        _leave(f"error: {error}", 3)
+        leave(f"error: {error}", 3)
     except (ValueError, OSError) as error:
-        _leave(f"error: {error}\n(CGAR_TRACEBACK=1 shows where)", 2)
+        leave(f"error: {error}\n(CGAR_TRACEBACK=1 shows where)", 2)
     except jax.errors.JaxRuntimeError as error:
         if not processes.several() or "RESOURCE_EXHAUSTED" in str(error):
             raise
@@ -159,8 +132,3 @@ def run(function: Callable[[], Any]) -> None:
             flush=True,
         )
         os._exit(os.EX_TEMPFAIL)  # an orderly end would wait for the others
-
-
-def _leave(message: str, code: int) -> None:
-    print(message, file=sys.stderr)
-    sys.exit(code)

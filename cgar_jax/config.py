@@ -4,6 +4,10 @@ A file in `configs/` calls `default_config` and changes what is different; the c
 change anything again (`--config.optimizer.learning_rate=3e-4`). Keys that do not exist are errors.
 """
 
+import itertools
+from collections.abc import Iterable, Mapping
+from typing import Any
+
 import ml_collections
 
 METHODS = ("cgar", "pdc", "hsw", "trm", "nested", "exits")
@@ -199,3 +203,26 @@ def set_method(config: ml_collections.ConfigDict, method: str, decay: float = 0.
     if method in ("cgar", "hsw"):
         settings = {"decay": decay, "num_steps": config.supervision.max_supervision_steps}
         config.weighting = (("hierarchical_supervision_weighting", settings),)
+
+
+def grid(choices: Mapping[str, Iterable[Any]]) -> list[dict[str, Any]]:
+    """All combinations of settings, for the `get_sweep` of a config file (`launch/sweep.py`).
+
+    Args:
+      choices: the values that each key takes, such as
+        `{"seed": range(3), "optimizer.learning_rate": (1e-4, 3e-4)}`.
+
+    Returns:
+      One dict of overrides for each run; the last key changes fastest. Grids are joined by `+`.
+
+    Raises:
+      ValueError: a key has no values, or a string where a list of them belongs.
+    """
+    for key, values in choices.items():
+        if isinstance(values, str) or not isinstance(values, Iterable):
+            raise ValueError(f"{key} is {values!r}; a grid wants a list of its values")
+    listed = {key: list(values) for key, values in choices.items()}
+    for key, values in listed.items():
+        if not values:
+            raise ValueError(f"{key} has no values to try")
+    return [dict(zip(listed, each, strict=True)) for each in itertools.product(*listed.values())]

@@ -13,6 +13,7 @@ from absl import app, flags
 from rich.console import Console
 
 from cgar_jax import command, data, experiment
+from cgar_jax.command_line import parse_flags
 from cgar_jax.evaluation.table import result_table
 from cgar_jax.training import processes
 from cgar_jax.training.checkpoints import Checkpoints
@@ -103,4 +104,4 @@ def main(argv: Sequence[str]) -> None:
 
 if __name__ == "__main__":
     flags.mark_flag_as_required("workdir")
-    app.run(main, flags_parser=command.parse_flags)
+    app.run(main, flags_parser=parse_flags)

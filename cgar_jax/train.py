@@ -15,6 +15,7 @@ from absl import app, flags
 from ml_collections import config_flags
 
 from cgar_jax import command, data, experiment
+from cgar_jax.command_line import default_workdir, parse_flags
 from cgar_jax.evaluation.table import result_table
 from cgar_jax.training import processes
 from cgar_jax.training.checkpoints import Checkpoints, Clock
@@ -133,7 +134,7 @@ def main(argv: Sequence[str]) -> None:
     if len(argv) > 1:
         raise app.UsageError(f"unexpected arguments {argv[1:]}; settings are given as --config.KEY")
     file = config_flags.get_config_filename(flags.FLAGS["config"])
-    workdir = WORKDIR.value or command.default_workdir(file, CONFIG.value)
+    workdir = WORKDIR.value or default_workdir(file, CONFIG.value)
 
     def connect_and_train() -> None:
         command.connect()
@@ -144,4 +145,4 @@ def main(argv: Sequence[str]) -> None:
 
 if __name__ == "__main__":
     flags.mark_flag_as_required("config")
-    app.run(main, flags_parser=command.parse_flags)
+    app.run(main, flags_parser=parse_flags)

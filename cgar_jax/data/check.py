@@ -17,6 +17,7 @@ from rich.console import Console
 from rich.table import Table
 
 from cgar_jax import command, data
+from cgar_jax.command_line import parse_flags
 from cgar_jax.data.dataset import Examples
 from cgar_jax.data.loading import load_splits
 from cgar_jax.data.parallel import parallel_map
@@ -101,4 +102,4 @@ def main(argv: Sequence[str]) -> None:
 
 if __name__ == "__main__":
     flags.mark_flag_as_required("config")
-    app.run(main, flags_parser=command.parse_flags)
+    app.run(main, flags_parser=parse_flags)

@@ -1,0 +1,53 @@
+"""Running launch scripts as a user does, with programs of a test's own in the place of others'."""
+
+import os
+import pathlib
+import subprocess
+import sys
+
+ROOT = pathlib.Path(__file__).parent.parent.parent
+SCRIPTS = sorted((ROOT / "launch").glob("*.sh"))
+# For trainers whose speed does not matter: nearly all their time is compilation.
+IN_HASTE = {
+    "XLA_FLAGS": "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true",
+    "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0.1",
+}
+
+
+def environment(**more: str) -> dict[str, str]:
+    """That of the tests, less what they tell JAX; `launch` finds this checkout's package."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("SLURM_")}
+    return kept | {"PYTHONPATH": str(ROOT), "XLA_FLAGS": "", "PYTHON": sys.executable} | more
+
+
+def run(script: str, *arguments: str, cwd: pathlib.Path = ROOT, **more: str) -> tuple[int, str]:
+    """Runs `launch/script`: exit code, and output as one text; `more` is added to what is set."""
+    path = ROOT / "launch" / script
+    command = [path] if path.suffix == ".sh" else [sys.executable, path]
+    done = subprocess.run(
+        [*command, *arguments],
+        cwd=cwd,
+        env=environment(**more),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=800,
+    )
+    return done.returncode, done.stdout
+
+
+def executable(path: pathlib.Path, program: str) -> pathlib.Path:
+    """Writes a program in Python that is called by its name."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(f"#!{sys.executable}\n{program}")
+    path.chmod(0o755)
+    return path
+
+
+def stand_in(folder: pathlib.Path, program: str) -> pathlib.Path:
+    """A folder in which `python -m cgar_jax.train` is `program`."""
+    package = folder / "cgar_jax"
+    package.mkdir(parents=True)
+    (package / "__init__.py").touch()
+    (package / "train.py").write_text(program)
+    return folder
