@@ -40,7 +40,7 @@ def starts(folder, index=0):
 def test_the_trainer_begins_again_where_it_can_go_on(tmp_path, code):
     left, output = launch(tmp_path, f"sys.exit({code} if start < 3 else 0)")
     assert left == 0, output
-    assert starts(tmp_path) == ["--config=c.py"] * 3
+    assert starts(tmp_path) == ["--config=c.py --num_processes=1"] * 3
     assert f"exit code {code}: beginning again" in output
 
 

@@ -3,6 +3,7 @@
 import csv
 import json
 import pathlib
+import re
 import signal
 import subprocess
 import sys
@@ -36,6 +37,7 @@ from absl import app, flags
 from ml_collections import config_flags
 config = config_flags.DEFINE_config_file("config")
 workdir = flags.DEFINE_string("workdir", None, "")
+flags.DEFINE_integer("num_processes", None, "")
 def main(_):
     folder = pathlib.Path(workdir.value)
     folder.mkdir(parents=True, exist_ok=True)
@@ -258,4 +260,4 @@ def test_two_real_runs_side_by_side(tmp_path):
     # The folders are named as those that the trainer chooses for these settings.
     _, listed = scripts.run("sweep.py", "--dry_run", *arguments)
     folders = [pathlib.Path(row["workdir"]).name for row in (first, second)]
-    assert [line.split("--workdir=runs/")[1] for line in listed.splitlines()] == folders
+    assert re.findall(r"--workdir=runs/(\S+)", listed) == folders
