@@ -108,6 +108,7 @@ class Checkpoints:
     def __exit__(self, kind: type[BaseException] | None, *_):
         # A process that lost the others would wait for them here.
         if kind is None or not issubclass(kind, jax.errors.JaxRuntimeError):
+            self.wait()
             self._manager.close()
 
     @property

@@ -131,6 +131,7 @@ class Loop:
                         self.evaluate(state, stop)
                     stopwatch.resume()
         stopwatch.pause()
+        self.checkpoints.save(state, total, clock)  # once more, if it could not be written
         return state
 
     def _stage_at(self, step: int) -> tuple[int, Stage]:

@@ -1,0 +1,114 @@
+"""A tiny run of the real trainer in a process that can be killed, or in which something is amiss.
+
+The processes are forked from one that has imported everything, so that a start takes seconds.
+"""
+
+import concurrent.futures
+import multiprocessing
+import os
+import pathlib
+import random
+import time
+
+import jax
+
+from tests import commands
+
+STEPS = 240
+POISONED = STEPS // 2 + 3  # the first step of a dispatch at which not all examples are fresh
+FORKED = multiprocessing.get_context("forkserver")
+FORKED.set_forkserver_preload(["cgar_jax.train", "tensorboardX", "tests.faulty_runs"])
+
+
+class Run:
+    """A process that trains in `workdir`; `fault` is one of the functions below."""
+
+    def __init__(self, workdir: pathlib.Path, fault=None):
+        self.workdir = workdir
+        self._process = FORKED.Process(target=_train, args=(workdir, fault), daemon=True)
+        self._process.start()
+
+    def poll(self) -> int | None:
+        """The exit code, if it has ended."""
+        return self._process.exitcode
+
+    def signal(self, number: int) -> None:
+        """Sends it a signal."""
+        os.kill(self._process.pid, number)
+
+    def wait(self) -> int:
+        """Waits for its end and returns the exit code."""
+        self._process.join(timeout=300)
+        assert self._process.exitcode is not None, "it does not end"
+        return self._process.exitcode
+
+    def output(self) -> str:
+        """What it has said, and the runs before it in the same workdir."""
+        return output(self.workdir)
+
+
+def output(workdir: pathlib.Path) -> str:
+    """What all runs in a workdir have said."""
+    path = workdir.with_suffix(".log")
+    return path.read_text() if path.exists() else ""
+
+
+def _train(workdir, fault):
+    log = os.open(workdir.with_suffix(".log"), os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    os.dup2(log, 1)
+    os.dup2(log, 2)
+    jax.config.update("jax_compilation_cache_dir", os.environ["TESTS_COMPILED"])
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
+    if fault is not None:
+        fault()
+
+    from cgar_jax import command, train
+
+    command.run(lambda: train.train(_config(workdir.parent / "cache"), workdir))
+
+
+def _config(cache):
+    from absl import flags
+    from ml_collections import config_flags
+
+    values = flags.FlagValues()
+    argv = ["run", *commands.TINY]
+    argv += [f"--config.training.steps={STEPS}", "--config.checkpoint.every_steps=6"]
+    argv += [f"--config.data.cache_dir={cache}", "--config.mesh.data=1"]
+    config_flags.DEFINE_config_file("config", flag_values=values, sys_argv=argv)
+    values(argv)
+    return values.config
+
+
+def nan_in_a_batch() -> None:
+    """The states of the examples at work become NaN at a step in the middle."""
+    from cgar_jax import train
+
+    class Programs(train.Programs):
+        def prepare(self, depth):
+            compiled = super().prepare(depth).result()
+
+            def program(state, data, num_steps):
+                if int(state.step) == POISONED:
+                    y = state.carry.y * float("nan")
+                    state = state._replace(carry=state.carry._replace(y=y))
+                return compiled(state, data, num_steps)
+
+            future = concurrent.futures.Future()
+            future.set_result(program)
+            return future
+
+    train.Programs = Programs
+
+
+def jumping_clock() -> None:
+    """The time of day jumps by up to a day, forward or back, every now and then."""
+    true, jumps, offset = time.time, random.Random(0), 0.0
+
+    def now():
+        nonlocal offset
+        if jumps.random() < 0.01:
+            offset = jumps.uniform(-86_400, 86_400)
+        return true() + offset
+
+    time.time = now
