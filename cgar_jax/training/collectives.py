@@ -49,8 +49,9 @@ def collectives(text: str) -> list[Collective]:
     """Lists the collective operations of a program, in the order of its text.
 
     Args:
-      text: `compiled.as_text()`, of any backend; an operation that begins and ends at different
-        places counts once.
+      text: `compiled.as_text()`, of any backend. An operation that begins and ends at different
+        places counts once; but a TPU's compiler may spread one over the computations that go on
+        beside it, and then it is listed with each of them.
     """
     found = []
     around = loops_around(text)

@@ -138,7 +138,7 @@ def gather(arrays: Any, specs: Any) -> Any:
         # Without `pcast` the sums would be where the array is used: at each network call.
         if "fsdp" not in spec:
             return lax.pcast(array, AXES, to="varying")
-        # Before the parts are joined: so gradients are summed over `data` when they are parts again.
+        # Before parts are joined: gradients are summed over `data` when they are parts again.
         array = lax.pcast(array, ("data",), to="varying")
         return lax.all_gather(array, "fsdp", axis=tuple(spec).index("fsdp"), tiled=True)
 

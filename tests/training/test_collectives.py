@@ -1,4 +1,4 @@
-"""What devices say to each other in a step: one sum of the gradients, and nothing in the recursion."""
+"""What devices say to each other: one sum of gradients a step, nothing in the recursion."""
 
 import collections
 import functools
@@ -6,12 +6,12 @@ import functools
 import jax
 import ml_collections
 import pytest
-from tests.training import problem
 
 from cgar_jax import experiment
 from cgar_jax.curricula import Depth
 from cgar_jax.training.collectives import collectives, loops_around
 from cgar_jax.training.programs import step_program
+from tests.training import problem
 
 # Losses, norms, weights and metrics: a few dozen numbers a step.
 SMALL = 400
@@ -42,7 +42,9 @@ def parameter_bytes(pieces):
     """Of all parameters, and of those that are split over `fsdp`."""
     leaves = jax.tree.leaves(pieces.abstract_state().params)
     split = [leaf for leaf in leaves if leaf.sharding.shard_shape(leaf.shape) != leaf.shape]
-    return sum(leaf.size * leaf.dtype.itemsize for leaf in leaves), sum(leaf.size * leaf.dtype.itemsize for leaf in split)
+    return sum(leaf.size * leaf.dtype.itemsize for leaf in leaves), sum(
+        leaf.size * leaf.dtype.itemsize for leaf in split
+    )
 
 
 def bytes_by_kind(text):
