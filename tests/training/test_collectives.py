@@ -8,6 +8,7 @@ import ml_collections
 import pytest
 
 from cgar_jax import experiment
+from cgar_jax.costs import step_transfers
 from cgar_jax.curricula import Depth
 from cgar_jax.training.collectives import collectives, loops_around
 from cgar_jax.training.programs import step_program
@@ -112,6 +113,19 @@ def test_split_parameters_are_gathered_once_and_their_gradients_scattered_once()
     rows = 3 * table_bytes(pieces, rows=pieces.config.batch_size)
     rest = parameters - split + split / 4 + rows
     assert rest <= bytes_of["all-reduce"] <= rest + SMALL
+
+
+@pytest.mark.parametrize(
+    "program", [shared_batch, twice_the_batch_by_epochs, split_parameters_and_table]
+)
+def test_a_step_sends_what_was_estimated(program):
+    pieces, text = program()
+    found, expected = +bytes_by_kind(text), collections.Counter()
+    for transfer in step_transfers(pieces):
+        expected[transfer.kind] += transfer.bytes
+    assert set(found) == set(expected)
+    for kind in found:
+        assert expected[kind] <= found[kind] <= expected[kind] + SMALL
 
 
 # Forms of other backends and of other releases.
