@@ -79,6 +79,31 @@ class Experiment:
         columns = {name: column[order] for name, column in columns.items()}
         return place(TrainingSet(columns, as_partial(augment)), replicated(self.mesh))
 
+    def abstract_training_set(
+        self, num_examples: int, augment: Callable = data.keep_as_is
+    ) -> TrainingSet:
+        """Shapes, dtypes and shardings of a training set on the devices, of so many examples.
+
+        Args:
+          num_examples: there are, or would be.
+          augment: of a `Dataset`.
+        """
+        tokens = (self.task.sequence_length,), np.int8
+        columns = {
+            "inputs": tokens,
+            "labels": tokens,
+            "puzzle_identifiers": ((), np.int32),
+            "difficulty": ((), np.float32),
+            "groups": ((), np.int32),
+            "domain_ids": ((), np.int32),
+        }
+        whole = replicated(self.mesh)
+        shapes = {
+            name: jax.ShapeDtypeStruct((num_examples, *shape), dtype, sharding=whole)
+            for name, (shape, dtype) in columns.items()
+        }
+        return TrainingSet(shapes, as_partial(augment))
+
     def stream(self, examples: Examples, augment: Callable = data.keep_as_is) -> Stream:
         """A training set that stays with the host.
 
@@ -140,14 +165,19 @@ class Experiment:
         return scores | votes | {"train_exact_accuracy": trained}, submission
 
     def train_flops(self) -> int:
-        """Model FLOPs of the whole run: matrix products, a backward pass as two forward ones."""
-        network, heads = self.model.network_flops(), 3 * self.model.heads_flops()
-
-        def per_example(depth):
-            return depth.gradient_aware_cost * network + depth.num_exits * heads
-
+        """Model FLOPs of the whole run, see `step_flops`."""
         steps = [(stage.end_step - stage.first_step, stage.depth) for stage in self.stages]
-        return round(self.config.batch_size * sum(n * per_example(depth) for n, depth in steps))
+        return round(sum(num_steps * self.step_flops(depth) for num_steps, depth in steps))
+
+    def step_flops(self, depth: curricula.Depth | curricula.NestedDepths) -> float:
+        """Model FLOPs of one optimizer step: matrix products, a backward pass as two forward ones.
+
+        Args:
+          depth: of the step; of several that may be drawn, it is the mean.
+        """
+        network, heads = self.model.network_flops(), 3 * self.model.heads_flops()
+        per_example = depth.gradient_aware_cost * network + depth.num_exits * heads
+        return self.config.batch_size * per_example
 
     def _init(self, key: jax.Array) -> TrainState:
         return self.train_step.init(key, self.task.sequence_length)

@@ -66,7 +66,7 @@ def train(config: ml_collections.ConfigDict, workdir: str | os.PathLike) -> dict
         command.write_json(workdir / "config.json", settings)
         with (
             open_logs(workdir, pieces.stages, config.batch_size, int(state.step)) as logs,
-            Programs(pieces.train_step, pieces.mesh, state, examples) as programs,
+            Programs(pieces.train_step, state, examples) as programs,
         ):
             logs.say(*_headline(pieces, dataset, workdir, int(state.step)))
             loop = Loop(

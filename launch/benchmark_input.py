@@ -42,7 +42,7 @@ def laying_out(stream: Callable, config: Any) -> float:
 def training(pieces: experiment.Experiment, template: Any, feed: Callable) -> tuple[float, float]:
     """Seconds per step, and the share of them in which the host waited for examples."""
     config, state = pieces.config, pieces.initial_state()
-    with Programs(pieces.train_step, pieces.mesh, state, template) as programs:
+    with Programs(pieces.train_step, state, template) as programs:
         program = programs.prepare(pieces.curriculum(1.0)).result()
         begin, waited, previous = None, 0.0, None
         spans = spans_of(config, DISPATCHES.value + 1)

@@ -1,19 +1,19 @@
 """Every config there is: it says how to run it, and its training step can be built."""
 
-import functools
 import importlib.util
 import pathlib
 
 import jax
+import jax.export
 import jax.numpy as jnp
 import pytest
 
-from cgar_jax import experiment
+from cgar_jax import data, experiment
 from cgar_jax.config import METHODS
 from cgar_jax.curricula import Depth
-from cgar_jax.data import keep_as_is
-from cgar_jax.training.feed import TrainingSet, as_partial
-from cgar_jax.training.step import CARRIED
+from cgar_jax.data.arc.augmentation import augment
+from cgar_jax.mesh import replicated
+from cgar_jax.training.programs import step_program
 
 CONFIGS = sorted((pathlib.Path(__file__).parent.parent / "configs").glob("*.py"))
 FULL_SIZE = [path for path in CONFIGS if not path.stem.endswith("mini")]
@@ -56,19 +56,43 @@ def test_full_size_configs_have_the_published_depth(path):
     assert full == FULL_DEPTHS[config.data.name]
 
 
-def test_the_training_step_of_a_config_lowers_on_eight_devices(path):
-    pieces = experiment.build(load(path).get_config(), TASK)
-    state = pieces.abstract_state()
-    columns = {
-        name: jax.ShapeDtypeStruct((50, *shape(81)), dtype)
-        for name, (shape, dtype) in CARRIED.items()
-    }
-    groups = jax.ShapeDtypeStruct((50,), jnp.int32)
-    dataset = TrainingSet(columns | {"groups": groups}, as_partial(keep_as_is))
-    step = jax.jit(functools.partial(pieces.train_step.step, pieces.curriculum(1.0)))
-    assert step.lower(state, dataset).out_info[0].params == jax.tree.map(
-        lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype), state.params
+def augmentation(pieces):
+    """That of the family; of ARC with the shapes of its table of variants."""
+    if pieces.config.data.name != "arc":
+        return data.family_of(pieces.config.data.name).augmentation()
+    variants = pieces.task.num_puzzle_identifiers
+    shapes = ((961,), jnp.int32), ((variants,), jnp.uint8), ((variants, 10), jnp.uint8)
+    whole = replicated(pieces.mesh)
+    tables = [jax.ShapeDtypeStruct(*shape, sharding=whole) for shape in shapes]
+    return jax.tree_util.Partial(augment, *tables)
+
+
+# Devices, and of them `fsdp`; each on a machine that has none of them.
+MESHES = ((8, 1), (64, 8), (256, 4))
+
+
+@pytest.mark.parametrize(
+    ("path", "num_devices", "fsdp"),
+    [(path, *mesh) for path in CONFIGS for mesh in (MESHES if path in FULL_SIZE else MESHES[:1])],
+    ids=lambda value: getattr(value, "stem", str(value)),
+)
+def test_the_whole_training_step_would_run_on_tpus_and_gpus(path, num_devices, fsdp):
+    config = load(path).get_config()
+    config.mesh.fsdp = fsdp
+    task = experiment.Task(*data.expected(config.data)[:3])
+    pieces = experiment.build(config, task, num_devices)
+    function, arguments = step_program(
+        pieces.train_step,
+        pieces.curriculum(1.0),
+        pieces.abstract_state(),
+        pieces.abstract_training_set(1_000, augmentation(pieces)),
     )
+    exported = jax.export.export(function, platforms=("tpu", "cuda"))(*arguments)
+    assert exported.nr_devices == num_devices
+    assert set(exported.platforms) == {"tpu", "cuda"}
+    state, _ = jax.tree.unflatten(exported.out_tree, exported.out_avals)
+    shapes = jax.tree.map(lambda leaf: leaf.shape, arguments[0])
+    assert jax.tree.map(lambda leaf: leaf.shape, state) == shapes
 
 
 # TRM's paper: 5 million parameters with token mixing, 7 million with attention.

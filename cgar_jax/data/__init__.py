@@ -12,7 +12,7 @@ from cgar_jax._labels import IGNORE_LABEL
 from cgar_jax._registry import check_name
 from cgar_jax.data import arc, maze, sudoku
 from cgar_jax.data.csv_files import write_csv
-from cgar_jax.data.dataset import Dataset, Examples, keep_as_is
+from cgar_jax.data.dataset import Dataset, Examples, Expected, keep_as_is
 from cgar_jax.data.puzzles import Puzzles
 from cgar_jax.data.source import Source
 
@@ -20,7 +20,9 @@ __all__ = [
     "FAMILIES",
     "IGNORE_LABEL",
     "Dataset",
+    "Expected",
     "arc",
+    "expected",
     "keep_as_is",
     "load",
     "maze",
@@ -57,6 +59,23 @@ def load(config: Mapping[str, Any]) -> Dataset:
     from cgar_jax.data import loading
 
     return loading.load(family_of(config.get("name")), config)
+
+
+def expected(config: Mapping[str, Any]) -> Expected:
+    """Tells what the data set that a config describes will be like, without making or reading it.
+
+    The cells of puzzles in files are taken to be as many as the config would generate.
+
+    Args:
+      config: as for `load`.
+
+    Raises:
+      ValueError: if a key is unknown or a value impossible.
+    """
+    # Imported here for the reason given in `load`.
+    from cgar_jax.data import loading
+
+    return family_of(config.get("name")).from_config(config, loading.OTHER_KEYS).expected()
 
 
 def read_examples(path: str | os.PathLike, name: str, skip_bad: bool = False) -> Examples:

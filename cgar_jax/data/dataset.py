@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -22,6 +22,15 @@ def keep_as_is(key: jax.Array, examples: Mapping[str, jax.Array]) -> dict[str, j
     """Is the augmentation that does nothing: returns ``examples``, whatever the ``key``."""
     del key
     return dict(examples)
+
+
+class Expected(NamedTuple):
+    """What is known of a data set before it is made, to plan a run by."""
+
+    vocab_size: int
+    sequence_length: int
+    num_puzzle_identifiers: int  # at most
+    num_train: int  # training examples, at most; 0 if only the files tell
 
 
 @dataclasses.dataclass(frozen=True)

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from cgar_jax.data.dataset import Dataset, Examples, keep_as_is
+from cgar_jax.data.dataset import Dataset, Examples, Expected, keep_as_is
 from cgar_jax.data.source import Source
 
 
@@ -38,6 +38,7 @@ class Puzzles(Source):
       num_validation: number of validation puzzles; with files, taken from ``train.csv``.
       num_test: number of test puzzles; 0 or -1 is all that the file has.
       min_difficulty: the least rating of a puzzle in any split.
+      size: rows and columns; for generated puzzles only, those in files are as large as they are.
     """
 
     source: str = "generated"
@@ -45,6 +46,7 @@ class Puzzles(Source):
     num_validation: int = 100
     num_test: int = 0
     min_difficulty: float = 0.0
+    size: int = 9
 
     def __post_init__(self):
         super().__post_init__()
@@ -176,6 +178,11 @@ class Puzzles(Source):
             accepts=self.accepts,
             augment=self.augmentation() if augment else keep_as_is,
         )
+
+    def expected(self) -> Expected:  # noqa: D102
+        # Files are taken to have puzzles of the size that would be generated.
+        num_cells = self.size**2
+        return Expected(self.vocab_size(num_cells), num_cells, 1, max(self.num_train, 0))
 
     @classmethod
     def read(cls, path: str | os.PathLike, skip_bad: bool = False) -> Examples:

@@ -11,7 +11,7 @@ from typing import Any, Self
 import numpy as np
 
 from cgar_jax._registry import check_name
-from cgar_jax.data.dataset import Dataset, Examples
+from cgar_jax.data.dataset import Dataset, Examples, Expected
 
 
 @dataclasses.dataclass(frozen=True)
@@ -88,6 +88,10 @@ class Source(abc.ABC):
     @abc.abstractmethod
     def dataset(self, splits: Mapping[str, Examples], augment: bool) -> Dataset:
         """Makes a data set of what `make_splits` returned; ``augment`` is whether it augments."""
+
+    @abc.abstractmethod
+    def expected(self) -> Expected:
+        """Tells what the data set will be like, from the settings alone."""
 
     def fingerprint(self) -> str:
         """Returns a short text that differs for other settings and for other contents of files."""

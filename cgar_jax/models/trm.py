@@ -205,6 +205,46 @@ class TRM(nn.Module):
         mix = hidden * gated(length) if self.mixing == "mlp" else attention
         return 2 * self.num_layers * (mix + length * gated(hidden))
 
+    def network_activations(self) -> int:
+        """Bytes that the backward pass of one `network` call holds for one example.
+
+        Those of each product's operands, of gates with their sigmoid and product, of attention
+        weights, and in float32 of what is normed. It is what JAX's `vjp` of `network` keeps, less
+        one array in each gated MLP that a compiler has for nothing: `1 - sigmoid(gate)`.
+        """
+        length, hidden = self.state_shape
+        number = jnp.dtype(self.dtype).itemsize
+        precise = max(number, 4)
+        state = length * hidden
+
+        def gated(size, positions):
+            inner = gated_inner_size(size, self.expansion, self.inner_size_multiple)
+            return number * (state + 5 * inner * positions)
+
+        weights = self.num_heads * length * length
+        attention = number * 5 * state + (precise + number) * weights
+        mix = gated(length, hidden) if self.mixing == "mlp" else attention
+        norms = 2 * 2 * precise * state
+        return self.num_layers * (mix + gated(hidden, length) + norms)
+
+    def network_traffic(self) -> int:
+        """Bytes that one `network` call must move to and from memory for one example, at least.
+
+        The operands and results of its matrix products but for the parameters, each once. What
+        lies between two products is taken to be done on the way.
+        """
+        length, hidden = self.state_shape
+        state = length * hidden
+
+        def gated(size, positions):
+            inner = gated_inner_size(size, self.expansion, self.inner_size_multiple)
+            return 2 * state + 3 * inner * positions
+
+        attention = 10 * state + 2 * self.num_heads * length * length
+        mix = gated(length, hidden) if self.mixing == "mlp" else attention
+        moved = self.num_layers * (mix + gated(hidden, length))
+        return jnp.dtype(self.dtype).itemsize * moved
+
     def heads_flops(self) -> int:
         """FLOPs of one `heads` call for one example."""
         return 2 * self.hidden_size * (self.sequence_length * self.vocab_size + 2)

@@ -6,7 +6,6 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jax.sharding import Mesh
 
 from cgar_jax.curricula import Depth, NestedDepths
 from cgar_jax.mesh import replicated
@@ -15,28 +14,50 @@ from cgar_jax.training.state import TrainState
 from cgar_jax.training.step import TrainingData, TrainStep
 
 
+def step_program(
+    train_step: TrainStep,
+    depth: Depth | NestedDepths,
+    state: TrainState,
+    data: TrainingData,
+) -> tuple[Any, tuple]:
+    """The jitted `TrainStep.run` of one depth, and the shapes that it is lowered for.
+
+    `function.lower(*arguments)` and `jax.export.export(function)(*arguments)` need neither numbers
+    nor the devices of the mesh.
+
+    Args:
+      train_step: whose steps; its mesh may be abstract.
+      depth: of the recursion.
+      state: arrays, or their shapes.
+      data: arrays with shardings, or shapes with shardings.
+
+    Returns:
+      The function, which takes the state for itself, and its arguments: state, data, number of
+      steps.
+    """
+    mesh = train_step.mesh
+    shardings, whole = state_shardings(mesh, state), replicated(mesh)
+    function = jax.jit(
+        functools.partial(train_step.run, depth),
+        in_shardings=(shardings, jax.tree.map(lambda leaf: leaf.sharding, data), whole),
+        out_shardings=(shardings, whole),
+        donate_argnums=0,
+    )
+    num_steps = jax.ShapeDtypeStruct((), jnp.int32)
+    return function, (abstract_state(mesh, state), jax.tree.map(_shape_of, data), num_steps)
+
+
 class Programs:
     """Compiles `TrainStep.run` for each depth asked for, so that the next stage does not wait.
 
     One worker thread: a compilation that runs beside training should not take every core.
     """
 
-    def __init__(self, train_step: TrainStep, mesh: Mesh, state: TrainState, data: TrainingData):
+    def __init__(self, train_step: TrainStep, state: TrainState, data: TrainingData):
         """`state` and `data` may be arrays or shapes with shardings."""
-        shardings = state_shardings(mesh, state)
-        whole = replicated(mesh)
-        self._arguments = (
-            abstract_state(mesh, state),
-            jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype), data),
-            jax.ShapeDtypeStruct((), jnp.int32),
-        )
-        self._jit = functools.partial(
-            jax.jit,
-            in_shardings=(shardings, jax.tree.map(lambda leaf: leaf.sharding, data), whole),
-            out_shardings=(shardings, whole),
-            donate_argnums=0,
-        )
-        self._run = train_step.run
+        # Shapes alone: arrays that somebody holds are not freed.
+        shapes = abstract_state(train_step.mesh, state), jax.tree.map(_shape_of, data)
+        self._program_for = lambda depth: step_program(train_step, depth, *shapes)
         self._futures: dict[Depth | NestedDepths, concurrent.futures.Future] = {}
         self._executor = concurrent.futures.ThreadPoolExecutor(1, "compile")
 
@@ -54,4 +75,9 @@ class Programs:
         return self._futures[depth]
 
     def _compile(self, depth: Depth | NestedDepths) -> Any:
-        return self._jit(functools.partial(self._run, depth)).lower(*self._arguments).compile()
+        function, arguments = self._program_for(depth)
+        return function.lower(*arguments).compile()
+
+
+def _shape_of(leaf: Any) -> jax.ShapeDtypeStruct:
+    return jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=leaf.sharding)

@@ -54,12 +54,12 @@ def gather(arrays: Any, specs: Any) -> Any:
     """
 
     def whole(array, spec):
-        same_over = AXES
-        if "fsdp" in spec:
-            array = lax.all_gather(array, "fsdp", axis=tuple(spec).index("fsdp"), tiled=True)
-            same_over = ("data",)
-        # Without this the sums would be where the array is used: at each network call.
-        return lax.pcast(array, same_over, to="varying")
+        # Without `pcast` the sums would be where the array is used: at each network call.
+        if "fsdp" not in spec:
+            return lax.pcast(array, AXES, to="varying")
+        # Before parts are joined: gradients are summed over `data` when they are parts again.
+        array = lax.pcast(array, ("data",), to="varying")
+        return lax.all_gather(array, "fsdp", axis=tuple(spec).index("fsdp"), tiled=True)
 
     return jax.tree.map(whole, arrays, specs)
 

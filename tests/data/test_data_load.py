@@ -371,3 +371,21 @@ def test_labels_may_be_ignored():
     dataset = data.load(config())
     labels = np.full((20, 36), data.IGNORE_LABEL)
     dataclasses.replace(dataset, train=dataset.train | {"labels": labels})
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        {"name": "sudoku", "size": 4, "num_clues": 6, "num_train": 5, "num_validation": 2},
+        {"name": "maze", "size": 7, "num_train": 5, "num_validation": 2},
+    ],
+    ids=lambda config: config["name"],
+)
+def test_what_is_expected_of_a_data_set_is_what_it_becomes(config, tmp_path):
+    dataset = data.load(config | {"cache_dir": str(tmp_path)})
+    assert data.expected(config) == (
+        dataset.vocab_size,
+        dataset.sequence_length,
+        dataset.num_puzzle_identifiers,
+        len(dataset.train["inputs"]),
+    )

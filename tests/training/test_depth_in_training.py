@@ -19,7 +19,7 @@ SHALLOW, DEEP = Depth(2, 1), Depth(2, 2)
 @functools.cache
 def program_of(depth):
     pieces, dataset, state = problem.build(weighting=())
-    with Programs(pieces.train_step, pieces.mesh, state, dataset) as programs:
+    with Programs(pieces.train_step, state, dataset) as programs:
         return programs.prepare(depth).result()
 
 

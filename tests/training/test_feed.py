@@ -111,7 +111,7 @@ def streamed(steps, state=None, mesh__data=1, first_step=0):
     pieces, _, fresh = problem.build(sampling=EPOCHS, mesh__data=mesh__data)
     feed = pieces.stream(problem.examples(), problem.reverse_some)
     state = fresh if state is None else state
-    with Programs(pieces.train_step, pieces.mesh, state, feed.template) as programs:
+    with Programs(pieces.train_step, state, feed.template) as programs:
         program = programs.prepare(Depth(1, 1)).result()
         spans = [(first, min(first + 4, steps)) for first in range(first_step, steps, 4)]
         for (first, stop), block in zip(spans, feed(spans), strict=True):
@@ -168,7 +168,7 @@ def large_table(devices):
 
 def after_a_step(devices):
     pieces, data, state = large_table(devices)
-    with Programs(pieces.train_step, pieces.mesh, state, data) as programs:
+    with Programs(pieces.train_step, state, data) as programs:
         program = programs.prepare(Depth(1, 1)).result()
         return program, program(state, data, np.int32(1))[0]
 

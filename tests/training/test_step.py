@@ -19,7 +19,7 @@ DEPTH = Depth(2, 2)
 
 def run(pieces, dataset, state, *chunks, depth=DEPTH):
     """Trains by dispatches of these many steps; returns the state and the last sums."""
-    with Programs(pieces.train_step, pieces.mesh, state, dataset) as programs:
+    with Programs(pieces.train_step, state, dataset) as programs:
         program = programs.prepare(depth).result()
         for chunk in chunks:
             state, sums = program(state, dataset, np.int32(chunk))
@@ -60,7 +60,7 @@ def twenty_steps(mixing, data=1, fsdp=1, microbatches=1):
         optimizer__learning_rate=1e-3,
     )
     losses = []
-    with Programs(pieces.train_step, pieces.mesh, state, dataset) as programs:
+    with Programs(pieces.train_step, state, dataset) as programs:
         program = programs.prepare(DEPTH).result()
         for _ in range(20):
             state, sums = program(state, dataset, np.int32(1))

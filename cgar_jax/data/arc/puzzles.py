@@ -11,12 +11,18 @@ from cgar_jax._labels import IGNORE_LABEL
 from cgar_jax.data.arc.grids import MAX_SIZE, PAD, VOCAB_SIZE, decode, encode
 from cgar_jax.data.arc.json_files import ArcPuzzle, Pair, read_set, set_paths
 from cgar_jax.data.arc.variants import Variants, draw_variants, pattern
-from cgar_jax.data.dataset import Dataset, Examples, keep_as_is
+from cgar_jax.data.dataset import Dataset, Examples, Expected, keep_as_is
 from cgar_jax.data.dihedral import NUM_TRANSFORMS
 from cgar_jax.data.source import Source
 
 # Tables of embeddings have a multiple of so many rows, so that devices can share them.
 _ROWS_MULTIPLE = 1024
+
+# For plans: puzzles of the public sets, and of any other set at most; pairs of a puzzle at most, as
+# a rule.
+_SET_SIZES = {"training": 400, "evaluation": 400, "concept": 160, "evaluation2": 120}
+_OTHER_SET_SIZE = 1_000
+_PAIRS = 10
 
 
 def split_class(example: tuple[np.ndarray, np.ndarray]) -> bytes:
@@ -142,17 +148,23 @@ class Arc(Source):
     def dataset(self, splits: Mapping[str, Examples], augment: bool) -> Dataset:  # noqa: D102
         variants = draw_variants(_puzzles_of(splits), self.num_variants, self.seed)
         numbers = {name: number for number, name in enumerate(variants.names)}
-        num_variants = len(variants.transforms)
         return Dataset(
             **{
                 split: _as_examples(columns, variants, numbers) for split, columns in splits.items()
             },
             vocab_size=VOCAB_SIZE,
             sequence_length=self.size**2,
-            num_puzzle_identifiers=-(-num_variants // _ROWS_MULTIPLE) * _ROWS_MULTIPLE,
+            num_puzzle_identifiers=_padded(len(variants.transforms)),
             augment=_augmentation(variants) if augment else keep_as_is,
             variants=variants,
         )
+
+    def expected(self) -> Expected:  # noqa: D102
+        sizes = [_SET_SIZES.get(name, _OTHER_SET_SIZE) for name in self.sets]
+        num_puzzles = sum(min(size, self.num_puzzles or size) for size in sizes)
+        # Variants with the same content are dropped, of small grids a tenth.
+        num_identifiers = _padded(num_puzzles * (1 + self.num_variants))
+        return Expected(VOCAB_SIZE, self.size**2, num_identifiers, num_puzzles * _PAIRS)
 
     def _columns(self, pairs: list[tuple[bytes, Pair]]) -> Examples:
         encoded = [[encode(grid, self.size) for grid in pair] for _, pair in pairs]
@@ -208,6 +220,10 @@ def _largest_side(puzzle: ArcPuzzle) -> int:
     return max(
         side for pair in puzzle.demonstrations + puzzle.tests for g in pair for side in g.shape
     )
+
+
+def _padded(num_identifiers: int) -> int:
+    return -(-num_identifiers // _ROWS_MULTIPLE) * _ROWS_MULTIPLE
 
 
 def _tell_left_out(name: str, number: int, why: str) -> None:
