@@ -6,6 +6,7 @@ import os
 import pathlib
 import sys
 import tempfile
+import threading
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -13,7 +14,6 @@ import jax
 import ml_collections
 from absl import flags
 
-from cgar_jax.command_line import leave
 from cgar_jax.data import Dataset
 from cgar_jax.experiment import Experiment, Task
 from cgar_jax.training import processes
@@ -113,14 +113,15 @@ def run(function: Callable[[], Any]) -> None:
         return
     try:
         function()
+        _end(0)
     except Interrupted as stop:
-        leave(str(stop), 128 + stop.signal)
+        _end(128 + stop.signal, str(stop))
     except KeyboardInterrupt:
-        leave("stopped by SIGINT; the same command goes on from the last checkpoint", 130)
+        _end(130, "stopped by SIGINT; the same command goes on from the last checkpoint")
     except NonFiniteError as error:
-        leave(f"error: {error}", 3)
+        _end(3, f"error: {error}")
     except (ValueError, OSError) as error:
-        leave(f"error: {error}\n(CGAR_TRACEBACK=1 shows where)", 2)
+        _end(2, f"error: {error}\n(CGAR_TRACEBACK=1 shows where)")
     except jax.errors.JaxRuntimeError as error:
         if not processes.several() or "RESOURCE_EXHAUSTED" in str(error):
             raise
@@ -132,3 +133,18 @@ def run(function: Callable[[], Any]) -> None:
             flush=True,
         )
         os._exit(os.EX_TEMPFAIL)  # an orderly end would wait for the others
+
+
+def _end(code: int, message: str = "") -> None:
+    """Ends the process, with a message on stderr."""
+    if message:
+        print(message, file=sys.stderr)
+    main = threading.main_thread()
+    if any(not thread.daemon for thread in threading.enumerate() if thread is not main):
+        # Threads of a checkpoint that could not be written wait for minutes, and for nothing.
+        jax.distributed.shutdown()
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+    if code:
+        sys.exit(code)

@@ -3,6 +3,7 @@ the run ends with bitwise the parameters of an unbroken one. (A process that die
 tried in `test_several_processes.py`.)
 """
 
+import contextlib
 import json
 import os
 import random
@@ -111,9 +112,9 @@ def mount(*arguments):
 
 @pytest.fixture
 def small_disk(workdir):
-    """Puts the workdir on a disk of its own, of two megabytes."""
+    """Puts the workdir on a disk of its own, of eight megabytes."""
     workdir.mkdir()
-    if not mount("-t", "tmpfs", "-o", "size=2m", "tmpfs", workdir):
+    if not mount("-t", "tmpfs", "-o", "size=8m", "tmpfs", workdir):
         pytest.skip("to mount a disk one has to be root")
     yield workdir
     subprocess.run(["umount", str(workdir)], check=True)
@@ -128,12 +129,9 @@ def test_the_disk_is_full_for_a_while(small_disk, unbroken):
     run = Run(small_disk)
     wait_for_step(run, 6)
     filling = small_disk / "filling"
-    with filling.open("wb", buffering=0) as file:
-        while shutil.disk_usage(small_disk).free:
-            try:
-                file.write(bytes(shutil.disk_usage(small_disk).free))
-            except OSError:
-                break
+    with filling.open("wb", buffering=0) as file, contextlib.suppress(OSError):
+        while free := shutil.disk_usage(small_disk).free:
+            file.write(bytes(free))
     commands.wait_for(lambda: "could not be written" in run.output(), run)
     kept = commands.newest_step(small_disk)
     filling.unlink()

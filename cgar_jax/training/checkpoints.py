@@ -9,6 +9,7 @@ import json
 import logging
 import pathlib
 import shutil
+import tempfile
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -54,7 +55,7 @@ def checksum(state: Any) -> jax.Array:
     """
 
     def of_leaf(leaf):
-        if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
+        if _is_key(leaf):
             leaf = jax.random.key_data(leaf)
         if leaf.dtype == bool:
             leaf = leaf.astype(jnp.uint8)
@@ -127,6 +128,10 @@ class Checkpoints:
         self.wait()
         if self._manager.latest_step() == step:
             return
+        obstacle = self._obstacle(state)
+        if not processes.all_agree(obstacle is None):
+            self._warn(obstacle or "another process cannot write")
+            return
         about = {
             "config": self._config,
             "clock": dataclasses.asdict(clock),
@@ -143,19 +148,33 @@ class Checkpoints:
         """Waits until what has been begun is written, or warns that it could not be."""
         self._trying(self._manager.wait_until_finished)
 
+    def _obstacle(self, state: TrainState) -> str | None:
+        """What would keep a state from being written. Once begun, a write that fails is slow to."""
+        arrays = [leaf for leaf in jax.tree.leaves(state) if not _is_key(leaf)]
+        parts = sum(part.data.nbytes for leaf in arrays for part in leaf.addressable_shards)
+        needed = parts + 2**20  # and what Orbax writes about them
+        try:
+            with tempfile.TemporaryFile(dir=self.folder):
+                free = shutil.disk_usage(self.folder).free
+        except OSError as error:
+            return _first_line(error)
+        return None if free >= needed else f"{free / 1e6:.1f} MB of {needed / 1e6:.1f} MB are free"
+
     def _trying(self, action: Callable[[], Any]) -> None:
         try:
             action()
         except (OSError, ValueError) as error:
-            newest = self._manager.latest_step()
-            kept = "there is none yet" if newest is None else f"{self.folder / str(newest)} is kept"
-            logging.warning(
-                "a checkpoint could not be written, the next save tries again; the last good one: "
-                "%s (%s)",
-                kept,
-                _first_line(error),
-            )
+            self._warn(_first_line(error))
             self._remove_half_written()
+
+    def _warn(self, problem: str) -> None:
+        newest = self._manager.latest_step()
+        logging.warning(
+            "a checkpoint could not be written (%s); training goes on and the next save tries "
+            "again; %s",
+            problem,
+            "there is none yet" if newest is None else f"{self.folder / str(newest)} is kept",
+        )
 
     def _remove_half_written(self) -> None:
         # The room that it takes may be what is missing.
@@ -229,6 +248,10 @@ class Checkpoints:
                 )
                 folder.rename(damaged)
         self._manager.reload()
+
+
+def _is_key(leaf: jax.Array) -> bool:
+    return jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
 
 
 def _first_line(error: Exception) -> str:
