@@ -1,9 +1,6 @@
 """The main job in real processes: what it leaves, how it resumes, how it tells of errors."""
 
 import json
-import random
-import signal
-import time
 
 import pytest
 
@@ -74,47 +71,6 @@ def test_another_seed_gives_other_parameters(unbroken, tmp_path, cache):
     )
     assert code == 0, output
     assert digest(tmp_path) != digest(unbroken[0])
-
-
-def test_a_run_killed_at_random_moments_ends_with_bitwise_the_same_parameters(
-    unbroken, tmp_path, cache
-):
-    arguments = (*commands.TINY, f"--workdir={tmp_path}")
-    delay = random.Random(0)
-    for _ in range(3):
-        before = commands.newest_step(tmp_path)
-        process = commands.start(TRAIN, *arguments, cache=cache, recompile=True)
-        commands.wait_for(lambda before=before: commands.newest_step(tmp_path) > before, process)
-        time.sleep(delay.uniform(0, 0.3))
-        process.kill()
-        process.wait()
-        if commands.newest_step(tmp_path) == 40:
-            break
-    code, output = commands.run(TRAIN, *arguments, cache=cache, recompile=True)
-    assert code == 0, output
-    assert "resuming at step" in output
-    assert digest(tmp_path) == digest(unbroken[0])
-
-
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_signal_saves_and_exits_and_the_same_command_goes_on(unbroken, tmp_path, cache, number):
-    arguments = (*commands.TINY, "--config.checkpoint.every_steps=1000", f"--workdir={tmp_path}")
-    process = commands.start(TRAIN, *arguments, cache=cache)
-    commands.wait_for(lambda: "step" in read_metrics(tmp_path), process)
-    process.send_signal(number)
-    output, _ = process.communicate(timeout=120)
-    assert process.returncode == 128 + number, output
-    assert "saved; the same command goes on from there" in output
-    assert "Traceback" not in output
-    assert commands.newest_step(tmp_path) > 0
-    code, output = commands.run(TRAIN, *arguments, cache=cache)
-    assert code == 0, output
-    assert digest(tmp_path) == digest(unbroken[0])
-
-
-def read_metrics(workdir):
-    path = workdir / "metrics.jsonl"
-    return path.read_text() if path.exists() else ""
 
 
 def test_a_loss_that_is_not_finite_stops_the_run_and_names_the_last_good_checkpoint(

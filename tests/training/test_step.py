@@ -10,6 +10,7 @@ import pytest
 
 from cgar_jax import losses
 from cgar_jax.curricula import Depth
+from cgar_jax.training.checkpoints import Checkpoints, Clock
 from cgar_jax.training.programs import Programs
 from cgar_jax.training.step import finish_metrics
 from tests.training import problem
@@ -77,6 +78,36 @@ def test_many_devices_and_microbatches_train_like_one_device_at_once(mixing, mes
     chex.assert_trees_all_close(many.params, one.params, atol=1e-5)
     chex.assert_trees_all_equal(many.carry.examples, one.carry.examples)
     chex.assert_trees_all_equal(many.carry.supervision_step, one.carry.supervision_step)
+
+
+ELASTIC = {"model__mixing": "mlp", "optimizer__learning_rate": 1e-3}
+
+
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory):
+    """Folder with the tenth step of a run on eight devices, and its state and sums ten later."""
+    folder = tmp_path_factory.mktemp("saved")
+    pieces, dataset, state = problem.build(mesh={"data": 8}, **ELASTIC)
+    state, _ = run(pieces, dataset, state, 10)
+    with Checkpoints(folder, {}, keep=1) as checkpoints:
+        checkpoints.save(state, 10, Clock())
+    state, sums = run(pieces, dataset, state, 10)
+    return folder, jax.device_get(state), sums
+
+
+@pytest.mark.parametrize(
+    "mesh", [{"data": 1}, {"data": 2}, {"data": 4}, {"data": 4, "fsdp": 2}], ids=str
+)
+def test_a_checkpoint_of_eight_devices_goes_on_where_there_are_others(saved, mesh):
+    folder, unbroken, sums = saved
+    pieces, dataset, _ = problem.build(mesh=mesh, **ELASTIC)
+    with Checkpoints(folder, {}, keep=1, read_only=True) as checkpoints:
+        state, _ = checkpoints.restore(pieces.abstract_state())
+    resumed, resumed_sums = run(pieces, dataset, state, 10)
+    resumed = jax.device_get(resumed)
+    np.testing.assert_allclose(resumed_sums["loss"], sums["loss"], atol=1e-5)
+    chex.assert_trees_all_close(resumed.params, unbroken.params, atol=1e-5)
+    chex.assert_trees_all_equal(resumed.carry.examples, unbroken.carry.examples)
 
 
 def test_the_wide_matrices_lie_split_over_fsdp_with_all_that_is_kept_of_them():
