@@ -151,7 +151,12 @@ class Checkpoints:
     def _obstacle(self, state: TrainState) -> str | None:
         """What would keep a state from being written. Once begun, a write that fails is slow to."""
         arrays = [leaf for leaf in jax.tree.leaves(state) if not _is_key(leaf)]
-        parts = sum(part.data.nbytes for leaf in arrays for part in leaf.addressable_shards)
+        parts = sum(
+            part.data.nbytes
+            for leaf in arrays
+            for part in leaf.addressable_shards
+            if part.replica_id == 0  # the copies of other devices are not written
+        )
         needed = parts + 2**20  # and what Orbax writes about them
         try:
             with tempfile.TemporaryFile(dir=self.folder):
