@@ -71,6 +71,7 @@ def default_config() -> ml_collections.ConfigDict:
 
     config.training = ml_collections.ConfigDict()
     config.training.steps = 65_000
+    # Metrics are told, and signals heard, between dispatches: a scheduler's grace is for several.
     config.training.steps_per_dispatch = 50
     # Of each device's share of the batch: the same gradient with less memory, in more time.
     config.training.microbatches = 1

@@ -21,19 +21,6 @@ from cgar_jax import command, costs, data, experiment
 from cgar_jax.command_line import parse_flags
 from cgar_jax.devices import DEVICES, Device, device
 
-CONFIG = config_flags.DEFINE_config_file(
-    "config", None, "File that describes the experiment.", lock_config=True
-)
-DEVICE = flags.DEFINE_string("device", None, f"Kind of device: {', '.join(DEVICES)}.")
-NUM_DEVICES = flags.DEFINE_integer("devices", 1, "How many devices there are.")
-UTILIZATION = flags.DEFINE_float(
-    "utilization", 0.4, "Share of its peak at which a device is assumed to compute."
-)
-NUM_IDENTIFIERS = flags.DEFINE_integer(
-    "num_puzzle_identifiers", 0, "Rows of the puzzle table; by default as many as there may be."
-)
-JSON = flags.DEFINE_string("json", None, "File to write the figures to.")
-
 # What JAX takes of a GPU's memory unless it is told otherwise, XLA_PYTHON_CLIENT_MEM_FRACTION.
 USUAL_SHARE = 0.75
 
@@ -175,29 +162,52 @@ def _milliseconds(seconds: float) -> str:
     return f"{1e3 * seconds:,.3g} ms"
 
 
+def define_flags() -> None:
+    """Defines those of the command; importing this module defines none."""
+    config_flags.DEFINE_config_file(
+        "config", None, "File that describes the experiment.", lock_config=True
+    )
+    flags.DEFINE_string("device", None, f"Kind of device: {', '.join(DEVICES)}.")
+    flags.DEFINE_integer("devices", 1, "How many devices there are.")
+    flags.DEFINE_float(
+        "utilization", 0.4, "Share of its peak at which a device is assumed to compute."
+    )
+    flags.DEFINE_integer(
+        "num_puzzle_identifiers", 0, "Rows of the puzzle table; by default as many as there may be."
+    )
+    flags.DEFINE_string("json", None, "File to write the figures to.")
+
+
 def main(argv: Sequence[str]) -> None:
     """The command line."""
     if len(argv) > 1:
         raise app.UsageError(f"unexpected arguments {argv[1:]}; settings are given as --config.KEY")
 
     def print_estimate() -> None:
-        kind = device(DEVICE.value)
+        kind = device(flags.FLAGS.device)
         result = estimate(
-            CONFIG.value, kind, NUM_DEVICES.value, UTILIZATION.value, NUM_IDENTIFIERS.value
+            flags.FLAGS.config,
+            kind,
+            flags.FLAGS.devices,
+            flags.FLAGS.utilization,
+            flags.FLAGS.num_puzzle_identifiers,
         )
         file = pathlib.Path(config_flags.get_config_filename(flags.FLAGS["config"]))
-        title = f"{file.name} on {NUM_DEVICES.value} x {DEVICE.value}"
+        title = f"{file.name} on {flags.FLAGS.devices} x {flags.FLAGS.device}"
         console = Console(highlight=False)
         console.print(run_table(result, kind, title))
-        console.print(stage_table(result, UTILIZATION.value), memory_table(result))
+        console.print(stage_table(result, flags.FLAGS.utilization), memory_table(result))
         if result.transfers:
             console.print(transfer_table(result, kind))
-        if JSON.value:
-            pathlib.Path(JSON.value).write_text(json.dumps(figures(result, kind), indent=2) + "\n")
+        if flags.FLAGS.json:
+            pathlib.Path(flags.FLAGS.json).write_text(
+                json.dumps(figures(result, kind), indent=2) + "\n"
+            )
 
     command.run(print_estimate)
 
 
 if __name__ == "__main__":
+    define_flags()
     flags.mark_flags_as_required(["config", "device"])
     app.run(main, flags_parser=parse_flags)
