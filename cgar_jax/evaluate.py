@@ -94,9 +94,10 @@ def main(argv: Sequence[str]) -> None:
         result = evaluate(WORKDIR.value, DATA.value, SKIP_BAD.value)
         what = pathlib.Path(DATA.value).name if DATA.value else "held-out test puzzles"
         title = f"{what}, checkpoint {result['step']:,}"
-        if processes.is_first():
-            Console().print(result_table(result, title))
-        if OUTPUT.value and processes.is_first():
+        if not processes.is_first():
+            return
+        Console().print(result_table(result, title))
+        if OUTPUT.value:
             pathlib.Path(OUTPUT.value).write_text(json.dumps(result, indent=2) + "\n")
 
     command.run(print_scores)

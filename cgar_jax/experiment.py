@@ -17,7 +17,7 @@ from cgar_jax.mesh import make_mesh, place, replicated
 from cgar_jax.training.feed import Stream, TrainingSet, as_partial, resident
 from cgar_jax.training.shardings import abstract_state
 from cgar_jax.training.state import TrainState, variables
-from cgar_jax.training.step import TrainingData, TrainStep
+from cgar_jax.training.step import CARRIED, TrainingData, TrainStep
 
 Examples = dict[str, np.ndarray]
 
@@ -88,15 +88,11 @@ class Experiment:
           num_examples: there are, or would be.
           augment: of a `Dataset`.
         """
-        tokens = (self.task.sequence_length,), np.int8
+        tokens = ("inputs", "labels")  # small on the devices, and int32 where they are carried
         columns = {
-            "inputs": tokens,
-            "labels": tokens,
-            "puzzle_identifiers": ((), np.int32),
-            "difficulty": ((), np.float32),
-            "groups": ((), np.int32),
-            "domain_ids": ((), np.int32),
-        }
+            name: (shape(self.task.sequence_length), np.int8 if name in tokens else dtype)
+            for name, (shape, dtype) in CARRIED.items()
+        } | {"groups": ((), np.int32)}
         whole = replicated(self.mesh)
         shapes = {
             name: jax.ShapeDtypeStruct((num_examples, *shape), dtype, sharding=whole)

@@ -74,9 +74,7 @@ class Stream:
         self._groups = np.asarray(examples["groups"])
         self._mesh, self._seed = mesh, seed
         self._shape = (steps_per_dispatch, batch_size)
-        self._augment = jax.tree.map(
-            lambda leaf: place(leaf, replicated(mesh)), as_partial(augment)
-        )
+        self._augment = place(as_partial(augment), replicated(mesh))
         # A block may reach into an epoch's successor.
         self._order = functools.lru_cache(maxsize=2)(self._order_of)
 
