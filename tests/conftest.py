@@ -17,6 +17,7 @@ os.environ["XLA_FLAGS"] = " ".join(
 
 import hypothesis
 import jax
+import pytest
 
 # Many tests compile the same program: workers inherit the first process's folder of them.
 if "TESTS_COMPILED" not in os.environ:
@@ -27,3 +28,9 @@ jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
 
 hypothesis.settings.register_profile("default", deadline=None, max_examples=25, derandomize=True)
 hypothesis.settings.load_profile("default")
+
+
+@pytest.fixture(scope="session")
+def cache(tmp_path_factory):
+    """Where commands keep their tiny puzzles and compiled programs."""
+    return tmp_path_factory.mktemp("cache")

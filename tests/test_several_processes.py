@@ -22,11 +22,6 @@ TINY = (
 
 
 @pytest.fixture(scope="module")
-def cache(tmp_path_factory):
-    return tmp_path_factory.mktemp("cache")
-
-
-@pytest.fixture(scope="module")
 def one_process(tmp_path_factory, cache):
     """Workdir of a run in one process with eight devices."""
     workdir = tmp_path_factory.mktemp("one")

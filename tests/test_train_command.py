@@ -10,12 +10,6 @@ TRAIN = "cgar_jax.train"
 
 
 @pytest.fixture(scope="module")
-def cache(tmp_path_factory):
-    """Where the tiny puzzles are kept."""
-    return tmp_path_factory.mktemp("cache")
-
-
-@pytest.fixture(scope="module")
 def unbroken(tmp_path_factory, cache):
     """Workdir and output of a run that nothing disturbed."""
     workdir = tmp_path_factory.mktemp("unbroken")
