@@ -7,24 +7,19 @@ import pathlib
 import sys
 import tempfile
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax
 import ml_collections
-from absl import flags
+from absl import app, flags
 
+from cgar_jax.command_line import parse_flags
 from cgar_jax.data import Dataset
 from cgar_jax.experiment import Experiment, Task
 from cgar_jax.training import processes
 from cgar_jax.training.loop import Interrupted, NonFiniteError
 from cgar_jax.training.state import TrainState
-
-COORDINATOR_ADDRESS = flags.DEFINE_string(
-    "coordinator_address", None, "HOST:PORT of process 0, where a cluster does not tell by itself."
-)
-NUM_PROCESSES = flags.DEFINE_integer("num_processes", None, "Of the run; 1 looks for no others.")
-PROCESS_ID = flags.DEFINE_integer("process_id", None, "Of this process, from 0.")
 
 
 def settings(config: ml_collections.ConfigDict, task: Task) -> dict[str, Any]:
@@ -92,28 +87,59 @@ def score(
     return scores
 
 
-def connect() -> None:
+def define_process_flags() -> None:
+    """Defines the flags of `connect`."""
+    flags.DEFINE_string(
+        "coordinator_address", None, "HOST:PORT of process 0, where a cluster does not tell."
+    )
+    flags.DEFINE_integer("num_processes", None, "Of the run; 1 looks for no others.")
+    flags.DEFINE_integer("process_id", None, "Of this process, from 0.")
+
+
+def connect(values: flags.FlagValues) -> None:
     """Connects the processes of a run, as the command line says or the cluster tells.
 
     Raises:
       ValueError, OSError: see `cgar_jax.training.processes.connect`.
     """
-    processes.connect(COORDINATOR_ADDRESS.value, NUM_PROCESSES.value, PROCESS_ID.value)
+    processes.connect(values.coordinator_address, values.num_processes, values.process_id)
 
 
-def run(function: Callable[[], Any]) -> None:
+def main(
+    define_flags: Callable[[], None],
+    work: Callable[[flags.FlagValues], int | None],
+    required: Sequence[str],
+) -> None:
+    """A command from its command line to its exit code.
+
+    Args:
+      define_flags: called before the command line is read, so that importing the module of a
+        command defines no flags.
+      work: as for `run`, given the flags.
+      required: names of the flags that must be there.
+    """
+
+    def parsed(argv: Sequence[str]) -> None:
+        if unexpected := list(argv[1:]):
+            raise app.UsageError(f"unexpected arguments {unexpected}; use --NAME=VALUE")
+        run(lambda: work(flags.FLAGS))
+
+    define_flags()
+    flags.mark_flags_as_required(required)
+    app.run(parsed, flags_parser=parse_flags)
+
+
+def run(function: Callable[[], int | None]) -> None:
     """Calls `function`; an error that its user can mend becomes one message and a non-zero exit.
 
-    Exit codes: 2 bad input, 3 the training diverged, 75 the other processes are lost and all can be
-    started again, 128 + n stopped by signal n. With `CGAR_TRACEBACK` set, errors keep their
-    traceback.
+    Exit codes: what the function returns (None is 0), 2 bad input, 3 the training diverged, 75 the
+    other processes are lost and all can be started again, 128 + n stopped by signal n. With
+    `CGAR_TRACEBACK` set, errors keep their traceback.
     """
     if os.environ.get("CGAR_TRACEBACK"):
-        function()
-        return
+        sys.exit(function())
     try:
-        function()
-        _end(0)
+        _end(function() or 0)
     except Interrupted as stop:
         _end(128 + stop.signal, str(stop))
     except KeyboardInterrupt:
@@ -139,8 +165,8 @@ def _end(code: int, message: str = "") -> None:
     """Ends the process, with a message on stderr."""
     if message:
         print(message, file=sys.stderr)
-    main = threading.main_thread()
-    if any(not thread.daemon for thread in threading.enumerate() if thread is not main):
+    others = set(threading.enumerate()) - {threading.main_thread()}
+    if not all(thread.daemon for thread in others):
         # Threads of a checkpoint that could not be written wait for minutes, and for nothing.
         jax.distributed.shutdown()
         sys.stdout.flush()

@@ -8,17 +8,15 @@ import dataclasses
 import json
 import math
 import pathlib
-from collections.abc import Sequence
 from typing import Any
 
 import ml_collections
-from absl import app, flags
+from absl import flags
 from ml_collections import config_flags
 from rich.console import Console
 from rich.table import Table
 
 from cgar_jax import command, costs, data, experiment
-from cgar_jax.command_line import parse_flags
 from cgar_jax.devices import DEVICES, Device, device
 
 # What JAX takes of a GPU's memory unless it is told otherwise, XLA_PYTHON_CLIENT_MEM_FRACTION.
@@ -163,7 +161,7 @@ def _milliseconds(seconds: float) -> str:
 
 
 def define_flags() -> None:
-    """Defines those of the command; importing this module defines none."""
+    """Defines those of the command."""
     config_flags.DEFINE_config_file(
         "config", None, "File that describes the experiment.", lock_config=True
     )
@@ -178,36 +176,21 @@ def define_flags() -> None:
     flags.DEFINE_string("json", None, "File to write the figures to.")
 
 
-def main(argv: Sequence[str]) -> None:
-    """The command line."""
-    if len(argv) > 1:
-        raise app.UsageError(f"unexpected arguments {argv[1:]}; settings are given as --config.KEY")
-
-    def print_estimate() -> None:
-        kind = device(flags.FLAGS.device)
-        result = estimate(
-            flags.FLAGS.config,
-            kind,
-            flags.FLAGS.devices,
-            flags.FLAGS.utilization,
-            flags.FLAGS.num_puzzle_identifiers,
-        )
-        file = pathlib.Path(config_flags.get_config_filename(flags.FLAGS["config"]))
-        title = f"{file.name} on {flags.FLAGS.devices} x {flags.FLAGS.device}"
-        console = Console(highlight=False)
-        console.print(run_table(result, kind, title))
-        console.print(stage_table(result, flags.FLAGS.utilization), memory_table(result))
-        if result.transfers:
-            console.print(transfer_table(result, kind))
-        if flags.FLAGS.json:
-            pathlib.Path(flags.FLAGS.json).write_text(
-                json.dumps(figures(result, kind), indent=2) + "\n"
-            )
-
-    command.run(print_estimate)
+def main(values: flags.FlagValues) -> None:
+    """The command."""
+    kind = device(values.device)
+    result = estimate(
+        values.config, kind, values.devices, values.utilization, values.num_puzzle_identifiers
+    )
+    file = pathlib.Path(config_flags.get_config_filename(values["config"]))
+    console = Console(highlight=False)
+    console.print(run_table(result, kind, f"{file.name} on {values.devices} x {values.device}"))
+    console.print(stage_table(result, values.utilization), memory_table(result))
+    if result.transfers:
+        console.print(transfer_table(result, kind))
+    if values.json:
+        pathlib.Path(values.json).write_text(json.dumps(figures(result, kind), indent=2) + "\n")
 
 
 if __name__ == "__main__":
-    define_flags()
-    flags.mark_flags_as_required(["config", "device"])
-    app.run(main, flags_parser=parse_flags)
+    command.main(define_flags, main, required=["config", "device"])

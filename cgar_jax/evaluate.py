@@ -4,27 +4,18 @@ import json
 import math
 import os
 import pathlib
-from collections.abc import Sequence
 from typing import Any
 
 import jax
 import ml_collections
-from absl import app, flags
+from absl import flags
 from rich.console import Console
 
 from cgar_jax import command, data, experiment
-from cgar_jax.command_line import parse_flags
 from cgar_jax.evaluation.table import result_table
 from cgar_jax.training import processes
 from cgar_jax.training.checkpoints import Checkpoints
 from cgar_jax.training.state import TrainState
-
-WORKDIR = flags.DEFINE_string("workdir", None, "Folder of the run.")
-DATA = flags.DEFINE_string(
-    "data", None, "CSV of puzzles: source,question,answer,rating; by default the run's test split."
-)
-SKIP_BAD = flags.DEFINE_bool("skip_bad", False, "Leave bad lines of the CSV out, and list them.")
-OUTPUT = flags.DEFINE_string("output", None, "File to write the scores to, as JSON.")
 
 
 def evaluate(
@@ -84,25 +75,28 @@ def _restored(
     return pieces, restored[0]
 
 
-def main(argv: Sequence[str]) -> None:
-    """The command line."""
-    if len(argv) > 1:
-        raise app.UsageError(f"unexpected arguments {argv[1:]}")
+def define_flags() -> None:
+    """Defines those of the command."""
+    flags.DEFINE_string("workdir", None, "Folder of the run.")
+    flags.DEFINE_string(
+        "data", None, "CSV: source,question,answer,rating; by default the run's test split."
+    )
+    flags.DEFINE_bool("skip_bad", False, "Leave bad lines of the CSV out, and list them.")
+    flags.DEFINE_string("output", None, "File to write the scores to, as JSON.")
+    command.define_process_flags()
 
-    def print_scores() -> None:
-        command.connect()
-        result = evaluate(WORKDIR.value, DATA.value, SKIP_BAD.value)
-        what = pathlib.Path(DATA.value).name if DATA.value else "held-out test puzzles"
-        title = f"{what}, checkpoint {result['step']:,}"
-        if not processes.is_first():
-            return
-        Console().print(result_table(result, title))
-        if OUTPUT.value:
-            pathlib.Path(OUTPUT.value).write_text(json.dumps(result, indent=2) + "\n")
 
-    command.run(print_scores)
+def main(values: flags.FlagValues) -> None:
+    """The command."""
+    command.connect(values)
+    result = evaluate(values.workdir, values.data, values.skip_bad)
+    if not processes.is_first():
+        return
+    what = pathlib.Path(values.data).name if values.data else "held-out test puzzles"
+    Console().print(result_table(result, f"{what}, checkpoint {result['step']:,}"))
+    if values.output:
+        pathlib.Path(values.output).write_text(json.dumps(result, indent=2) + "\n")
 
 
 if __name__ == "__main__":
-    flags.mark_flag_as_required("workdir")
-    app.run(main, flags_parser=parse_flags)
+    command.main(define_flags, main, required=["workdir"])

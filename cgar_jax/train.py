@@ -6,16 +6,15 @@ report. The same command again goes on where the run was interrupted.
 
 import os
 import pathlib
-from collections.abc import Sequence
 from typing import Any
 
 import jax
 import ml_collections
-from absl import app, flags
+from absl import flags
 from ml_collections import config_flags
 
 from cgar_jax import command, data, experiment
-from cgar_jax.command_line import default_workdir, parse_flags
+from cgar_jax.command_line import default_workdir
 from cgar_jax.evaluation.table import result_table
 from cgar_jax.training import processes
 from cgar_jax.training.checkpoints import Checkpoints, Clock
@@ -23,13 +22,6 @@ from cgar_jax.training.logs import open_logs
 from cgar_jax.training.loop import Loop
 from cgar_jax.training.programs import Programs
 from cgar_jax.training.state import TrainState, parameters_sha256
-
-CONFIG = config_flags.DEFINE_config_file(
-    "config", None, "File that describes the experiment.", lock_config=True
-)
-WORKDIR = flags.DEFINE_string(
-    "workdir", None, "Folder of the run; by default one under runs/ named after the config."
-)
 
 
 def train(config: ml_collections.ConfigDict, workdir: str | os.PathLike) -> dict[str, Any]:
@@ -129,20 +121,23 @@ def _headline(
     ]
 
 
-def main(argv: Sequence[str]) -> None:
-    """The command line."""
-    if len(argv) > 1:
-        raise app.UsageError(f"unexpected arguments {argv[1:]}; settings are given as --config.KEY")
-    file = config_flags.get_config_filename(flags.FLAGS["config"])
-    workdir = WORKDIR.value or default_workdir(file, CONFIG.value)
+def define_flags() -> None:
+    """Defines those of the command."""
+    config_flags.DEFINE_config_file(
+        "config", None, "File that describes the experiment.", lock_config=True
+    )
+    flags.DEFINE_string(
+        "workdir", None, "Folder of the run; by default one under runs/ named after the config."
+    )
+    command.define_process_flags()
 
-    def connect_and_train() -> None:
-        command.connect()
-        train(CONFIG.value, workdir)
 
-    command.run(connect_and_train)
+def main(values: flags.FlagValues) -> None:
+    """The command."""
+    file = config_flags.get_config_filename(values["config"])
+    command.connect(values)
+    train(values.config, values.workdir or default_workdir(file, values.config))
 
 
 if __name__ == "__main__":
-    flags.mark_flag_as_required("config")
-    app.run(main, flags_parser=parse_flags)
+    command.main(define_flags, main, required=["config"])

@@ -1,17 +1,31 @@
 """Running the commands as a user does: in processes of their own, on a config of seconds."""
 
 import json
+import multiprocessing
 import os
 import pathlib
+import runpy
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from typing import IO
 
 ROOT = pathlib.Path(__file__).parent.parent
 HASTY = "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"
+# Processes forked from one that has imported everything start at once.
+FORKED = multiprocessing.get_context("forkserver")
+FORKED.set_forkserver_preload(
+    [
+        "cgar_jax.train",
+        "cgar_jax.evaluate",
+        "cgar_jax.estimate",
+        "tensorboardX",
+        "tests.faulty_runs",
+    ]
+)
 TINY = [
     "--config=configs/sudoku_mini.py",
     "--config.data.size=4",
@@ -39,21 +53,18 @@ def start(
     module: str,
     *arguments: str,
     cache: pathlib.Path,
-    recompile: bool = False,
     devices: int = 1,
     output: int | IO = subprocess.PIPE,
 ) -> subprocess.Popen:
     """Starts `python -m module`; its output is one text.
 
-    It sees so many devices. Data, and unless `recompile` compiled programs, are kept in `cache`.
+    It sees so many devices. Data and compiled programs are kept in `cache`.
     """
-    flags = f"{HASTY} --xla_force_host_platform_device_count={devices}"
-    environment = os.environ | {"XLA_FLAGS": flags, "CGAR_DATA_DIR": str(cache)}
-    if not recompile:
-        environment |= {
-            "JAX_COMPILATION_CACHE_DIR": str(cache / "programs"),
-            "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0.5",
-        }
+    environment = os.environ | _environment(cache, devices)
+    environment |= {
+        "JAX_COMPILATION_CACHE_DIR": str(cache / "programs"),
+        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0.5",
+    }
     return subprocess.Popen(
         [sys.executable, "-u", "-m", module, *arguments],
         cwd=ROOT,
@@ -90,13 +101,41 @@ def output_of(log: pathlib.Path, process_id: int) -> str:
     return log.with_suffix(f".{process_id}").read_text()
 
 
-def run(
-    module: str, *arguments: str, cache: pathlib.Path, recompile: bool = False, devices: int = 1
-) -> tuple[int, str]:
-    """Runs `python -m module` to its end: exit code and output."""
-    process = start(module, *arguments, cache=cache, recompile=recompile, devices=devices)
-    output, _ = process.communicate(timeout=300)
-    return process.returncode, output
+def run(module: str, *arguments: str, cache: pathlib.Path, devices: int = 1) -> tuple[int, str]:
+    """Runs `python -m module` to its end, in a forked process: exit code and output."""
+    with tempfile.NamedTemporaryFile("r") as output:
+        process = FORKED.Process(target=_run, args=(module, arguments, cache, devices, output.name))
+        process.start()
+        process.join(timeout=300)
+        if process.exitcode is None:
+            process.kill()
+            raise TimeoutError(f"{module} does not end: {output.read()}")
+        return process.exitcode, output.read()
+
+
+def _run(module, arguments, cache, devices, output):
+    join_output(pathlib.Path(output))
+    os.chdir(ROOT)
+    os.environ.update(_environment(cache, devices))
+    sys.argv = [module, *arguments]
+    sys.modules.pop(module, None)
+    runpy.run_module(module, run_name="__main__", alter_sys=True)
+
+
+def join_output(log: pathlib.Path) -> None:
+    """What this process says goes to the end of a file, and programs come from the cache."""
+    import jax  # not before conftest.py has said on what it runs
+
+    to = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    os.dup2(to, 1)
+    os.dup2(to, 2)
+    jax.config.update("jax_compilation_cache_dir", os.environ["TESTS_COMPILED"])
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
+
+
+def _environment(cache: pathlib.Path, devices: int) -> dict[str, str]:
+    flags = f"{HASTY} --xla_force_host_platform_device_count={devices}"
+    return {"XLA_FLAGS": flags, "CGAR_DATA_DIR": str(cache)}
 
 
 def newest_step(workdir: pathlib.Path) -> int:

@@ -5,19 +5,14 @@ The processes are forked from one that has imported everything, so that a start 
 
 import concurrent.futures
 import itertools
-import multiprocessing
 import os
 import pathlib
 import time
-
-import jax
 
 from tests import commands
 
 STEPS = 240
 POISONED = STEPS // 2 + 3  # the first step of a dispatch at which not all examples are fresh
-FORKED = multiprocessing.get_context("forkserver")
-FORKED.set_forkserver_preload(["cgar_jax.train", "tensorboardX", "tests.faulty_runs"])
 
 
 class Run:
@@ -25,7 +20,7 @@ class Run:
 
     def __init__(self, workdir: pathlib.Path, fault=None):
         self.workdir = workdir
-        self._process = FORKED.Process(target=_train, args=(workdir, fault), daemon=True)
+        self._process = commands.FORKED.Process(target=_train, args=(workdir, fault), daemon=True)
         self._process.start()
 
     def poll(self) -> int | None:
@@ -54,17 +49,16 @@ def output(workdir: pathlib.Path) -> str:
 
 
 def _train(workdir, fault):
-    log = os.open(workdir.with_suffix(".log"), os.O_WRONLY | os.O_CREAT | os.O_APPEND)
-    os.dup2(log, 1)
-    os.dup2(log, 2)
-    jax.config.update("jax_compilation_cache_dir", os.environ["TESTS_COMPILED"])
-    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
+    commands.join_output(workdir.with_suffix(".log"))
     if fault is not None:
         fault()
 
     from cgar_jax import command, train
 
-    command.run(lambda: train.train(_config(workdir.parent / "cache"), workdir))
+    def run():
+        train.train(_config(workdir.parent / "cache"), workdir)
+
+    command.run(run)
 
 
 def _config(cache):

@@ -5,6 +5,7 @@ import subprocess
 import sys
 
 import pytest
+from absl import flags
 
 ROOMS = {
     "weighting": "jax, optax, chex",
@@ -34,3 +35,12 @@ def test_a_room_imports_no_library_but_those_it_may(room):
 def test_a_room_imports_no_other_room(room):
     ours = [name.split(".")[1] for name in brought_by(room) if name.startswith("cgar_jax.")]
     assert {name for name in ours if not name.startswith("_")} == {room}
+
+
+def test_importing_the_commands_defines_no_flags():
+    import cgar_jax.data.check
+    import cgar_jax.estimate
+    import cgar_jax.evaluate
+    import cgar_jax.train  # noqa: F401
+
+    assert not [m for m in flags.FLAGS.flags_by_module_dict() if m.startswith("cgar_jax")]

@@ -7,24 +7,19 @@ of a config are compared, and the files they are chosen from. The exit code is 1
 
 import collections
 import itertools
-import sys
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from absl import app, flags
+from absl import flags
 from ml_collections import config_flags
 from rich.console import Console
 from rich.table import Table
 
 from cgar_jax import command, data
-from cgar_jax.command_line import parse_flags
 from cgar_jax.data.dataset import Examples
 from cgar_jax.data.loading import load_splits
 from cgar_jax.data.parallel import parallel_map
 from cgar_jax.data.source import Source
-
-CONFIG = config_flags.DEFINE_config_file("config", None, "File whose data is checked.")
-SHOWN = flags.DEFINE_integer("shown", 5, "How many near-duplicates to list for two splits.")
 
 
 class Leak(NamedTuple):
@@ -91,15 +86,16 @@ def _where(name: str, examples: Examples, numbers: Sequence[int]) -> str:
     return f"{name}, example {numbers[0] + 1}, of {source!r}{more}"
 
 
-def main(argv: Sequence[str]) -> None:
-    """The command line."""
-    if len(argv) > 1:
-        raise app.UsageError(f"unexpected arguments {argv[1:]}; settings are given as --config.KEY")
-    found = []
-    command.run(lambda: found.append(check(CONFIG.value.data, SHOWN.value)))
-    sys.exit(1 if found[0] else 0)
+def define_flags() -> None:
+    """Defines those of the command."""
+    config_flags.DEFINE_config_file("config", None, "File whose data is checked.")
+    flags.DEFINE_integer("shown", 5, "How many near-duplicates to list for two splits.")
+
+
+def main(values: flags.FlagValues) -> int:
+    """The command; returns its exit code."""
+    return 1 if check(values.config.data, values.shown) else 0
 
 
 if __name__ == "__main__":
-    flags.mark_flag_as_required("config")
-    app.run(main, flags_parser=parse_flags)
+    command.main(define_flags, main, required=["config"])

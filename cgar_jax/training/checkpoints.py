@@ -212,10 +212,12 @@ class Checkpoints:
                 return found
             self._set_aside(step, problem)
         if steps:
-            raise CheckpointError(
-                f"no checkpoint in {self.folder} is whole; they are kept as damaged-<step>, "
-                "start again to train from the beginning"
+            advice = (
+                "train the run again"
+                if self._read_only
+                else ("they are kept as damaged-<step>, start again to train from the beginning")
             )
+            raise CheckpointError(f"no checkpoint in {self.folder} is whole; {advice}")
         return None
 
     def _restore(self, step: int, like: TrainState) -> tuple[TrainState, Clock]:
