@@ -1,90 +1,16 @@
-"""What the commands share: where a run lies, and how an error is told to its user."""
+"""What the commands share: from a command line to an exit code."""
 
-import dataclasses
-import json
 import os
-import pathlib
 import sys
-import tempfile
 import threading
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
 
 import jax
-import ml_collections
 from absl import app, flags
 
 from cgar_jax.command_line import parse_flags
-from cgar_jax.data import Dataset
-from cgar_jax.experiment import Experiment, Task
 from cgar_jax.training import processes
 from cgar_jax.training.loop import Interrupted, NonFiniteError
-from cgar_jax.training.state import TrainState
-
-
-def settings(config: ml_collections.ConfigDict, task: Task) -> dict[str, Any]:
-    """What `config.json` and the checkpoints hold: the config, and the task its data posed."""
-    return json.loads(config.to_json_best_effort()) | {"task": dataclasses.asdict(task)}
-
-
-def read_settings(workdir: pathlib.Path) -> tuple[ml_collections.ConfigDict, Task]:
-    """The config and task of a run.
-
-    Raises:
-      FileNotFoundError: there is no run in `workdir`.
-    """
-    path = workdir / "config.json"
-    if not path.is_file():
-        raise FileNotFoundError(f"no run in {workdir}: {path} is not there")
-    saved = json.loads(path.read_text())
-    return ml_collections.ConfigDict(saved), Task(**saved.pop("task"))
-
-
-def check_workdir(workdir: str | os.PathLike) -> pathlib.Path:
-    """Makes the folder and writes into it, so that a run does not find out at its first checkpoint.
-
-    Returns:
-      Its path.
-
-    Raises:
-      ValueError: it is an address and not a folder.
-      OSError: it cannot be made or written to; the message names it.
-    """
-    if "://" in str(workdir):
-        raise ValueError(
-            f"workdir {workdir} is not a folder; mount the bucket (gcsfuse, s3fs) and name the "
-            "folder that it is mounted at"
-        )
-    workdir = pathlib.Path(workdir)
-    try:
-        workdir.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=workdir):
-            pass
-    except OSError as error:
-        raise OSError(f"cannot write to workdir {workdir}: {error.strerror}") from error
-    return workdir
-
-
-def write_json(path: pathlib.Path, content: Mapping[str, Any]) -> None:
-    """Writes a file that is either the old one or the whole new one, whenever the process dies.
-
-    Of several processes only the first one writes.
-    """
-    if not processes.is_first():
-        return
-    fresh = path.with_suffix(".tmp")
-    fresh.write_text(json.dumps(content, indent=2) + "\n")
-    os.replace(fresh, path)
-
-
-def score(
-    pieces: Experiment, state: TrainState, dataset: Dataset, workdir: pathlib.Path
-) -> dict[str, Any]:
-    """The figures of the test split; a submission, where there is one, goes into the workdir."""
-    scores, submission = pieces.score(state, dataset)
-    if submission:
-        write_json(workdir / "submission.json", submission)
-    return scores
 
 
 def define_process_flags() -> None:
@@ -107,22 +33,25 @@ def connect(values: flags.FlagValues) -> None:
 
 def main(
     define_flags: Callable[[], None],
-    work: Callable[[flags.FlagValues], int | None],
+    work: Callable[..., int | None],
     required: Sequence[str],
+    takes_arguments: bool = False,
 ) -> None:
     """A command from its command line to its exit code.
 
     Args:
       define_flags: called before the command line is read, so that importing the module of a
         command defines no flags.
-      work: as for `run`, given the flags.
+      work: as for `run`, given the flags, and the other arguments if it takes any.
       required: names of the flags that must be there.
+      takes_arguments: whether others than flags are allowed.
     """
 
     def parsed(argv: Sequence[str]) -> None:
-        if unexpected := list(argv[1:]):
-            raise app.UsageError(f"unexpected arguments {unexpected}; use --NAME=VALUE")
-        run(lambda: work(flags.FLAGS))
+        arguments = list(argv[1:])
+        if arguments and not takes_arguments:
+            raise app.UsageError(f"unexpected arguments {arguments}; use --NAME=VALUE")
+        run(lambda: work(flags.FLAGS, *([arguments] if takes_arguments else [])))
 
     define_flags()
     flags.mark_flags_as_required(required)

@@ -1,21 +1,16 @@
-"""Scores a finished run: `python -m cgar_jax.evaluate --workdir=FOLDER [--data=FILE.csv]`."""
+"""Scores a trained model: `python -m cgar_jax.evaluate --workdir=FOLDER [--data=FILE.csv]`."""
 
 import json
-import math
 import os
 import pathlib
 from typing import Any
 
-import jax
-import ml_collections
 from absl import flags
 from rich.console import Console
 
-from cgar_jax import command, data, experiment
+from cgar_jax import command, data, run_folder, trained
 from cgar_jax.evaluation.table import result_table
 from cgar_jax.training import processes
-from cgar_jax.training.checkpoints import Checkpoints
-from cgar_jax.training.state import TrainState
 
 
 def evaluate(
@@ -28,7 +23,7 @@ def evaluate(
     Of ARC runs it writes `submission.json` into the workdir.
 
     Args:
-      workdir: of the run.
+      workdir: of the run, or what else `cgar_jax.trained.load` takes.
       data_file: CSV in the schema of the public files, of the family that the run was trained on;
         none for the test split of the run's own data, loaded as for training.
       skip_bad: whether bad lines of the file are left out, counted and listed, and not errors.
@@ -40,14 +35,13 @@ def evaluate(
     Raises:
       ValueError: a bad line in the file, puzzles of another size than the model's, or a file where
         the family has none.
-      OSError: no such run, checkpoint or file.
+      OSError: no such run, checkpoint or file; see also `cgar_jax.trained.load`.
     """
-    workdir = pathlib.Path(workdir)
-    config, task = command.read_settings(workdir)
+    model = trained.load(workdir)
+    pieces, weights = model.pieces, model.weights
+    config, task = pieces.config, pieces.task
     if data_file is None:
-        dataset = data.load(config.data)
-        pieces, state = _restored(workdir, config, task)
-        scores = command.score(pieces, state, dataset, workdir)
+        scores = run_folder.score(pieces, weights, data.load(config.data), pathlib.Path(workdir))
     else:
         examples = data.read_examples(data_file, config.data.name, skip_bad)
         cells = examples["inputs"].shape[1]
@@ -56,28 +50,13 @@ def evaluate(
                 f"{data_file} has puzzles of {cells} cells, the model of {workdir} was trained on "
                 f"{task.sequence_length}"
             )
-        pieces, state = _restored(workdir, config, task)
-        scores = pieces.evaluate(state, examples, data.FAMILIES[config.data.name].accepts)
-    return scores | {"step": int(state.step)}
-
-
-def _restored(
-    workdir: pathlib.Path, config: ml_collections.ConfigDict, task: experiment.Task
-) -> tuple[experiment.Experiment, TrainState]:
-    # As many of the devices here as divide the batch; the run may have had others.
-    config.mesh = {"data": math.gcd(config.batch_size, jax.device_count())}
-    pieces = experiment.build(config, task)
-    settings = command.settings(config, task)
-    with Checkpoints(workdir, settings, config.checkpoint.keep, read_only=True) as saved:
-        restored = saved.restore(pieces.abstract_state())
-    if restored is None:
-        raise FileNotFoundError(f"no checkpoint in {saved.folder}; train the run first")
-    return pieces, restored[0]
+        scores = pieces.evaluate(weights, examples, data.FAMILIES[config.data.name].accepts)
+    return scores | {"step": model.step}
 
 
 def define_flags() -> None:
     """Defines those of the command."""
-    flags.DEFINE_string("workdir", None, "Folder of the run.")
+    flags.DEFINE_string("workdir", None, "Folder of the run, or of a shared model.")
     flags.DEFINE_string(
         "data", None, "CSV: source,question,answer,rating; by default the run's test split."
     )

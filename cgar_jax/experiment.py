@@ -16,7 +16,7 @@ from cgar_jax.evaluation import Evaluator, voting
 from cgar_jax.mesh import make_mesh, place, replicated
 from cgar_jax.training.feed import Stream, TrainingSet, as_partial, resident
 from cgar_jax.training.shardings import abstract_state
-from cgar_jax.training.state import TrainState, variables
+from cgar_jax.training.state import TrainState, Weights
 from cgar_jax.training.step import CARRIED, TrainingData, TrainStep
 
 Examples = dict[str, np.ndarray]
@@ -139,25 +139,25 @@ class Experiment:
         return stream.template, stream
 
     def evaluate(
-        self, state: TrainState, examples: dict[str, np.ndarray], accepts: Any = None
+        self, weights: Weights, examples: dict[str, np.ndarray], accepts: Any = None
     ) -> dict[str, Any]:
-        """Scores a state by its averaged parameters, see `Evaluator`."""
-        averaged = variables(state.ema_params, state.constants)
-        return self.evaluator(averaged, state.puzzle_table, examples, accepts)
+        """Scores weights, see `Evaluator`."""
+        return self.evaluator(*weights, examples, accepts)
 
     def score(
-        self, state: TrainState, dataset: data.Dataset
+        self, weights: Weights, dataset: data.Dataset
     ) -> tuple[dict[str, Any], dict[str, Any] | None]:
         """The figures of the test split, and a submission where puzzles are put to the vote."""
-        scores = self.evaluate(state, dataset.test, dataset.accepts)
+        scores = self.evaluate(weights, dataset.test, dataset.accepts)
         if dataset.variants is None:
             return scores, None
-        averaged = variables(state.ema_params, state.constants)
-        predict = functools.partial(self.evaluator.predict, averaged, state.puzzle_table)
         votes, submission = voting.score(
-            predict, dataset.variants, dataset.test, self.config.evaluation.num_variants
+            functools.partial(self.evaluator.predict, *weights),
+            dataset.variants,
+            dataset.test,
+            self.config.evaluation.num_variants,
         )
-        trained = self.evaluate(state, dataset.train)["exact_accuracy"]
+        trained = self.evaluate(weights, dataset.train)["exact_accuracy"]
         return scores | votes | {"train_exact_accuracy": trained}, submission
 
     def train_flops(self) -> int:

@@ -13,7 +13,7 @@ import ml_collections
 from absl import flags
 from ml_collections import config_flags
 
-from cgar_jax import command, data, experiment
+from cgar_jax import command, data, experiment, run_folder
 from cgar_jax.command_line import default_workdir
 from cgar_jax.evaluation.table import result_table
 from cgar_jax.training import processes
@@ -21,7 +21,7 @@ from cgar_jax.training.checkpoints import Checkpoints, Clock
 from cgar_jax.training.logs import open_logs
 from cgar_jax.training.loop import Loop
 from cgar_jax.training.programs import Programs
-from cgar_jax.training.state import TrainState, parameters_sha256
+from cgar_jax.training.state import TrainState, averaged, parameters_sha256
 
 
 def train(config: ml_collections.ConfigDict, workdir: str | os.PathLike) -> dict[str, Any]:
@@ -40,7 +40,7 @@ def train(config: ml_collections.ConfigDict, workdir: str | os.PathLike) -> dict
       OSError: the data or the workdir cannot be read or written.
       NonFiniteError, Interrupted: see `cgar_jax.training.loop`.
     """
-    workdir = command.check_workdir(workdir)
+    workdir = run_folder.make(workdir)
     with processes.first_goes_ahead():
         if processes.is_first():
             print(f"loading puzzles ({config.data.name}, {config.data.source})", flush=True)
@@ -48,14 +48,14 @@ def train(config: ml_collections.ConfigDict, workdir: str | os.PathLike) -> dict
     _check_held_out(dataset)
     task = experiment.Task.of(dataset)
     pieces = experiment.build(config, task)
-    settings = command.settings(config, task)
+    settings = run_folder.settings(config, task)
     examples, feed = pieces.feed(dataset.train, dataset.augment)
     validation = jax.tree.map(lambda c: c[: config.evaluation.num_examples], dataset.validation)
 
     with Checkpoints(workdir, settings, config.checkpoint.keep) as checkpoints:
         restored = checkpoints.restore(pieces.abstract_state())
         state, clock = restored or (pieces.initial_state(), Clock())
-        command.write_json(workdir / "config.json", settings)
+        run_folder.write_json(workdir / "config.json", settings)
         with (
             open_logs(workdir, pieces.stages, config.batch_size, int(state.step)) as logs,
             Programs(pieces.train_step, state, examples) as programs,
@@ -66,7 +66,7 @@ def train(config: ml_collections.ConfigDict, workdir: str | os.PathLike) -> dict
                 programs=programs,
                 checkpoints=checkpoints,
                 evaluate=lambda state, step: logs.evaluation(
-                    step, pieces.evaluate(state, validation)
+                    step, pieces.evaluate(averaged(state), validation)
                 ),
                 report=logs.progress,
                 steps_per_dispatch=config.training.steps_per_dispatch,
@@ -74,9 +74,9 @@ def train(config: ml_collections.ConfigDict, workdir: str | os.PathLike) -> dict
                 evaluate_every=config.evaluation.every_steps,
             )
             state = loop.run(state, feed, clock)
-            scores = command.score(pieces, state, dataset, workdir)
+            scores = run_folder.score(pieces, averaged(state), dataset, workdir)
             result = scores | _account(pieces, state, clock)
-            command.write_json(workdir / "result.json", result)
+            run_folder.write_json(workdir / "result.json", result)
             logs.say(result_table(result, "held-out test puzzles"), f"all of it is in {workdir}")
     return result
 

@@ -98,6 +98,63 @@ class Puzzles(Source):
         """
 
     @staticmethod
+    @abc.abstractmethod
+    def split_text(text: str) -> list[tuple[int, str]]:
+        """Finds questions in a text that people wrote.
+
+        Returns:
+          The first line of each, counted from 1, and its characters, one for each cell.
+
+        Raises:
+          RecordError: if a line is part of none; ``index`` is its number.
+        """
+
+    @staticmethod
+    @abc.abstractmethod
+    def parse_questions(texts: Sequence[str]) -> np.ndarray:
+        """Returns the tokens of questions, ``uint8 [num, num_cells]``.
+
+        Raises:
+          RecordError: for the first that has a character which no question has.
+        """
+
+    @staticmethod
+    @abc.abstractmethod
+    def question_faults(questions: np.ndarray) -> list[str]:
+        """Tells what is wrong with each question, ``""`` if nothing is.
+
+        Args:
+          questions: tokens, ``uint8 [num, num_cells]``.
+        """
+
+    @staticmethod
+    @abc.abstractmethod
+    def num_solutions(question: np.ndarray) -> int | None:
+        """Returns 0, 1, or 2 for two and more; None where being one of several says nothing.
+
+        Args:
+          question: tokens of a puzzle without faults, ``uint8 [num_cells]``.
+        """
+
+    @staticmethod
+    @abc.abstractmethod
+    def text(tokens: np.ndarray) -> str:
+        """Returns a question or an answer as CSV files have it.
+
+        Args:
+          tokens: integers ``[num_cells]``, a model's too.
+        """
+
+    @staticmethod
+    @abc.abstractmethod
+    def draw(tokens: np.ndarray) -> str:
+        """Returns a question or an answer in lines that people can read.
+
+        Args:
+          tokens: integers ``[num_cells]``, a model's too.
+        """
+
+    @staticmethod
     def split_signatures(questions: np.ndarray, answers: np.ndarray) -> list[bytes]:
         """Returns keys, quickly found, that are equal wherever `split_class` is; perhaps elsewhere.
 
@@ -121,6 +178,16 @@ class Puzzles(Source):
 
         Returns:
           ``bool [num]``.
+        """
+
+    @staticmethod
+    @abc.abstractmethod
+    def answer_faults(questions: np.ndarray, answers: np.ndarray) -> list[str]:
+        """Tells which rule each answer breaks first, ``""`` if it is accepted.
+
+        Args:
+          questions: as for `accepts`.
+          answers: as for `accepts`.
         """
 
     @staticmethod

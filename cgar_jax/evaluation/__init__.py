@@ -1,6 +1,15 @@
-"""Scores: what counts as right, and the accuracy of a model on a set of puzzles."""
+"""Scores and solutions: what counts as right, how right a model is, and solving with proof."""
 
 from cgar_jax.evaluation.evaluator import Evaluator, Predictions, accuracy_by_difficulty
 from cgar_jax.evaluation.metrics import Correctness, correctness
+from cgar_jax.evaluation.solver import Solution, Solver
 
-__all__ = ["Correctness", "Evaluator", "Predictions", "accuracy_by_difficulty", "correctness"]
+__all__ = [
+    "Correctness",
+    "Evaluator",
+    "Predictions",
+    "Solution",
+    "Solver",
+    "accuracy_by_difficulty",
+    "correctness",
+]

@@ -92,16 +92,21 @@ class Checkpoints:
         # As JSON brings it back, so that tuples and lists compare equal.
         self._config = json.loads(json.dumps(config))
         self.folder = pathlib.Path(workdir).absolute() / "checkpoints"
-        self._manager = ocp.CheckpointManager(
-            self.folder,
-            options=ocp.CheckpointManagerOptions(
-                max_to_keep=keep,
-                create=not read_only,
-                read_only=read_only,
-                cleanup_tmp_directories=not read_only,
-            ),
-        )
         self._read_only = read_only
+        if read_only:
+            logging.disable(logging.WARNING)  # Orbax warns three times that it will only read
+        try:
+            self._manager = ocp.CheckpointManager(
+                self.folder,
+                options=ocp.CheckpointManagerOptions(
+                    max_to_keep=keep,
+                    create=not read_only,
+                    read_only=read_only,
+                    cleanup_tmp_directories=not read_only,
+                ),
+            )
+        finally:
+            logging.disable(logging.NOTSET)
 
     def __enter__(self) -> "Checkpoints":
         return self

@@ -33,6 +33,18 @@ def variables(params: Any, constants: Any) -> dict[str, Any]:
     return {"params": params, "constants": constants}
 
 
+class Weights(NamedTuple):
+    """What a trained model answers with."""
+
+    variables: dict[str, Any]  # of the model; `params` are the averaged ones
+    puzzle_table: jax.Array  # [num_puzzle_identifiers, puzzle_embedding_size]
+
+
+def averaged(state: TrainState) -> Weights:
+    """The weights that evaluation uses."""
+    return Weights(variables(state.ema_params, state.constants), state.puzzle_table)
+
+
 def initial_state(
     model: Any,
     optimizer: optax.GradientTransformation,

@@ -12,6 +12,7 @@ from cgar_jax.data import keep_as_is
 from cgar_jax.mesh import make_mesh
 from cgar_jax.training.feed import Stream
 from cgar_jax.training.programs import Programs
+from cgar_jax.training.state import averaged
 from tests.training import problem
 
 GROUPS = np.array([0, 0, 1, 2, 2, 2, 3])
@@ -194,6 +195,6 @@ def test_a_spread_table_is_evaluated_as_a_whole_one():
     found = []
     for devices in (1, 8):
         pieces, _, state = large_table(devices)
-        scores = pieces.evaluate(state, problem.examples(16))
+        scores = pieces.evaluate(averaged(state), problem.examples(16))
         found.append(scores["cell_accuracy"])
     assert found[0] == pytest.approx(found[1])

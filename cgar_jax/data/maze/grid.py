@@ -82,7 +82,7 @@ def parse(
     """
     for column, texts in (("question", questions), ("answer", answers)):
         equally_long(column, texts, num_cells)
-    inputs = _tokens(questions, "question", _SYMBOLS[1:5])
+    inputs = parse_questions(questions)
     labels = _tokens(answers, "answer", _SYMBOLS[1:])
     for index, fault in enumerate(question_faults(inputs)):
         if fault:
@@ -91,6 +91,15 @@ def parse(
         if fault:
             raise RecordError(index, f"the answer {fault}")
     return inputs, labels
+
+
+def parse_questions(texts: Sequence[str]) -> np.ndarray:
+    """Returns the tokens of equally long questions, ``uint8 [num, num_cells]``.
+
+    Raises:
+      RecordError: if one has a character that is none of a question.
+    """
+    return _tokens(texts, "question", _SYMBOLS[1:5])
 
 
 def question_faults(questions: np.ndarray) -> list[str]:
@@ -179,3 +188,38 @@ def _tokens(texts: Sequence[str], column: str, symbols: str) -> np.ndarray:
     stray = (tokens == 0) | (tokens > len(symbols))
     no_strays(column, texts, stray, f"one of {', '.join(map(repr, symbols))}")
     return tokens
+
+
+def split_text(text: str) -> list[tuple[int, str]]:
+    """Finds mazes in a text: blocks of as many lines as they have characters, or one on a line.
+
+    Empty lines part the blocks.
+
+    Returns:
+      The first line of each, counted from 1, and its characters row by row.
+
+    Raises:
+      RecordError: a block is neither; ``index`` is the number of the line at fault.
+    """
+    found, block = [], []
+    for number, line in enumerate([*text.splitlines(), ""], 1):
+        if line:
+            block.append((number, line))
+            continue
+        if len({len(row) for _, row in block} | {len(block)}) == 1:
+            found.append((block[0][0], "".join(row for _, row in block)))
+        else:
+            found += [_on_one_line(row, len(block)) for row in block]
+        block = []
+    return found
+
+
+def _on_one_line(row: tuple[int, str], num_rows: int) -> tuple[int, str]:
+    number, line = row
+    if math.isqrt(len(line)) ** 2 != len(line):
+        raise RecordError(
+            number,
+            f"{len(line)} characters in a block of {num_rows} lines; expected {num_rows}, as many "
+            "as lines, or a whole square maze on one line",
+        )
+    return row

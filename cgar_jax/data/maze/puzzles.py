@@ -8,7 +8,18 @@ import numpy as np
 
 from cgar_jax.data.dihedral import cell_orders
 from cgar_jax.data.maze.generation import check_settings, generate
-from cgar_jax.data.maze.grid import OPEN, VOCAB_SIZE, WALL, answer_faults, parse, size_of
+from cgar_jax.data.maze.grid import (
+    OPEN,
+    VOCAB_SIZE,
+    WALL,
+    answer_faults,
+    decode,
+    parse,
+    parse_questions,
+    question_faults,
+    size_of,
+    split_text,
+)
 from cgar_jax.data.puzzles import Puzzle, Puzzles
 
 
@@ -62,6 +73,21 @@ class Mazes(Puzzles):
         num_cells: int, questions: Sequence[str], answers: Sequence[str]
     ) -> tuple[np.ndarray, np.ndarray]:
         return parse(num_cells, questions, answers)
+
+    split_text = staticmethod(split_text)
+    parse_questions = staticmethod(parse_questions)
+    question_faults = staticmethod(question_faults)
+    text = staticmethod(decode)
+    answer_faults = staticmethod(answer_faults)
+
+    @staticmethod
+    def num_solutions(question: np.ndarray) -> None:  # noqa: D102
+        # Every shortest path is as good, and a maze without faults has one.
+        del question
+
+    @staticmethod
+    def draw(tokens: np.ndarray) -> str:  # noqa: D102
+        return decode(tokens, line_breaks=True)
 
     @staticmethod
     def accepts(questions: np.ndarray, answers: np.ndarray) -> np.ndarray:  # noqa: D102

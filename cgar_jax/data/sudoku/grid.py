@@ -10,6 +10,8 @@ import functools
 
 import numpy as np
 
+from cgar_jax.data.records import RecordError
+
 BLANK = 1
 _SYMBOLS = "?.123456789"  # by token; "?" shows a padding token, which no file contains
 _INVALID = 255
@@ -97,6 +99,7 @@ class Grid:
 
 
 _BOX_SHAPES = {4: (2, 2), 6: (2, 3), 9: (3, 3)}
+_LENGTHS = "16, 36 or 81 for a puzzle on one line, or 4, 6 or 9 for a row of one"
 
 
 def encode(question: str) -> np.ndarray:
@@ -142,3 +145,74 @@ def decode(tokens: np.ndarray) -> str:
       tokens: integers ``[num_cells]``, for example from ``encode`` or from a model's argmax.
     """
     return "".join(_SYMBOLS[token] for token in np.asarray(tokens).tolist())
+
+
+def pretty(tokens: np.ndarray) -> str:
+    """Returns the puzzle as rows of digits, its boxes parted by lines.
+
+    Args:
+      tokens: integers ``[num_cells]``, for example from ``encode`` or from a model's argmax.
+    """
+    grid = Grid.of_length(len(tokens))
+    text, size, width = decode(tokens), grid.size, grid.box_columns
+    ruler = "+".join(["-" * (2 * width + 1)] * grid.box_rows)[1:-1]
+    lines = []
+    for row in range(size):
+        if row and row % grid.box_rows == 0:
+            lines.append(ruler)
+        cells = text[row * size : (row + 1) * size]
+        boxes = [" ".join(cells[start : start + width]) for start in range(0, size, width)]
+        lines.append(" | ".join(boxes))
+    return "\n".join(lines)
+
+
+def split_text(text: str) -> list[tuple[int, str]]:
+    """Finds Sudokus in a text: one on a line, or one row on a line.
+
+    Spaces and what parts boxes (``|`` and lines of ``-``, ``+``, ``=``) are left out.
+
+    Returns:
+      The first line of each, counted from 1, and its characters row by row.
+
+    Raises:
+      RecordError: a line is no row and no puzzle; ``index`` is its number.
+    """
+    whole = {size * size for size in _BOX_SHAPES}
+    found, rows = [], []
+    for number, line in enumerate(text.splitlines(), 1):
+        cells = line.replace(" ", "").replace("\t", "").replace("|", "")
+        if not cells.strip("-+="):
+            continue
+        if len(cells) in whole and not rows:
+            found.append((number, cells))
+            continue
+        expected = len(rows[0][1]) if rows else cells and len(cells)
+        if len(cells) != expected or expected not in _BOX_SHAPES:
+            wanted = f"{expected} as in the rows above" if rows else _LENGTHS
+            raise RecordError(number, f"{len(cells)} cells; expected {wanted}")
+        rows.append((number, cells))
+        if len(rows) == expected:
+            found.append((rows[0][0], "".join(row for _, row in rows)))
+            rows = []
+    if rows:
+        size = len(rows[0][1])
+        raise RecordError(
+            rows[0][0], f"a grid of {len(rows)} rows of {size} cells; expected {size} rows"
+        )
+    return found
+
+
+def question_faults(questions: np.ndarray) -> list[str]:
+    """Tells which clues of each question contradict each other, ``""`` if none do.
+
+    Args:
+      questions: tokens, ``uint8 [num, num_cells]``.
+    """
+    grid = Grid.of_length(questions.shape[1])
+    faults = [""] * len(questions)
+    for unit in reversed(range(len(grid.units))):
+        cells = questions[:, grid.units[unit]]
+        for token in range(BLANK + 1, grid.vocab_size):
+            for index in np.flatnonzero((cells == token).sum(axis=1) > 1):
+                faults[index] = f"has {token - BLANK} more than once in {grid.unit_name(unit)}"
+    return faults

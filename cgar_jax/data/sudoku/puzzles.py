@@ -8,7 +8,16 @@ import numpy as np
 from cgar_jax.data.puzzles import Puzzle, Puzzles
 from cgar_jax.data.records import RecordError, equally_long, no_strays
 from cgar_jax.data.sudoku.generation import clue_range, generate
-from cgar_jax.data.sudoku.grid import BLANK, Grid, decode, tokens_of_text
+from cgar_jax.data.sudoku.grid import (
+    BLANK,
+    Grid,
+    decode,
+    pretty,
+    question_faults,
+    split_text,
+    tokens_of_text,
+)
+from cgar_jax.data.sudoku.solver import solve
 from cgar_jax.data.sudoku.symmetry import solution_signatures, split_class
 
 
@@ -59,12 +68,38 @@ class Sudokus(Puzzles):
         _check_rules(grid, inputs, labels)
         return inputs, labels
 
+    split_text = staticmethod(split_text)
+    question_faults = staticmethod(question_faults)
+    text = staticmethod(decode)
+    draw = staticmethod(pretty)
+
+    @staticmethod
+    def parse_questions(texts: Sequence[str]) -> np.ndarray:  # noqa: D102
+        return _tokens(Grid.of_length(len(texts[0])), "question", texts)
+
+    @staticmethod
+    def num_solutions(question: np.ndarray) -> int:  # noqa: D102
+        return len(solve(Grid.of_length(len(question)), question).solutions)
+
     @staticmethod
     def split_signatures(  # noqa: D102
         questions: np.ndarray, answers: np.ndarray
     ) -> list[bytes]:
         del questions
         return solution_signatures(answers)
+
+    @staticmethod
+    def answer_faults(questions: np.ndarray, answers: np.ndarray) -> list[str]:  # noqa: D102
+        grid = Grid.of_length(questions.shape[1])
+        changed = (questions != BLANK) & (questions != answers)
+        broken = grid.broken_units(answers.astype(np.uint8))
+        faults = [""] * len(questions)
+        for index in np.flatnonzero(broken.any(axis=1)):
+            unit = grid.unit_name(broken[index].argmax())
+            faults[index] = f"does not have every digit 1..{grid.size} once in {unit}"
+        for index in np.flatnonzero(changed.any(axis=1)):
+            faults[index] = f"changes the clue in cell {changed[index].argmax() + 1}"
+        return faults
 
     @staticmethod
     def accepts(questions: np.ndarray, answers: np.ndarray) -> np.ndarray:  # noqa: D102

@@ -1,0 +1,111 @@
+"""Supervision steps of a trained model on puzzles, plain or as noisy rollouts.
+
+A *rollout* is one run of the recursion on one puzzle. The first rollout of a puzzle is the plain
+model's; in the others Gaussian noise is added to the latent before each deep recursion. Noise
+depends on the seed, the puzzle's number, the rollout and the supervision step alone, and so not on
+what else is in the batch.
+"""
+
+import functools
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+from cgar_jax.curricula import Depth
+from cgar_jax.recursion import supervision_step
+from cgar_jax.training.state import Weights
+
+
+class Rows(NamedTuple):
+    """What a batch is at work on; every leaf has the rows in front."""
+
+    inputs: jax.Array  # [rows, sequence_length] int32
+    puzzle_identifiers: jax.Array  # [rows] int32
+    numbers: jax.Array  # [rows] int32, of the puzzle
+    rollouts: jax.Array  # [rows] int32, of the rollout; 0 is without noise
+    supervision_steps: jax.Array  # [rows] int32, done; where 0, the states begin anew
+
+
+States = tuple[jax.Array, jax.Array]  # y, z: [rows, length, hidden]
+
+
+class Attempt(NamedTuple):
+    """What the heads say after a supervision step."""
+
+    answers: jax.Array  # [..., rows, sequence_length] uint8
+    halt_logits: jax.Array  # [..., rows] float32
+
+
+def attempt(outputs: Any) -> Attempt:
+    """The most likely tokens, and the logit of being right."""
+    return Attempt(jnp.argmax(outputs.logits, axis=-1).astype(jnp.uint8), outputs.halt_logits)
+
+
+def empty_states(model: Any, num_rows: int) -> States:
+    """States of rows that have not begun."""
+    y, z = jnp.zeros((2, num_rows, *model.state_shape), model.dtype)
+    return y, z
+
+
+def think(
+    model: Any,
+    depth: Depth,
+    num_steps: int,
+    read: Callable[[Any], Any],
+    weights: Weights,
+    states: States,
+    rows: Rows,
+    noise: float | jax.Array | None = None,
+    key: jax.Array | None = None,
+) -> tuple[States, Any]:
+    """Takes some supervision steps.
+
+    Args:
+      model: a flax module of `cgar_jax.models`.
+      depth: of each deep recursion, static.
+      num_steps: how many, static.
+      read: from what the heads say to what is kept of it, as `attempt`.
+      weights: of the model.
+      states: of the rows, as left by the steps before.
+      rows: what they are at work on.
+      noise: standard deviation of what is added to the latent in rollouts other than 0; None for
+        a program without noise.
+      key: of the noise.
+
+    Returns:
+      The states after, and what was read after each step, `[num_steps, ...]`.
+    """
+    variables = weights.variables
+    puzzle_rows = weights.puzzle_table[rows.puzzle_identifiers]
+    begins = (rows.supervision_steps == 0)[:, None, None]
+    start = model.apply(variables, method="initial_state")
+    states = jax.tree.map(lambda first, now: jnp.where(begins, first, now), start, states)
+
+    def step(states, number):
+        y, z = states
+        if noise is not None:
+            z = z + _noise(z, rows, number, noise, key)
+        y, z, outputs = supervision_step(model, variables, rows.inputs, puzzle_rows, y, z, depth)
+        return (y, z), read(outputs)
+
+    return lax.scan(step, states, jnp.arange(num_steps))
+
+
+def _noise(z, rows, number, scale, key):
+    def draw(puzzle, rollout, done):
+        of_rollout = jax.random.fold_in(jax.random.fold_in(key, puzzle), rollout)
+        drawn = jax.random.normal(jax.random.fold_in(of_rollout, done + number), z.shape[1:])
+        return jnp.where(rollout > 0, scale, 0.0) * drawn
+
+    return jax.vmap(draw)(rows.numbers, rows.rollouts, rows.supervision_steps).astype(z.dtype)
+
+
+@functools.lru_cache
+def compiled(model: Any, depth: Depth, num_steps: int, read: Callable[[Any], Any]) -> Callable:
+    """`think`, jitted, the states donated; the same arguments give the same program."""
+    return jax.jit(
+        functools.partial(think, model, depth, num_steps, read), donate_argnames=("states",)
+    )

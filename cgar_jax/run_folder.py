@@ -1,0 +1,81 @@
+"""The folder of a run: what its files hold, and how they are written."""
+
+import dataclasses
+import json
+import os
+import pathlib
+import tempfile
+from collections.abc import Mapping
+from typing import Any
+
+import ml_collections
+
+from cgar_jax.data import Dataset
+from cgar_jax.experiment import Experiment, Task
+from cgar_jax.training import processes
+from cgar_jax.training.state import Weights
+
+
+def settings(config: ml_collections.ConfigDict, task: Task) -> dict[str, Any]:
+    """What `config.json` and the checkpoints hold: the config, and the task its data posed."""
+    return json.loads(config.to_json_best_effort()) | {"task": dataclasses.asdict(task)}
+
+
+def read_settings(workdir: pathlib.Path) -> tuple[ml_collections.ConfigDict, Task]:
+    """The config and task of a run.
+
+    Raises:
+      FileNotFoundError: there is no run in `workdir`.
+    """
+    path = workdir / "config.json"
+    if not path.is_file():
+        raise FileNotFoundError(f"no run in {workdir}: {path} is not there")
+    saved = json.loads(path.read_text())
+    return ml_collections.ConfigDict(saved), Task(**saved.pop("task"))
+
+
+def make(workdir: str | os.PathLike) -> pathlib.Path:
+    """Makes the folder and writes into it, so that a run does not find out at its first checkpoint.
+
+    Returns:
+      Its path.
+
+    Raises:
+      ValueError: it is an address and not a folder.
+      OSError: it cannot be made or written to; the message names it.
+    """
+    if "://" in str(workdir):
+        raise ValueError(
+            f"workdir {workdir} is not a folder; mount the bucket (gcsfuse, s3fs) and name the "
+            "folder that it is mounted at"
+        )
+    workdir = pathlib.Path(workdir)
+    try:
+        workdir.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=workdir):
+            pass
+    except OSError as error:
+        raise OSError(f"cannot write to workdir {workdir}: {error.strerror}") from error
+    return workdir
+
+
+def write_json(path: pathlib.Path, content: Mapping[str, Any]) -> None:
+    """Writes a file that is either the old one or the whole new one, whenever the process dies.
+
+    Of several processes only the first one writes.
+    """
+    if not processes.is_first():
+        return
+    fresh = path.with_suffix(".tmp")
+    fresh.write_text(json.dumps(content, indent=2) + "\n")
+    os.replace(fresh, path)
+
+
+def score(
+    pieces: Experiment, weights: Weights, dataset: Dataset, folder: pathlib.Path
+) -> dict[str, Any]:
+    """The figures of the test split; a submission, where there is one, goes into the folder."""
+    scores, submission = pieces.score(weights, dataset)
+    if submission:
+        write_json(folder / "submission.json", submission)
+    return scores
