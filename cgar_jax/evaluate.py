@@ -39,17 +39,12 @@ def evaluate(
     """
     model = trained.load(workdir)
     pieces, weights = model.pieces, model.weights
-    config, task = pieces.config, pieces.task
+    config = pieces.config
     if data_file is None:
         scores = run_folder.score(pieces, weights, data.load(config.data), pathlib.Path(workdir))
     else:
         examples = data.read_examples(data_file, config.data.name, skip_bad)
-        cells = examples["inputs"].shape[1]
-        if cells != task.sequence_length:
-            raise ValueError(
-                f"{data_file} has puzzles of {cells} cells, the model of {workdir} was trained on "
-                f"{task.sequence_length}"
-            )
+        trained.check_size(model, examples, str(data_file))
         scores = pieces.evaluate(weights, examples, data.FAMILIES[config.data.name].accepts)
     return scores | {"step": model.step}
 

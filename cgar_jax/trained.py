@@ -65,6 +65,15 @@ def locate(source: str | os.PathLike) -> pathlib.Path:
     return folder
 
 
+def check_size(model: Trained, examples: Mapping[str, np.ndarray], where: str) -> None:
+    """Raises ValueError if puzzles, read from `where`, are of another size than the model's."""
+    cells, expected = examples["inputs"].shape[1], model.pieces.task.sequence_length
+    if cells != expected:
+        raise ValueError(
+            f"{where} has puzzles of {cells} cells; the model was trained on {expected}"
+        )
+
+
 def save(
     folder: str | os.PathLike,
     config: ml_collections.ConfigDict,
