@@ -98,16 +98,9 @@ class Puzzles(Source):
         """
 
     @staticmethod
-    @abc.abstractmethod
-    def split_text(text: str) -> list[tuple[int, str]]:
-        """Finds questions in a text that people wrote.
-
-        Returns:
-          The first line of each, counted from 1, and its characters, one for each cell.
-
-        Raises:
-          RecordError: if a line is part of none; ``index`` is its number.
-        """
+    def clean_line(line: str) -> str:
+        """Returns the cells in a line that a person wrote: without ornaments."""
+        return line
 
     @staticmethod
     @abc.abstractmethod

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -36,16 +37,13 @@ def read_questions(
         no solution; the message names the line.
     """
     try:
-        found = _of_csv(text) if _is_csv(text) else family.split_text(text)
+        found = _of_csv(text) if _is_csv(text) else _of_lines(text, family, num_cells)
         if not found:
             raise ValueError(f"{where} has no puzzle")
-        lines, texts = zip(*found, strict=True)
         for line, question in found:
             if len(question) != num_cells:
-                raise RecordError(
-                    line,
-                    f"a puzzle of {len(question)} cells; the model was trained on {num_cells}",
-                )
+                raise RecordError(line, _wrong_length(len(question), num_cells))
+        lines, texts = zip(*found, strict=True)
         tokens = _parsed(family, lines, texts)
     except RecordError as error:
         raise ValueError(f"{where}, line {error.index}: {error}") from None
@@ -86,6 +84,34 @@ def _parsed(family: type[Puzzles], lines: Sequence[int], texts: Sequence[str]) -
         return family.parse_questions(texts)
     except RecordError as error:
         raise RecordError(lines[error.index], str(error)) from None
+
+
+def _of_lines(text: str, family: type[Puzzles], num_cells: int) -> list[tuple[int, str]]:
+    """The number of the first line of each puzzle, and its cells, row by row."""
+    size = math.isqrt(num_cells)
+    found, rows = [], []
+    for number, line in enumerate(text.splitlines(), 1):
+        cells = family.clean_line(line)
+        if len(cells) == num_cells and not rows:
+            found.append((number, cells))
+        elif len(cells) == size:
+            rows.append((number, cells))
+        elif cells:
+            raise RecordError(number, _wrong_length(len(cells), num_cells))
+        if len(rows) == size:
+            found.append((rows[0][0], "".join(row for _, row in rows)))
+            rows = []
+    if rows:
+        raise RecordError(rows[0][0], f"a grid begins that has {len(rows)} of {size} rows")
+    return found
+
+
+def _wrong_length(found: int, num_cells: int) -> str:
+    size = math.isqrt(num_cells)
+    return (
+        f"{found} cells; expected {num_cells}, or {size} as one of {size} rows: the model was "
+        f"trained on {size}x{size}"
+    )
 
 
 def _is_csv(text: str) -> bool:

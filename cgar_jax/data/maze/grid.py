@@ -188,38 +188,3 @@ def _tokens(texts: Sequence[str], column: str, symbols: str) -> np.ndarray:
     stray = (tokens == 0) | (tokens > len(symbols))
     no_strays(column, texts, stray, f"one of {', '.join(map(repr, symbols))}")
     return tokens
-
-
-def split_text(text: str) -> list[tuple[int, str]]:
-    """Finds mazes in a text: blocks of as many lines as they have characters, or one on a line.
-
-    Empty lines part the blocks.
-
-    Returns:
-      The first line of each, counted from 1, and its characters row by row.
-
-    Raises:
-      RecordError: a block is neither; ``index`` is the number of the line at fault.
-    """
-    found, block = [], []
-    for number, line in enumerate([*text.splitlines(), ""], 1):
-        if line:
-            block.append((number, line))
-            continue
-        if len({len(row) for _, row in block} | {len(block)}) == 1:
-            found.append((block[0][0], "".join(row for _, row in block)))
-        else:
-            found += [_on_one_line(row, len(block)) for row in block]
-        block = []
-    return found
-
-
-def _on_one_line(row: tuple[int, str], num_rows: int) -> tuple[int, str]:
-    number, line = row
-    if math.isqrt(len(line)) ** 2 != len(line):
-        raise RecordError(
-            number,
-            f"{len(line)} characters in a block of {num_rows} lines; expected {num_rows}, as many "
-            "as lines, or a whole square maze on one line",
-        )
-    return row

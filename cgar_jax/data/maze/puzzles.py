@@ -18,7 +18,6 @@ from cgar_jax.data.maze.grid import (
     parse_questions,
     question_faults,
     size_of,
-    split_text,
 )
 from cgar_jax.data.puzzles import Puzzle, Puzzles
 
@@ -74,7 +73,6 @@ class Mazes(Puzzles):
     ) -> tuple[np.ndarray, np.ndarray]:
         return parse(num_cells, questions, answers)
 
-    split_text = staticmethod(split_text)
     parse_questions = staticmethod(parse_questions)
     question_faults = staticmethod(question_faults)
     text = staticmethod(decode)

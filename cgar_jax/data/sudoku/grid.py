@@ -10,8 +10,6 @@ import functools
 
 import numpy as np
 
-from cgar_jax.data.records import RecordError
-
 BLANK = 1
 _SYMBOLS = "?.123456789"  # by token; "?" shows a padding token, which no file contains
 _INVALID = 255
@@ -99,7 +97,6 @@ class Grid:
 
 
 _BOX_SHAPES = {4: (2, 2), 6: (2, 3), 9: (3, 3)}
-_LENGTHS = "16, 36 or 81 for a puzzle on one line, or 4, 6 or 9 for a row of one"
 
 
 def encode(question: str) -> np.ndarray:
@@ -166,40 +163,10 @@ def pretty(tokens: np.ndarray) -> str:
     return "\n".join(lines)
 
 
-def split_text(text: str) -> list[tuple[int, str]]:
-    """Finds Sudokus in a text: one on a line, or one row on a line.
-
-    Spaces and what parts boxes (``|`` and lines of ``-``, ``+``, ``=``) are left out.
-
-    Returns:
-      The first line of each, counted from 1, and its characters row by row.
-
-    Raises:
-      RecordError: a line is no row and no puzzle; ``index`` is its number.
-    """
-    whole = {size * size for size in _BOX_SHAPES}
-    found, rows = [], []
-    for number, line in enumerate(text.splitlines(), 1):
-        cells = line.replace(" ", "").replace("\t", "").replace("|", "")
-        if not cells.strip("-+="):
-            continue
-        if len(cells) in whole and not rows:
-            found.append((number, cells))
-            continue
-        expected = len(rows[0][1]) if rows else cells and len(cells)
-        if len(cells) != expected or expected not in _BOX_SHAPES:
-            wanted = f"{expected} as in the rows above" if rows else _LENGTHS
-            raise RecordError(number, f"{len(cells)} cells; expected {wanted}")
-        rows.append((number, cells))
-        if len(rows) == expected:
-            found.append((rows[0][0], "".join(row for _, row in rows)))
-            rows = []
-    if rows:
-        size = len(rows[0][1])
-        raise RecordError(
-            rows[0][0], f"a grid of {len(rows)} rows of {size} cells; expected {size} rows"
-        )
-    return found
+def clean_line(line: str) -> str:
+    """Returns a line without what parts cells and boxes: spaces, `|` and rulers."""
+    cells = "".join(line.split()).replace("|", "")
+    return cells if cells.strip("-+=") else ""
 
 
 def question_faults(questions: np.ndarray) -> list[str]:

@@ -11,10 +11,10 @@ from cgar_jax.data.sudoku.generation import clue_range, generate
 from cgar_jax.data.sudoku.grid import (
     BLANK,
     Grid,
+    clean_line,
     decode,
     pretty,
     question_faults,
-    split_text,
     tokens_of_text,
 )
 from cgar_jax.data.sudoku.solver import solve
@@ -68,7 +68,7 @@ class Sudokus(Puzzles):
         _check_rules(grid, inputs, labels)
         return inputs, labels
 
-    split_text = staticmethod(split_text)
+    clean_line = staticmethod(clean_line)
     question_faults = staticmethod(question_faults)
     text = staticmethod(decode)
     draw = staticmethod(pretty)

@@ -1,0 +1,237 @@
+"""Solving many puzzles, on a network whose every attempt is known beforehand."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import linen as nn
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cgar_jax.curricula import Depth
+from cgar_jax.evaluation import Solver
+from cgar_jax.evaluation.rollouts import Record, accuracies, mean_steps_to_verified, record
+from cgar_jax.evaluation.solver import chosen
+from cgar_jax.mesh import make_mesh
+from cgar_jax.models import Outputs
+from cgar_jax.training.state import Weights, averaged
+from tests.training import problem
+
+CELLS, MOST = 2, 8
+FRACTION = 2.0**-10  # of the question in the states, exactly representable up to MOST steps
+WEIGHTS = Weights({}, jnp.zeros((1, 1)))
+ACCEPTED = lambda questions, answers: questions[:, 0] == answers[:, 0]  # noqa: E731
+
+
+def response():
+    """The answer state after each step: what the network's ones make of it, and the question."""
+    ones, question = np.zeros(2), np.zeros(2)  # y, z
+    for _ in range(MOST):
+        ones[1] += ones[0] + 1
+        ones[0] += ones[1] + 1
+        question[1] += question[0] + 1
+        question[0] += question[1]
+        yield ones[0], question[0]
+
+
+ONES, QUESTION = (jnp.array(column, jnp.float32) for column in zip(*response(), strict=True))
+
+
+class Counter(nn.Module):
+    """Answers at each step how many it has taken, and halts once they are as many as was asked."""
+
+    dtype = jnp.float32
+    state_shape = (CELLS, 1)
+
+    def embed(self, inputs, puzzle_rows):
+        """A question is a number of steps."""
+        return FRACTION * inputs[..., None].astype(jnp.float32)
+
+    def network(self, h):
+        """Counts; with depth (1, 1) the states are those of `response`."""
+        return h + 1
+
+    def heads(self, y):
+        """Reads both numbers off the state."""
+        state = y[:, 0, 0]
+        taken = (state[:, None] >= ONES).sum(1)
+        asked = (state - ONES[taken - 1]) / (FRACTION * QUESTION[taken - 1])
+        logits = jnp.broadcast_to((jnp.arange(16) == taken[:, None])[:, None], (len(y), CELLS, 16))
+        halt = taken - asked + 0.5
+        return Outputs(logits.astype(jnp.float32), halt, halt)
+
+    def initial_state(self):
+        """From zero."""
+        return jnp.zeros(1), jnp.zeros(1)
+
+
+def solver(verify=ACCEPTED, devices=1, **options):
+    mesh = make_mesh({"data": devices}, 8)
+    options = {"max_supervision_steps": MOST} | options
+    return Solver(Counter(), Depth(1, 1), WEIGHTS, mesh, verify, **options)
+
+
+def asking(*steps):
+    return np.array([[step] * CELLS for step in steps])
+
+
+def steps_of(solutions):
+    return [one.supervision_steps for one in solutions]
+
+
+HARDNESS = st.lists(st.integers(1, MOST), min_size=1, max_size=20)
+
+
+@given(HARDNESS, st.integers(1, 9), st.sampled_from(["verified", "halting"]))
+def test_each_puzzle_takes_the_steps_that_it_needs_whatever_the_batch(hardness, batch_size, stop):
+    found = solver(batch_size=batch_size, stop=stop)(asking(*hardness))
+    assert steps_of(found) == hardness
+    assert all(one.verified for one in found)
+
+
+def test_the_budget_alone_stops_nothing_early():
+    found = solver(stop="budget")(asking(1, 3, MOST))
+    assert steps_of(found) == [MOST] * 3
+    assert [one.verified for one in found] == [False, False, True]
+
+
+def test_a_puzzle_beyond_the_budget_is_not_verified():
+    found = solver(max_supervision_steps=3)(asking(2, 4))
+    assert [one.verified for one in found] == [True, False]
+    assert steps_of(found) == [2, 3]
+
+
+def test_an_answer_that_the_halting_head_believes_in_is_verified_all_the_same():
+    wrong = lambda questions, answers: np.zeros(len(answers), bool)  # noqa: E731
+    (one,) = solver(wrong, stop="halting")(asking(2))
+    assert (one.verified, one.supervision_steps) == (False, 2)
+    assert one.halting_probability > 0.5
+
+
+def test_without_a_verifier_puzzles_stop_by_the_halting_head_and_nothing_is_verified():
+    found = solver(None)(asking(2, 5))
+    assert steps_of(found) == [2, 5]
+    assert not any(one.verified for one in found)
+
+
+def test_easy_puzzles_are_told_before_hard_ones():
+    order = [number for number, _ in solver(batch_size=4).each(asking(8, 1, 2, 1))]
+    assert order == [1, 3, 2, 0]
+
+
+def test_a_large_file_does_not_pay_for_its_hardest_puzzle(monkeypatch):
+    calls = []
+    one = solver(batch_size=8)
+    think = one._think
+    monkeypatch.setattr(one, "_think", lambda *a: calls.append(len(a[2].inputs)) or think(*a))
+    one(asking(*[1] * 64, MOST))
+    # 65 puzzles for 64 + 8 steps; all of them to the end would be 520 rows.
+    assert sum(calls) <= 64 + MOST + 8
+
+
+def test_eight_devices_solve_as_one():
+    hardness = [3, 1, 8, 2, 2, 5, 1, 7, 4, 4]
+    assert steps_of(solver(devices=8, batch_size=8)(asking(*hardness))) == hardness
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"stop": "verifed"}, "did you mean 'verified'"),
+        ({"choose": "best"}, "unknown choose 'best'"),
+        ({"stop": "verified", "verify": None}, "nothing can verify"),
+        ({"num_rollouts": 0}, "num_rollouts is 0, but it must be 1 or more"),
+        ({"noise": -1.0}, "noise is -1.0, but it must be 0 or more"),
+    ],
+)
+def test_a_wrong_option_is_named(options, message):
+    with pytest.raises(ValueError, match=message):
+        solver(**options)
+
+
+RIGHT = np.array([False, False, True, False])
+LOGITS = np.array([3.0, 1.0, 0.0, 2.0])
+ANSWERS = np.array([[1, 1], [2, 2], [3, 3], [2, 2]])
+
+
+def test_a_verified_answer_is_chosen_before_all_others():
+    assert chosen(ANSWERS, LOGITS, RIGHT, "halting") == 2
+    assert chosen(ANSWERS, LOGITS, RIGHT, "majority") == 2
+
+
+def test_without_one_the_most_confident_or_the_most_frequent_is_chosen():
+    nothing = np.zeros(4, bool)
+    assert chosen(ANSWERS, LOGITS, nothing, "halting") == 0
+    assert chosen(ANSWERS, LOGITS, nothing, "majority") == 3
+
+
+@pytest.fixture(scope="module")
+def puzzles():
+    """A small TRM before training, its halting head drawn too, and questions for it."""
+    pieces, _, state = problem.build()
+    params = dict(state.ema_params)
+    params["halting_head"] = jax.random.normal(jax.random.key(0), params["halting_head"].shape)
+    return pieces, averaged(state._replace(ema_params=params)), problem.examples(6)
+
+
+def rollouts_of(puzzles, batch_size, num_rollouts=3, noise=1.0, seed=0):
+    pieces, weights, examples = puzzles
+    found = record(
+        pieces.model,
+        Depth(2, 1),
+        weights,
+        examples,
+        None,
+        num_steps=3,
+        num_rollouts=num_rollouts,
+        noise=noise,
+        batch_size=batch_size,
+        seed=seed,
+    )
+    return found.halt_logits
+
+
+def test_noise_does_not_depend_on_the_batch(puzzles):
+    np.testing.assert_allclose(rollouts_of(puzzles, 4), rollouts_of(puzzles, 2), atol=1e-5)
+
+
+def test_the_first_rollout_has_no_noise(puzzles):
+    noisy, plain = rollouts_of(puzzles, 2), rollouts_of(puzzles, 2, noise=0.0)
+    np.testing.assert_allclose(noisy[..., 0], plain[..., 0], atol=1e-5)
+    assert (np.abs(noisy - plain)[..., 1:] > 1e-4).all()
+
+
+def test_another_seed_draws_other_noise(puzzles):
+    one, other = rollouts_of(puzzles, 2), rollouts_of(puzzles, 2, seed=1)
+    assert (np.abs(one - other)[..., 1:] > 1e-4).all()
+
+
+def random_record(random, steps, num, rollouts):
+    shape = (steps, num, rollouts)
+    answers = random.integers(3, size=shape)
+    right = answers == 0
+    return Record(right, right | (random.random(shape) < 0.1), random.normal(size=shape), answers)
+
+
+@given(st.integers(0, 2**32 - 1))
+def test_more_rollouts_and_steps_never_solve_fewer_with_a_verifier(seed):
+    found = random_record(np.random.default_rng(seed), 3, 5, 4)
+    for steps in (1, 2, 3):
+        for rollouts in (1, 2, 4):
+            shares = accuracies(found, steps, rollouts)
+            assert shares["verified"] >= shares["pass"] >= shares["halting"]
+            assert shares["verified"] <= accuracies(found, 3, 4)["verified"]
+            assert mean_steps_to_verified(found, steps, rollouts) <= steps * rollouts
+
+
+def test_of_one_rollout_all_choices_are_the_same():
+    shares = accuracies(random_record(np.random.default_rng(0), 2, 50, 4), 2, 1)
+    assert shares["pass"] == shares["halting"] == shares["majority"]
+
+
+def test_the_majority_outvotes_a_confident_rollout():
+    answers = np.array([[[7, 5, 5]]])
+    right = answers == 5
+    found = Record(right, right, np.array([[[9.0, 0.0, 0.0]]]), answers)
+    shares = accuracies(found, 1, 3)
+    assert (shares["majority"], shares["halting"], shares["pass"]) == (1.0, 0.0, 1.0)
