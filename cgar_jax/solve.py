@@ -25,6 +25,7 @@ from cgar_jax.data.questions import Questions, read_questions
 from cgar_jax.evaluation.solver import CHOICES, STOPS, Solution, Solver
 
 UNSOLVED = 3  # the exit code
+COMMAND_LINE = "command line"
 
 
 def load_solver(source: Any, **options: Any) -> Solver:
@@ -78,7 +79,11 @@ def read(arguments: Sequence[str], family: type[Puzzles], num_cells: int) -> Que
     found = []
     for one in arguments:
         text, where = _text_of(one)
-        found.append(read_questions(text, family, num_cells, where))
+        try:
+            found.append(read_questions(text, family, num_cells, where))
+        except ValueError as error:
+            hint = f" (and there is no file {one[:100]!r})" if where == COMMAND_LINE else ""
+            raise ValueError(f"{error}{hint}") from None
     return Questions(
         np.concatenate([each.tokens for each in found]),
         [place for each in found for place in each.places],
@@ -97,7 +102,7 @@ def _text_of(argument: str) -> tuple[str, str]:
             raise ValueError(f"{argument} is not a text in UTF-8 ({error})") from None
     if pathlib.PurePath(argument).suffix in (".txt", ".csv") or argument.count("/"):
         raise FileNotFoundError(f"there is no file {argument}")
-    return argument.replace("\\n", "\n"), f"{argument[:100]!r} (there is no such file)"
+    return argument.replace("\\n", "\n"), COMMAND_LINE
 
 
 class Printer:

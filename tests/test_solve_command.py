@@ -80,7 +80,8 @@ def test_a_list_of_puzzles_is_solved_by_the_python_interface(run):
     [
         ([], "no puzzle; give a file"),
         (["nope.txt"], "there is no file nope.txt"),
-        (["1.2.x"], "'1.2.x' (there is no such file), line 1: 5 cells; expected 16"),
+        (["1.2.x"], "command line, line 1: 5 cells; expected 16"),
+        (["1.2.x"], "(and there is no file '1.2.x')"),
         (["11" + "." * 14], "the puzzle has 1 more than once in row 1"),
         (["." * 81], "81 cells; expected 16"),
         ([ALMOST, "--num_rollouts=0"], "num_rollouts is 0"),
