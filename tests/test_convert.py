@@ -1,5 +1,6 @@
 """Published PyTorch checkpoints become shared models that answer as they did."""
 
+import jax
 import ml_collections
 import numpy as np
 import pytest
@@ -9,15 +10,14 @@ from cgar_jax import trained
 from cgar_jax.config import default_config
 from cgar_jax.convert import convert
 from cgar_jax.evaluation.thinking import Rows, empty_states, think
-from cgar_jax.models import export_published
+from cgar_jax.models import TRM, export_published
 from tests import commands, fixtures
-from tests.test_trained import fresh
 
 
 def described(fixture, steps):
     """The config of a fixture's model."""
     config = default_config()
-    config.batch_size = 4
+    config.batch_size = config.evaluation.batch_size = 4
     for name in set(config.model) - {"name"}:
         config.model[name] = getattr(fixture.model, name)
     config.curriculum = ml_collections.ConfigDict(
@@ -78,6 +78,7 @@ SIZES = [
     "--config.model.inner_size_multiple=16",
     "--config.model.num_layers=1",
     "--config.data.size=4",
+    "--config.data.num_clues=6",
 ]
 
 
@@ -85,11 +86,18 @@ SIZES = [
 def checkpoint(tmp_path_factory):
     """A checkpoint of the mixer for 4x4 Sudokus, saved by torch, with five puzzle identifiers."""
     torch = pytest.importorskip("torch")
-    model = fresh().pieces.model
-    config = {"vocab_size": 6, "sequence_length": 16, "num_puzzle_identifiers": 5}
-    model = model.clone(**config, num_layers=1, expansion=2.0)
-    inputs, rows = np.zeros((1, 16), np.int32), np.zeros(1, np.int32)
-    arrays = export_published(model.init({"params": np.array([0, 1], np.uint32)}, inputs, rows))
+    model = TRM(
+        vocab_size=6,
+        sequence_length=16,
+        num_puzzle_identifiers=5,
+        hidden_size=16,
+        num_layers=1,
+        expansion=2.0,
+        inner_size_multiple=16,
+        puzzle_embedding_tokens=1,
+    )
+    zeros = np.zeros((1, 16), np.int32), np.zeros(1, np.int32)
+    arrays = export_published(jax.jit(model.init)(jax.random.key(0), *zeros))
     path = tmp_path_factory.mktemp("published") / "step_65100"
     torch.save({name: torch.tensor(array) for name, array in arrays.items()}, path)
     return path
@@ -119,22 +127,24 @@ def test_the_command_converts_a_state_dict_of_torch_for_the_other_commands(
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["{file}", "--config.data.size=6"], "has shape (6, 16), this model needs (8, 16)"),
+        (
+            ["{file}", "--config.data.size=6", "--config.data.num_clues=18"],
+            "down_proj.weight has shape (17, 32), this model needs (37, 64)",
+        ),
         (["{file}", "--config.model.num_layers=2"], "missing ['inner.L_level.layers.1.mlp"),
         (["{file}", "--config.model.puzzle_embedding_tokens=2"], "mlp_t.down_proj.weight has sha"),
         (["{file}.gone"], "no file of published parameters at"),
         (["README.md"], "README.md holds no parameters by name"),
         ([], "expected one CHECKPOINT, not 0"),
         (["{file}", "--config.data.nme=maze"], 'Did you mean "name"'),
-        (["{file}", "--config=configs/arc_mini.py"], "knows no puzzle but those it was trained on"),
+        (["{file}", "--config.data.name=arc"], "knows no puzzle but those it was trained on"),
     ],
 )
 def test_bad_input_is_one_clear_message_and_a_non_zero_exit(
     arguments, message, checkpoint, tmp_path, cache
 ):
     given = [argument.format(file=checkpoint) for argument in arguments]
-    sizes = SIZES[:-1] if any("arc" in argument for argument in given) else SIZES
-    code, output = run(*sizes, *given, f"--output={tmp_path / 'new'}", cache=cache)
+    code, output = run(*SIZES, *given, f"--output={tmp_path / 'new'}", cache=cache)
     assert code == 2, output
     assert message in output
     assert "Traceback" not in output
