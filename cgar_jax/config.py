@@ -5,7 +5,8 @@ change anything again (`--config.optimizer.learning_rate=3e-4`). Keys that do no
 """
 
 import itertools
-from collections.abc import Iterable, Mapping
+import math
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import ml_collections
@@ -227,3 +228,53 @@ def grid(choices: Mapping[str, Iterable[Any]]) -> list[dict[str, Any]]:
         if not values:
             raise ValueError(f"{key} has no values to try")
     return [dict(zip(listed, each, strict=True)) for each in itertools.product(*listed.values())]
+
+
+def source_of(config: ml_collections.ConfigDict) -> str:
+    """The text of a config file for the same experiment: it sets what differs from the default."""
+    default, lines = default_config(), []
+    if config.data.name != default.data.name:
+        default.data = data_config(config.data.name)
+        lines.append(f"config.data = data_config({config.data.name!r})")
+    lines += _assignments("config", default, config)
+    used = ["default_config", *(["data_config"] if default.data.name != "sudoku" else [])]
+    return "\n".join(
+        [
+            *(["import ml_collections"] if any("ConfigDict(" in line for line in lines) else []),
+            f"from cgar_jax.config import {', '.join(sorted(used))}",
+            "",
+            "",
+            "def get_config():",
+            "    config = default_config()",
+            *(f"    {line}" for line in lines),
+            "    return config",
+            "",
+        ]
+    )
+
+
+def _assignments(
+    path: str, default: ml_collections.ConfigDict, config: ml_collections.ConfigDict
+) -> Iterator[str]:
+    """A line for each setting that differs; groups with other keys are set as a whole."""
+    for key, value in config.items():
+        usual, here = default.get(key), f"{path}.{key}"
+        if not isinstance(value, ml_collections.ConfigDict):
+            if _literal(value) != _literal(usual):
+                yield f"{here} = {_literal(value)}"
+        elif isinstance(usual, ml_collections.ConfigDict) and set(value) == set(usual):
+            yield from _assignments(here, usual, value)
+        else:
+            yield f"{here} = ml_collections.ConfigDict({_literal(value)})"
+
+
+def _literal(value: Any) -> str:
+    """A value as Python source; lists, which JSON makes of tuples, as tuples."""
+    if isinstance(value, Mapping | ml_collections.ConfigDict):
+        return f"{{{', '.join(f'{k!r}: {_literal(v)}' for k, v in value.items())}}}"
+    if isinstance(value, list | tuple):
+        each = ", ".join(map(_literal, value))
+        return f"({each},)" if len(value) == 1 else f"({each})"
+    if isinstance(value, float) and not math.isfinite(value):
+        return f"float({str(value)!r})"
+    return repr(value)

@@ -1,5 +1,6 @@
 """Scores a trained model: `python -m cgar_jax.evaluate --workdir=FOLDER [--data=FILE.csv]`."""
 
+import dataclasses
 import json
 import os
 import pathlib
@@ -10,6 +11,7 @@ from rich.console import Console
 
 from cgar_jax import command, data, run_folder, trained
 from cgar_jax.evaluation.table import result_table
+from cgar_jax.experiment import Task
 from cgar_jax.training import processes
 
 
@@ -37,21 +39,31 @@ def evaluate(
         the family has none.
       OSError: no such run, checkpoint or file; see also `cgar_jax.trained.load`.
     """
-    model = trained.load(workdir)
+    folder = trained.locate(workdir)
+    model = trained.load(folder)
     pieces, weights = model.pieces, model.weights
     config = pieces.config
     if data_file is None:
-        scores = run_folder.score(pieces, weights, data.load(config.data), pathlib.Path(workdir))
+        dataset = data.load(config.data)
+        _check_fits(Task.of(dataset), pieces.task)
+        scores = run_folder.score(pieces, weights, dataset, folder)
     else:
         examples = data.read_examples(data_file, config.data.name, skip_bad)
-        trained.check_size(model, examples, str(data_file))
-        scores = pieces.evaluate(weights, examples, data.FAMILIES[config.data.name].accepts)
+        model.check_size(examples, str(data_file))
+        scores = pieces.evaluate(weights, examples, model.accepts)
     return scores | {"step": model.step}
+
+
+def _check_fits(posed: Task, task: Task) -> None:
+    """Checks that a model of `task` knows what its data pose now: files may have changed."""
+    rows = posed.num_puzzle_identifiers, task.num_puzzle_identifiers
+    if posed != dataclasses.replace(task, num_puzzle_identifiers=rows[0]) or rows[0] > rows[1]:
+        raise ValueError(f"the data of the config pose {posed}, but the model is of {task}")
 
 
 def define_flags() -> None:
     """Defines those of the command."""
-    flags.DEFINE_string("workdir", None, "Folder of the run, or of a shared model.")
+    flags.DEFINE_string("workdir", None, "Folder of the run or shared model, or its hub name.")
     flags.DEFINE_string(
         "data", None, "CSV: source,question,answer,rating; by default the run's test split."
     )

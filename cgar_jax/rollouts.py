@@ -57,7 +57,7 @@ def measure(
         depth,
         model.weights,
         examples,
-        getattr(data.FAMILIES[pieces.config.data.name], "accepts", None),
+        model.accepts,
         num_steps=max(steps),
         num_rollouts=max(rollouts),
         noise=noise,
@@ -117,7 +117,7 @@ def main(values: flags.FlagValues) -> None:
         steps = _numbers("steps", values.steps)
     if values.data:
         examples = data.read_examples(values.data, config.data.name)
-        trained.check_size(model, examples, values.data)
+        model.check_size(examples, values.data)
     else:
         examples = data.load(config.data).test
     examples = {name: column[: values.num_puzzles or None] for name, column in examples.items()}

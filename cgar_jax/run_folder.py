@@ -26,16 +26,31 @@ def read_settings(workdir: pathlib.Path) -> tuple[ml_collections.ConfigDict, Tas
 
     Raises:
       FileNotFoundError: there is no run in `workdir`.
+      ValueError: its `config.json` is not what a run writes.
     """
     path = workdir / "config.json"
     if not path.is_file():
         raise FileNotFoundError(f"no run in {workdir}: {path} is not there")
-    saved = json.loads(path.read_text())
-    return ml_collections.ConfigDict(saved), Task(**saved.pop("task"))
+    try:
+        saved = json.loads(path.read_text())
+        task = Task(**saved.pop("task"))
+    except (ValueError, TypeError, KeyError, AttributeError):
+        raise ValueError(f"{path} is not the config of a run or model of cgar_jax") from None
+    return ml_collections.ConfigDict(saved), task
 
 
-def make(workdir: str | os.PathLike) -> pathlib.Path:
+def read_result(workdir: pathlib.Path) -> dict[str, Any] | None:
+    """What was measured of a finished run; none before it is finished."""
+    path = workdir / "result.json"
+    return json.loads(path.read_text()) if path.is_file() else None
+
+
+def make(workdir: str | os.PathLike, name: str = "workdir") -> pathlib.Path:
     """Makes the folder and writes into it, so that a run does not find out at its first checkpoint.
+
+    Args:
+      workdir: the folder.
+      name: what a message calls it.
 
     Returns:
       Its path.
@@ -46,7 +61,7 @@ def make(workdir: str | os.PathLike) -> pathlib.Path:
     """
     if "://" in str(workdir):
         raise ValueError(
-            f"workdir {workdir} is not a folder; mount the bucket (gcsfuse, s3fs) and name the "
+            f"{name} {workdir} is not a folder; mount the bucket (gcsfuse, s3fs) and name the "
             "folder that it is mounted at"
         )
     workdir = pathlib.Path(workdir)
@@ -55,7 +70,7 @@ def make(workdir: str | os.PathLike) -> pathlib.Path:
         with tempfile.TemporaryFile(dir=workdir):
             pass
     except OSError as error:
-        raise OSError(f"cannot write to workdir {workdir}: {error.strerror}") from error
+        raise OSError(f"cannot write to {name} {workdir}: {error.strerror}") from error
     return workdir
 
 
@@ -67,8 +82,13 @@ def write_json(path: pathlib.Path, content: Mapping[str, Any]) -> None:
     if not processes.is_first():
         return
     fresh = path.with_suffix(".tmp")
-    fresh.write_text(json.dumps(content, indent=2) + "\n")
+    fresh.write_text(as_json(content))
     os.replace(fresh, path)
+
+
+def as_json(content: Mapping[str, Any]) -> str:
+    """The text of a file."""
+    return json.dumps(content, indent=2) + "\n"
 
 
 def score(

@@ -47,7 +47,7 @@ def load_solver(source: Any, **options: Any) -> Solver:
         pieces.curriculum.full_depth,
         model.weights,
         pieces.mesh,
-        getattr(data.FAMILIES[pieces.config.data.name], "accepts", None),
+        model.accepts,
         **({"max_supervision_steps": steps} | options),
     )
 

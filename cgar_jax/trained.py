@@ -2,13 +2,15 @@
 
 The folder of a shared model has `model.safetensors`, the averaged parameters under the names that
 the published PyTorch code gives them, which therefore reads it too; `config.json`, the config of
-the run and the task of its data; `README.md`, the model card; and `result.json`, what was measured.
+the run and the task of its data; `README.md`, the model card; where there is one, `result.json`,
+what was measured; and perhaps `solve.stablehlo`, see `cgar_jax.export`.
 """
 
+import dataclasses
 import math
 import os
 import pathlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import jax
@@ -17,13 +19,14 @@ import numpy as np
 import safetensors
 from safetensors.numpy import save_file
 
-from cgar_jax import experiment, models, run_folder
+from cgar_jax import data, experiment, models, run_folder
 from cgar_jax.experiment import Experiment, Task
 from cgar_jax.mesh import place
 from cgar_jax.training.checkpoints import Checkpoints
 from cgar_jax.training.state import Weights, averaged
 
-PARAMETERS = "model.safetensors"
+PARAMETERS, PROGRAM = "model.safetensors", "solve.stablehlo"
+CARD, RESULT, SETTINGS = "README.md", "result.json", "config.json"
 
 
 class Trained(NamedTuple):
@@ -31,7 +34,21 @@ class Trained(NamedTuple):
 
     pieces: Experiment  # what its config names, on a mesh of the devices here
     weights: Weights  # averaged parameters
-    step: int  # optimizer steps that it was trained for
+    step: int  # optimizer steps that it was trained for; 0 if nobody knows
+    origin: str = ""  # name of the published checkpoint that it was converted from
+
+    @property
+    def accepts(self) -> Callable[[np.ndarray, np.ndarray], np.ndarray] | None:
+        """`(questions, answers) -> bool [num]` by the rules of its puzzles; None without rules."""
+        return getattr(data.family_of(self.pieces.config.data.name), "accepts", None)
+
+    def check_size(self, examples: Mapping[str, np.ndarray], where: str) -> None:
+        """Raises ValueError if puzzles, read from `where`, are of another size than the model's."""
+        cells, expected = examples["inputs"].shape[1], self.pieces.task.sequence_length
+        if cells != expected:
+            raise ValueError(
+                f"{where} has puzzles of {cells} cells; the model was trained on {expected}"
+            )
 
 
 def load(source: str | os.PathLike) -> Trained:
@@ -44,14 +61,17 @@ def load(source: str | os.PathLike) -> Trained:
     Raises:
       FileNotFoundError: there is no run and no model.
       ConnectionError: the hub does not give it.
-      ValueError: the parameters are not those of the model that the config describes.
+      ValueError: the parameters are not those of the model that the config describes, or a file is
+        damaged.
       CheckpointError: no checkpoint of the run is whole.
     """
     folder = locate(source)
     config, task = run_folder.read_settings(folder)
-    if (folder / PARAMETERS).is_file():
-        return _from_parameters(folder, config, task)
-    return _from_checkpoint(folder, config, task)
+    path = folder / PARAMETERS
+    if not path.is_file():
+        return _from_checkpoint(folder, config, task)
+    parameters = models.read_published(path)
+    return from_published(parameters, config, task, **_metadata(path))
 
 
 def locate(source: str | os.PathLike) -> pathlib.Path:
@@ -65,46 +85,108 @@ def locate(source: str | os.PathLike) -> pathlib.Path:
     return folder
 
 
-def check_size(model: Trained, examples: Mapping[str, np.ndarray], where: str) -> None:
-    """Raises ValueError if puzzles, read from `where`, are of another size than the model's."""
-    cells, expected = examples["inputs"].shape[1], model.pieces.task.sequence_length
-    if cells != expected:
-        raise ValueError(
-            f"{where} has puzzles of {cells} cells; the model was trained on {expected}"
-        )
+def from_published(
+    parameters: Mapping[str, np.ndarray],
+    config: ml_collections.ConfigDict,
+    task: Task,
+    step: int = 0,
+    origin: str = "",
+) -> Trained:
+    """A trained model from parameters under their published names.
+
+    Args:
+      parameters: as of `cgar_jax.models.read_published`.
+      config: of the model and its data.
+      task: of the data.
+      step: see `Trained`.
+      origin: see `Trained`.
+
+    Raises:
+      ValueError: the parameters are not those of the model that the config describes.
+    """
+    pieces = _build(config, task)
+    # Averaged parameters are float32 whatever the trained ones are.
+    collections = models.import_published(parameters, pieces.model.clone(param_dtype="float32"))
+    table = collections.pop("puzzle_embedding")["table"]
+    like = averaged(pieces.abstract_state())
+    weights = jax.tree.map(_placed, Weights(collections, table), like)
+    return Trained(pieces, weights, step, origin)
 
 
 def save(
     folder: str | os.PathLike,
-    config: ml_collections.ConfigDict,
-    task: Task,
-    weights: Weights,
-    step: int,
+    model: Trained,
     card: str,
     result: Mapping[str, Any] | None = None,
+    program: bytes | None = None,
 ) -> None:
-    """Writes the folder of a shared model.
+    """Writes the folder of a shared model, in place of an earlier one.
+
+    The earlier one stays until all of the new one is on the disk. Whenever the process dies, what
+    `load` finds is the one, the other, or no model.
 
     Args:
       folder: is made if it is not there.
-      config: of the run.
-      task: of its data.
-      weights: as of `Trained`.
-      step: optimizer steps that it was trained for.
+      model: to share.
       card: text of the model card.
       result: what was measured, where anything was.
+      program: a serialised program that solves, where one is wanted.
+
+    Raises:
+      OSError: the folder holds something else, or cannot be written to.
+    """
+    check_output(folder)
+    folder = run_folder.make(folder, "output")
+    variables, table = jax.device_get(model.weights)
+    parameters = models.export_published(variables | {"puzzle_embedding": {"table": table}})
+    noted = {"step": str(model.step), "origin": model.origin}
+    save_file(parameters, folder / f"{PARAMETERS}.tmp", noted)
+    settings = run_folder.settings(model.pieces.config, model.pieces.task)
+    contents = {
+        CARD: card.encode(),
+        RESULT: run_folder.as_json(result).encode() if result else None,
+        PROGRAM: program,
+        SETTINGS: run_folder.as_json(settings).encode(),
+    }
+    for name, content in contents.items():
+        if content is not None:
+            (folder / f"{name}.tmp").write_bytes(content)
+    for name in (RESULT, PROGRAM, SETTINGS):
+        (folder / name).unlink(missing_ok=True)
+    # The settings come last: without them there is no model.
+    for name in (PARAMETERS, *(name for name, content in contents.items() if content is not None)):
+        os.replace(folder / f"{name}.tmp", folder / name)
+
+
+def check_output(folder: str | os.PathLike) -> None:
+    """Checks that a model may be saved to a folder: there is none, or nothing but a model in it.
+
+    Raises:
+      FileExistsError: it holds something else.
     """
     folder = pathlib.Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    variables, table = jax.device_get(weights)
-    collections = variables | {"puzzle_embedding": {"table": table}}
-    fresh = folder / f"{PARAMETERS}.tmp"
-    save_file(models.export_published(collections), fresh, metadata={"step": str(step)})
-    os.replace(fresh, folder / PARAMETERS)
-    (folder / "README.md").write_text(card)
-    run_folder.write_json(folder / "config.json", run_folder.settings(config, task))
-    if result is not None:
-        run_folder.write_json(folder / "result.json", result)
+    if not folder.exists():
+        return
+    if not folder.is_dir():
+        raise FileExistsError(f"output {folder} is a file; name a folder")
+    others = sorted(file.name for file in folder.iterdir() if file.suffix != ".tmp")
+    if others and "step" not in _metadata(folder / PARAMETERS):
+        raise FileExistsError(
+            f"output {folder} holds other things ({', '.join(others[:3])}), which are left alone; "
+            "name a new folder, or that of an earlier export"
+        )
+
+
+def _metadata(path: pathlib.Path) -> dict[str, Any]:
+    """What `save` noted beside the parameters; nothing if it did not write them."""
+    try:
+        with safetensors.safe_open(path, "numpy") as file:
+            noted = file.metadata() or {}
+    except (OSError, safetensors.SafetensorError):
+        return {}
+    if not noted.get("step", "").isdigit():
+        return {}
+    return {"step": int(noted["step"]), "origin": noted.get("origin", "")}
 
 
 def _from_checkpoint(
@@ -121,28 +203,15 @@ def _from_checkpoint(
     return Trained(pieces, averaged(state), int(state.step))
 
 
-def _from_parameters(
-    folder: pathlib.Path, config: ml_collections.ConfigDict, task: Task
-) -> Trained:
-    pieces = _build(config, task)
-    path = folder / PARAMETERS
-    with safetensors.safe_open(path, "numpy") as file:
-        step = int((file.metadata() or {}).get("step", 0))
-    collections = models.import_published(path, pieces.model)
-    like = averaged(pieces.abstract_state())
-    table = collections.pop("puzzle_embedding")["table"]
-    weights = jax.tree.map(_placed, Weights(collections, table), like)
-    return Trained(pieces, weights, step)
-
-
 def _placed(array: Any, like: jax.ShapeDtypeStruct) -> jax.Array:
     return place(np.asarray(array, like.dtype), like.sharding)
 
 
 def _build(config: ml_collections.ConfigDict, task: Task) -> Experiment:
     # As many of the devices here as divide the batch; the run may have had others.
-    config.mesh = {"data": math.gcd(config.batch_size, jax.device_count())}
-    return experiment.build(config, task)
+    here = config.copy_and_resolve_references()
+    here.mesh = {"data": math.gcd(config.batch_size, jax.device_count())}
+    return dataclasses.replace(experiment.build(here, task), config=config)
 
 
 def _is_hub_name(source: str) -> bool:
@@ -154,7 +223,8 @@ def _download(name: str) -> pathlib.Path:
     import huggingface_hub
 
     try:
-        return pathlib.Path(huggingface_hub.snapshot_download(name))
+        files = (PARAMETERS, "*.json")
+        return pathlib.Path(huggingface_hub.snapshot_download(name, allow_patterns=files))
     except Exception as error:  # the library's errors have no base class in common
         raise ConnectionError(
             f"there is no folder {name}, and the hub did not give a model of that name "

@@ -21,7 +21,9 @@ FORKED.set_forkserver_preload(
     [
         "cgar_jax.train",
         "cgar_jax.evaluate",
+        "cgar_jax.convert",
         "cgar_jax.estimate",
+        "cgar_jax.export",
         "tensorboardX",
         "tests.faulty_runs",
     ]

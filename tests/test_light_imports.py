@@ -38,9 +38,12 @@ def test_a_room_imports_no_other_room(room):
 
 
 def test_importing_the_commands_defines_no_flags():
+    import cgar_jax.convert
     import cgar_jax.data.check
     import cgar_jax.estimate
     import cgar_jax.evaluate
+    import cgar_jax.export
+    import cgar_jax.solve
     import cgar_jax.train  # noqa: F401
 
     assert not [m for m in flags.FLAGS.flags_by_module_dict() if m.startswith("cgar_jax")]

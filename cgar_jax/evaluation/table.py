@@ -7,11 +7,26 @@ from rich.table import Table
 
 
 def result_table(result: Mapping[str, Any], title: str) -> Table:
+    """The figures of a `result.json` as a table for the terminal.
+
+    Args:
+      result: as for `result_rows`.
+      title: above the table.
+    """
+    table = Table("", "", title=title, show_header=False)
+    for name, value in result_rows(result).items():
+        table.add_row(name, value)
+    return table
+
+
+def result_rows(result: Mapping[str, Any]) -> dict[str, str]:
     """The figures of a `result.json`, in words; those that are not there are left out.
 
     Args:
       result: what `Evaluator` returns, and what `train` adds to it.
-      title: above the table.
+
+    Returns:
+      From what a figure is to what it is; names of finer ones begin with spaces.
     """
     by_step = result["exact_accuracy_by_step"]
     shown = sorted({1, 2, 4, 8, 16, len(by_step)} & set(range(1, len(by_step) + 1)))
@@ -30,10 +45,7 @@ def result_table(result: Mapping[str, Any], title: str) -> Table:
             "waiting for compilation": f"{result['compile_seconds']:.1f} s",
             "model FLOPs of training": f"{result['model_flops']:.3g}",
         }
-    table = Table("", "", title=title, show_header=False)
-    for name, value in rows.items():
-        table.add_row(name, value)
-    return table
+    return rows
 
 
 def _finer(result: Mapping[str, Any]) -> dict[str, str]:

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from cgar_jax._registry import call_by_name
-from cgar_jax.models.published import export_published, import_published
+from cgar_jax.models.published import export_published, import_published, read_published
 from cgar_jax.models.trm import TRM, Outputs
 
 MODELS = {"trm": TRM}
@@ -23,11 +23,18 @@ def build(config: Mapping[str, Any], **task: int) -> TRM:
 
     Raises:
       ValueError: an unknown name or setting (the message has the nearest right one), or settings
-      that
-        do not go together.
+        that do not go together.
     """
     settings = dict(config)
     return call_by_name("model", MODELS, settings.pop("name"), settings | task)
 
 
-__all__ = ["MODELS", "TRM", "Outputs", "build", "export_published", "import_published"]
+__all__ = [
+    "MODELS",
+    "TRM",
+    "Outputs",
+    "build",
+    "export_published",
+    "import_published",
+    "read_published",
+]

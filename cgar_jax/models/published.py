@@ -5,6 +5,7 @@ Linear weights are stored `[out, in]` there and `[in, out]` here. Prefixes that 
 """
 
 import pathlib
+import pickle
 from collections.abc import Mapping
 from typing import Any
 
@@ -12,6 +13,8 @@ import flax
 import jax
 import jax.numpy as jnp
 import numpy as np
+from safetensors import SafetensorError
+from safetensors.numpy import load_file
 
 from cgar_jax.models.trm import TRM
 
@@ -34,6 +37,7 @@ NAMES = {
     "constants/initial_z": "inner.L_init",
     "puzzle_embedding/table": "inner.puzzle_emb.weights",
 }
+PUZZLE_TABLE = NAMES["puzzle_embedding/table"]
 TRANSPOSED = {"params/output_head", "params/halting_head"}
 
 
@@ -42,19 +46,18 @@ def import_published(source: Mapping[str, Any] | str | pathlib.Path, model: TRM)
 
     Args:
       source: arrays by published name (`inner.L_level.layers.0.mlp.down_proj.weight`, ...), or a
-        file of them: `.safetensors` (needs safetensors), or a state dict saved by torch, any other
-        ending (needs torch).
+        file of them, see `read_published`.
       model: the TRM they belong to.
 
     Returns:
       `{"params": ..., "constants": ..., "puzzle_embedding": ...}` in `model.param_dtype`.
 
     Raises:
-      ValueError: a parameter is missing, unknown, or of another shape than the model's.
+      ValueError: a parameter is missing, unknown, or of another shape than the model's; or as for
+        `read_published`.
       FileNotFoundError: there is no such file.
     """
-    arrays = source if isinstance(source, Mapping) else _read(pathlib.Path(source))
-    arrays = {"inner." + name.split("inner.", 1)[-1]: value for name, value in arrays.items()}
+    arrays = _unwrapped(source) if isinstance(source, Mapping) else read_published(source)
     expected = _shapes(model)
     names = {ours: _published_name(ours) for ours in expected}
     missing = sorted(set(names.values()) - set(arrays))
@@ -71,10 +74,35 @@ def import_published(source: Mapping[str, Any] | str | pathlib.Path, model: TRM)
         if array.shape != expected[ours]:
             raise ValueError(
                 f"{theirs} has shape {_turn(ours, array).shape}, this model needs "
-                f"{_turn(ours, np.empty(expected[ours])).shape}"
+                f"{_turn(ours, np.empty(expected[ours])).shape}; check the sizes of the model, its "
+                "puzzle_embedding_tokens, and the size and kind of the puzzles"
             )
         variables[ours] = jnp.asarray(array, model.param_dtype)
     return flax.traverse_util.unflatten_dict(variables, sep="/")
+
+
+def read_published(path: str | pathlib.Path) -> dict[str, np.ndarray]:
+    """Published parameters in a file, by name without the prefixes of wrappers.
+
+    Args:
+      path: `.safetensors`, or a state dict saved by torch, any other ending (needs torch).
+
+    Raises:
+      ValueError: the file is damaged or of another kind, or torch is not installed.
+      FileNotFoundError: there is no such file.
+    """
+    path = pathlib.Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"no file of published parameters at {path}")
+    read = load_file if path.suffix == ".safetensors" else _from_torch
+    try:
+        return _unwrapped(read(path))
+    except (SafetensorError, pickle.UnpicklingError, RuntimeError, EOFError, AttributeError) as e:
+        said = str(e).splitlines() or [type(e).__name__]
+        raise ValueError(
+            f"{path} holds no parameters by name, neither as .safetensors nor as a state dict "
+            f"saved by torch ({said[0][:200]})"
+        ) from e
 
 
 def export_published(variables: Mapping[str, Any]) -> dict[str, np.ndarray]:
@@ -112,14 +140,16 @@ def _turn(ours: str, array: np.ndarray) -> np.ndarray:
     return array.T if ours in TRANSPOSED or ours not in NAMES else array
 
 
-def _read(path: pathlib.Path) -> Mapping[str, np.ndarray]:
-    if not path.is_file():
-        raise FileNotFoundError(f"no file of published parameters at {path}")
-    if path.suffix == ".safetensors":
-        from safetensors.numpy import load_file
+def _unwrapped(arrays: Mapping[str, Any]) -> dict[str, Any]:
+    return {"inner." + name.split("inner.", 1)[-1]: value for name, value in arrays.items()}
 
-        return load_file(path)
-    import torch
 
+def _from_torch(path: pathlib.Path) -> dict[str, np.ndarray]:
+    try:
+        import torch
+    except ImportError:
+        raise ValueError(
+            f"reading {path} needs PyTorch: pip install torch, or keep it as .safetensors"
+        ) from None
     tensors = torch.load(path, map_location="cpu", weights_only=True)
     return {name: tensor.float().numpy() for name, tensor in tensors.items()}
