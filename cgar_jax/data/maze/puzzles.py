@@ -19,6 +19,7 @@ from cgar_jax.data.maze.grid import (
     question_faults,
     size_of,
     split_text,
+    wrong_cells,
 )
 from cgar_jax.data.puzzles import Puzzle, Puzzles
 
@@ -79,6 +80,7 @@ class Mazes(Puzzles):
     question_faults = staticmethod(question_faults)
     text = staticmethod(decode)
     answer_faults = staticmethod(answer_faults)
+    wrong_cells = staticmethod(wrong_cells)
 
     @staticmethod
     def num_solutions(question: np.ndarray) -> None:  # noqa: D102

@@ -1,0 +1,184 @@
+"""From what a model makes of a puzzle to HTML; every text that comes from outside is escaped.
+
+Cells that the model fills are coloured by its confidence, clues are not; what breaks a rule is
+marked. Nothing here knows of Gradio.
+"""
+
+import html
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import numpy as np
+
+from cgar_jax.data import maze, sudoku
+from cgar_jax.data.puzzles import Puzzles
+from cgar_jax.data.sudoku import Grid
+from cgar_jax.demo.asking import Outcome, Try
+
+
+class Look(NamedTuple):
+    """How the puzzles of one family and size are entered and drawn."""
+
+    family: type[Puzzles]
+    blank: int  # the token of cells that the model fills
+    names: dict[str, str]  # of the symbols that one may enter, in their order
+    once: str  # the symbols that a puzzle has once
+    brush: str  # the symbol that is chosen at first, else ""
+    css: str  # rules of this family and size
+
+
+def look_of(name: str, num_cells: int) -> Look:
+    """The look of a family.
+
+    Args:
+      name: of the family.
+      num_cells: of its puzzles.
+    """
+    if name == "maze":
+        names = {"#": "wall", " ": "open", "S": "start", "G": "goal"}
+        return Look(maze.Mazes, maze.grid.OPEN, names, "SG", "#", "")
+    grid = Grid.of_length(num_cells)
+    symbols = sudoku.decode(np.arange(sudoku.grid.BLANK, grid.vocab_size))
+    names = {symbol: "blank" if symbol == "." else symbol for symbol in symbols}
+    return Look(sudoku.Sudokus, sudoku.grid.BLANK, names, "", "", _box_lines(grid))
+
+
+def _box_lines(grid: Grid) -> str:
+    right = ", ".join(
+        f".grid > :nth-child({grid.size}n+{column})"
+        for column in range(grid.box_columns, grid.size, grid.box_columns)
+    )
+    below = ", ".join(
+        f".grid > :nth-child(n+{(row - 1) * grid.size + 1}):nth-child(-n+{row * grid.size})"
+        for row in range(grid.box_rows, grid.size, grid.box_rows)
+    )
+    return (
+        f"{right} {{ border-right: 2px solid var(--line); }}\n"
+        f"{below} {{ border-bottom: 2px solid var(--line); }}\n"
+    )
+
+
+def sentence(message: object) -> str:
+    """What is shown in place of an outcome: a sentence of what is wrong."""
+    text = str(message).rstrip(".")
+    return f'<p class="sentence" role="alert">{html.escape(text[:1].upper() + text[1:])}.</p>'
+
+
+def outcome(outcome: Outcome, look: Look) -> str:
+    """All that is shown of an outcome: the verdict, the supervision steps, the modes."""
+    frames = list(_frames(outcome, look))
+    return verdict(outcome, look) + player(frames) + modes(outcome.tries)
+
+
+def verdict(outcome: Outcome, look: Look) -> str:
+    """Whether any answer is right, after how many supervision steps, else what is wrong."""
+    right = _right_steps(outcome, look)
+    best = outcome.tries["rollouts"].solution
+    remark = f"<p>Note: {html.escape(outcome.remark)}.</p>" if outcome.remark else ""
+    if len(right) or best.verified:
+        steps = int(right[0]) if len(right) else best.supervision_steps
+        by_noise = "" if len(right) else "<p>By a noisy rollout; the plain run never gets there.</p>"
+        return f'<h2 class="verified">verified <small>after {_steps(steps)}</small></h2>{by_noise}{remark}'
+    fault = look.family.answer_faults(outcome.question[None], best.answer[None])[0]
+    return (
+        '<h2 class="unsolved">not solved</h2>'
+        f"<p>The best attempt {html.escape(fault)}.</p>{remark}"
+    )
+
+
+def _right_steps(outcome: Outcome, look: Look) -> np.ndarray:
+    """The supervision steps, counted from 1, after which the plain run has a right answer."""
+    answers = outcome.trace.answers
+    questions = np.broadcast_to(outcome.question, answers.shape)
+    return np.flatnonzero(look.family.accepts(questions, answers)) + 1
+
+
+def player(frames: list[str]) -> str:
+    """Frames to be played one after the other; the last one is shown at first."""
+    figures = "".join(
+        f'<figure data-step="{number}"{"" if number == len(frames) else " hidden"}>{frame}</figure>'
+        for number, frame in enumerate(frames, 1)
+    )
+    return (
+        f'<div class="player">{figures}<div class="controls">'
+        '<button type="button" data-play>&#9654; play</button>'
+        f'<input type="range" min="1" max="{len(frames)}" value="{len(frames)}" '
+        'aria-label="supervision step"></div>'
+        '<p class="legend"><i class="clue">given</i><i style="--sure:100%">sure</i>'
+        '<i style="--sure:0%">unsure</i><i class="wrong">breaks a rule</i></p></div>'
+    )
+
+
+def _frames(outcome: Outcome, look: Look) -> Iterator[str]:
+    answers, confidences, logits = outcome.trace
+    for step, (answer, sure, logit) in enumerate(zip(answers, confidences, logits, strict=True), 1):
+        told = f"supervision step {step} of {len(answers)}, halting probability {_halting(logit)}"
+        yield frame(outcome.question, answer, sure, told, look)
+    best = outcome.tries["rollouts"].solution
+    if best.verified and not len(_right_steps(outcome, look)):
+        told = f"a noisy rollout after {_steps(best.supervision_steps)}"
+        yield frame(outcome.question, best.answer, np.ones(len(best.answer)), told, look)
+
+
+def frame(
+    question: np.ndarray, answer: np.ndarray, confidences: np.ndarray, told: str, look: Look
+) -> str:
+    """A grid after a supervision step, and what is to be said of it.
+
+    Args:
+      question: tokens `[num_cells]`.
+      answer: tokens `[num_cells]`.
+      confidences: `[num_cells]`, in [0, 1].
+      told: when this is.
+      look: of the family.
+    """
+    fault = look.family.answer_faults(question[None], answer[None])[0]
+    wrong = look.family.wrong_cells(question[None], answer[None])[0]
+    cells = zip(
+        look.family.text(answer), answer, question != look.blank, wrong, confidences, strict=True
+    )
+    drawn = "".join(_cell(*cell) for cell in cells)
+    judged = f'<b class="unsolved">{html.escape(fault)}</b>' if fault else '<b class="verified">verified</b>'
+    return (
+        f'<div class="grid" role="img" aria-label="{html.escape(told)}">{drawn}</div>'
+        f"<figcaption>{html.escape(told)}<br>{judged}</figcaption>"
+    )
+
+
+def _cell(symbol: str, token: int, is_clue: bool, is_wrong: bool, confidence: float) -> str:
+    kinds = f"t{token}" + " clue" * bool(is_clue) + " wrong" * bool(is_wrong)
+    return f'<i class="{kinds}" style="--sure:{confidence:.0%}">{html.escape(symbol)}</i>'
+
+
+def modes(tries: dict[str, Try]) -> str:
+    """A table that compares the modes."""
+    head = "".join(f"<th>{name}</th>" for name in ("mode", *COLUMNS))
+    body = "".join(f"<tr>{''.join(row)}</tr>" for row in map(_row, tries, tries.values()))
+    return f'<table class="modes"><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>'
+
+
+COLUMNS = ("supervision steps", "halting probability", "answer", "time")
+EXPLAINED = {
+    "plain": "all steps, as in training",
+    "halting": "until the halting head says that it is solved",
+    "rollouts": "{} runs, all but one with noise, until one is verified",
+}
+
+
+def _row(name: str, tried: Try) -> Iterator[str]:
+    solution, num = tried.solution, tried.num_rollouts
+    explained = EXPLAINED[name].format(num)
+    yield f"<th>{html.escape(name)} <small>{html.escape(explained)}</small></th>"
+    yield f"<td>{solution.supervision_steps}{f' &times; {num} runs' if num > 1 else ''}</td>"
+    yield f"<td>{solution.halting_probability:.1%}</td>"
+    kind, word = ("verified", "verified") if solution.verified else ("unsolved", "not solved")
+    yield f'<td class="{kind}">{word}</td>'
+    yield f"<td>{tried.milliseconds:,.0f} ms</td>"
+
+
+def _halting(logit: float) -> str:
+    return f"{1 / (1 + np.exp(-np.float64(logit))):.1%}"
+
+
+def _steps(count: int) -> str:
+    return f"{count} supervision step{'' if count == 1 else 's'}"
