@@ -139,15 +139,6 @@ class Demonstration:
             raise ValueError("the grid is empty; give the model something to go by")
         return question, questions.remarks[0]
 
-    def cells(self, text: str) -> str:
-        """The cells in a text, row by row, if it is one puzzle of the model's size; else ""."""
-        try:
-            [(_, cells)] = self.family.split_text(text[: self.max_characters])
-            [tokens] = self.family.parse_questions([cells])
-        except ValueError:
-            return ""
-        return self.family.text(tokens) if len(tokens) == self.num_cells else ""
-
     def ask(self, question: np.ndarray, remark: str = "") -> Outcome:
         """Asks the model a puzzle in all modes.
 

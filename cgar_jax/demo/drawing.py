@@ -77,12 +77,13 @@ def verdict(outcome: Outcome, look: Look) -> str:
     remark = f"<p>Note: {html.escape(outcome.remark)}.</p>" if outcome.remark else ""
     if len(right) or best.verified:
         steps = int(right[0]) if len(right) else best.supervision_steps
-        by_noise = "" if len(right) else "<p>By a noisy rollout; the plain run never gets there.</p>"
+        by_noise = (
+            "" if len(right) else "<p>By a noisy rollout; the plain run never gets there.</p>"
+        )
         return f'<h2 class="verified">verified <small>after {_steps(steps)}</small></h2>{by_noise}{remark}'
     fault = look.family.answer_faults(outcome.question[None], best.answer[None])[0]
     return (
-        '<h2 class="unsolved">not solved</h2>'
-        f"<p>The best attempt {html.escape(fault)}.</p>{remark}"
+        f'<h2 class="unsolved">not solved</h2><p>The best attempt {html.escape(fault)}.</p>{remark}'
     )
 
 
@@ -138,7 +139,11 @@ def frame(
         look.family.text(answer), answer, question != look.blank, wrong, confidences, strict=True
     )
     drawn = "".join(_cell(*cell) for cell in cells)
-    judged = f'<b class="unsolved">{html.escape(fault)}</b>' if fault else '<b class="verified">verified</b>'
+    judged = (
+        f'<b class="unsolved">{html.escape(fault)}</b>'
+        if fault
+        else '<b class="verified">verified</b>'
+    )
     return (
         f'<div class="grid" role="img" aria-label="{html.escape(told)}">{drawn}</div>'
         f"<figcaption>{html.escape(told)}<br>{judged}</figcaption>"
@@ -154,21 +159,24 @@ def modes(tries: dict[str, Try]) -> str:
     """A table that compares the modes."""
     head = "".join(f"<th>{name}</th>" for name in ("mode", *COLUMNS))
     body = "".join(f"<tr>{''.join(row)}</tr>" for row in map(_row, tries, tries.values()))
-    return f'<table class="modes"><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>'
+    table = f'<table class="modes"><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>'
+    told = "; ".join(
+        f"<b>{name}</b> {EXPLAINED[name].format(tries[name].num_rollouts)}" for name in tries
+    )
+    return f'{table}<p class="hint">{told}.</p>'
 
 
 COLUMNS = ("supervision steps", "halting probability", "answer", "time")
 EXPLAINED = {
-    "plain": "all steps, as in training",
-    "halting": "until the halting head says that it is solved",
-    "rollouts": "{} runs, all but one with noise, until one is verified",
+    "plain": "takes all supervision steps of training",
+    "halting": "stops when the halting head says that the answer is right",
+    "rollouts": "stops when one of {} runs, all but the first with noise, is verified",
 }
 
 
 def _row(name: str, tried: Try) -> Iterator[str]:
     solution, num = tried.solution, tried.num_rollouts
-    explained = EXPLAINED[name].format(num)
-    yield f"<th>{html.escape(name)} <small>{html.escape(explained)}</small></th>"
+    yield f"<th>{name}</th>"
     yield f"<td>{solution.supervision_steps}{f' &times; {num} runs' if num > 1 else ''}</td>"
     yield f"<td>{solution.halting_probability:.1%}</td>"
     kind, word = ("verified", "verified") if solution.verified else ("unsolved", "not solved")

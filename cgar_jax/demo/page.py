@@ -16,6 +16,14 @@ from cgar_jax.demo.asking import Demonstration
 HOST = "127.0.0.1"
 FILES = importlib.resources.files("cgar_jax.demo")
 HINT = '<p class="hint">Enter a puzzle and press <b>Solve</b> to watch the model think.</p>'
+# What is drawn becomes text, and what is typed is drawn, without asking the server: so no click is
+# lost. The server alone judges the text.
+DRAWN = """({ size, hint }) => (cells) =>
+  [cells.match(RegExp(`.{${size}}`, "g")).join("\\n"), hint]"""
+TYPED = """({ size, symbols, blank, hint }) => (text, cells) => {
+  const read = [...text.replaceAll("0", blank)].filter((symbol) => symbols.includes(symbol));
+  return [read.length === size * size ? read.join("") : cells, hint];
+}"""
 
 
 def require_gradio() -> ModuleType:
@@ -74,23 +82,24 @@ def serve(demonstration: Demonstration, port: int) -> None:
 def build(demonstration: Demonstration, look: drawing.Look) -> Any:
     """Lays out the page and ties its parts together; returns Gradio's `Blocks`."""
     gr = require_gradio()
-    blank = np.full(demonstration.num_cells, look.blank)
+    blank = look.family.text(np.full(demonstration.num_cells, look.blank))
     with gr.Blocks(
         title=f"cgar_jax {demonstration.name}", analytics_enabled=False, fill_width=False
     ) as page:
-        gr.HTML(f"<h1>{_title(demonstration)}</h1>")
+        gr.HTML(f"<h1>{_title(demonstration)}</h1>", apply_default_css=False)
         with gr.Row(equal_height=False):
             with gr.Column(min_width=300):
                 editor = gr.HTML(
-                    look.family.text(blank),
+                    blank,
                     html_template=_file("editor.html"),
                     js_on_load=_file("editor.js"),
+                    apply_default_css=False,
                     elem_id="editor",
                     elem_classes=[demonstration.name],
                     size=demonstration.size,
                     names=look.names,
                     once=look.once,
-                    blank=look.family.text(blank[:1]),
+                    blank=blank[0],
                     brush=look.brush,
                 )
                 text = gr.Textbox(
@@ -108,22 +117,29 @@ def build(demonstration: Demonstration, look: drawing.Look) -> Any:
                 outcome = gr.HTML(
                     HINT,
                     js_on_load=_file("player.js"),
+                    apply_default_css=False,
                     elem_id="outcome",
                     elem_classes=[demonstration.name],
                 )
 
-        def listen(event, function, *others, **options):
-            event(function, *others, api_visibility="private", show_progress="hidden", **options)
+        def on_page(event, function, inputs, outputs):
+            event(None, inputs, outputs, js=f"({function})({settings})", show_progress="hidden")
 
-        # What is drawn becomes text without asking the server, so that no click is lost.
-        lines = f"(cells) => [cells.match(/.{{{demonstration.size}}}/g).join('\\n'), {json.dumps(HINT)}]"
-        listen(editor.input, None, editor, [text, outcome], js=lines)
-        fresh = [editor, text, outcome]
-        show = functools.partial(_shown, demonstration)
-        listen(text.input, functools.partial(_drawn, demonstration), text, [editor, outcome], queue=False)
-        listen(example.click, lambda: show(demonstration.example()), None, fresh, queue=False)
-        listen(clear.click, lambda: show(blank), None, fresh, queue=False)
-        solve.click(functools.partial(answer, demonstration, look), text, outcome, api_visibility="private")
+        settings = json.dumps(
+            {
+                "size": demonstration.size,
+                "symbols": "".join(look.names),
+                "blank": blank[0],
+                "hint": HINT,
+            }
+        )
+        on_page(editor.input, DRAWN, editor, [text, outcome])
+        on_page(text.change, TYPED, [text, editor], [editor, outcome])
+        private = {"api_visibility": "private"}
+        fresh = {"outputs": [editor, text, outcome], "queue": False, **private}
+        example.click(functools.partial(_example, demonstration), **fresh)
+        clear.click(lambda: (blank, "", HINT), **fresh)
+        solve.click(functools.partial(answer, demonstration, look), text, outcome, **private)
     return page.queue(default_concurrency_limit=1, max_size=16)
 
 
@@ -136,18 +152,11 @@ def answer(demonstration: Demonstration, look: drawing.Look, text: str) -> str:
     return drawing.outcome(demonstration.ask(question, remark), look)
 
 
-def _shown(demonstration: Demonstration, tokens: np.ndarray) -> tuple[str, str, str]:
-    """A puzzle for the editor and as text, and no outcome."""
-    cells = demonstration.family.text(tokens)
-    size = demonstration.size
-    rows = [cells[start : start + size] for start in range(0, len(cells), size)]
-    return cells, "\n".join(rows), HINT
-
-
-def _drawn(demonstration: Demonstration, text: str) -> tuple[Any, str]:
-    """What is typed, for the editor, if it is a whole puzzle yet; and no outcome."""
-    cells = demonstration.cells(text)
-    return cells if cells else require_gradio().skip(), HINT
+def _example(demonstration: Demonstration) -> tuple[str, str, str]:
+    """An example for the editor and as text, and no outcome."""
+    rows = demonstration.example().reshape(demonstration.size, -1)
+    lines = [demonstration.family.text(row) for row in rows]
+    return "".join(lines), "\n".join(lines), HINT
 
 
 def _title(demonstration: Demonstration) -> str:
