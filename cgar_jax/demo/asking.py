@@ -146,12 +146,12 @@ class Demonstration:
           question: tokens `[num_cells]`, without faults.
           remark: for the outcome.
         """
-        tries = {}
+        traced, tries = trace(self._model, question), {}
         for name, (num_rollouts, solver) in self._modes.items():
             begin = time.perf_counter()
             solution = solver(question[None])[0]
             tries[name] = Try(num_rollouts, solution, 1e3 * (time.perf_counter() - begin))
-        return Outcome(question, remark, trace(self._model, question), tries)
+        return Outcome(question, remark, traced, tries)
 
     def warm_up(self) -> None:
         """Compiles all programs, so that the first visitor does not wait for it."""

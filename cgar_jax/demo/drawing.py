@@ -5,7 +5,7 @@ marked. Nothing here knows of Gradio.
 """
 
 import html
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -14,6 +14,13 @@ from cgar_jax.data import maze, sudoku
 from cgar_jax.data.puzzles import Puzzles
 from cgar_jax.data.sudoku import Grid
 from cgar_jax.demo.asking import Outcome, Try
+
+COLUMNS = ("supervision steps", "halting probability", "answer", "time")
+EXPLAINED = {
+    "plain": "takes all supervision steps of training",
+    "halting": "stops when the halting head says that the answer is right",
+    "rollouts": "stops when one of {} runs, all but the first with noise, is verified",
+}
 
 
 class Look(NamedTuple):
@@ -64,27 +71,29 @@ def sentence(message: object) -> str:
     return f'<p class="sentence" role="alert">{html.escape(text[:1].upper() + text[1:])}.</p>'
 
 
-def outcome(outcome: Outcome, look: Look) -> str:
+def draw(outcome: Outcome, look: Look) -> str:
     """All that is shown of an outcome: the verdict, the supervision steps, the modes."""
-    frames = list(_frames(outcome, look))
-    return verdict(outcome, look) + player(frames) + modes(outcome.tries)
+    return verdict(outcome, look) + player(_frames(outcome, look)) + modes(outcome.tries)
 
 
 def verdict(outcome: Outcome, look: Look) -> str:
     """Whether any answer is right, after how many supervision steps, else what is wrong."""
-    right = _right_steps(outcome, look)
-    best = outcome.tries["rollouts"].solution
-    remark = f"<p>Note: {html.escape(outcome.remark)}.</p>" if outcome.remark else ""
-    if len(right) or best.verified:
-        steps = int(right[0]) if len(right) else best.supervision_steps
-        by_noise = (
-            "" if len(right) else "<p>By a noisy rollout; the plain run never gets there.</p>"
-        )
-        return f'<h2 class="verified">verified <small>after {_steps(steps)}</small></h2>{by_noise}{remark}'
-    fault = look.family.answer_faults(outcome.question[None], best.answer[None])[0]
-    return (
-        f'<h2 class="unsolved">not solved</h2><p>The best attempt {html.escape(fault)}.</p>{remark}'
-    )
+    right, best = _right_steps(outcome, look), outcome.tries["rollouts"].solution
+    if len(right):
+        word, told = _verified(int(right[0])), ""
+    elif best.verified:
+        word = _verified(best.supervision_steps)
+        told = "A rollout with noise found it; the plain run does not."
+    else:
+        fault = look.family.answer_faults(outcome.question[None], best.answer[None])[0]
+        word = '<h2 class="unsolved">not solved</h2>'
+        told = f"The best attempt is wrong: it {fault}."
+    remark = f"Note: {outcome.remark}." if outcome.remark else ""
+    return word + "".join(f"<p>{html.escape(line)}</p>" for line in (told, remark) if line)
+
+
+def _verified(steps: int) -> str:
+    return f'<h2 class="verified">verified <small>after {_steps(steps)}</small></h2>'
 
 
 def _right_steps(outcome: Outcome, look: Look) -> np.ndarray:
@@ -94,31 +103,39 @@ def _right_steps(outcome: Outcome, look: Look) -> np.ndarray:
     return np.flatnonzero(look.family.accepts(questions, answers)) + 1
 
 
-def player(frames: list[str]) -> str:
+def player(frames: Sequence[str]) -> str:
     """Frames to be played one after the other; the last one is shown at first."""
+    last = len(frames)
     figures = "".join(
-        f'<figure data-step="{number}"{"" if number == len(frames) else " hidden"}>{frame}</figure>'
+        f'<figure data-step="{number}"{" hidden" * (number < last)}>{frame}</figure>'
         for number, frame in enumerate(frames, 1)
     )
     return (
         f'<div class="player">{figures}<div class="controls">'
         '<button type="button" data-play>&#9654; play</button>'
-        f'<input type="range" min="1" max="{len(frames)}" value="{len(frames)}" '
-        'aria-label="supervision step"></div>'
-        '<p class="legend"><i class="clue">given</i><i style="--sure:100%">sure</i>'
+        f'<input type="range" min="1" max="{last}" value="{last}" aria-label="supervision step">'
+        '</div><p class="legend"><i class="clue">given</i><i style="--sure:100%">sure</i>'
         '<i style="--sure:0%">unsure</i><i class="wrong">breaks a rule</i></p></div>'
     )
 
 
-def _frames(outcome: Outcome, look: Look) -> Iterator[str]:
-    answers, confidences, logits = outcome.trace
-    for step, (answer, sure, logit) in enumerate(zip(answers, confidences, logits, strict=True), 1):
-        told = f"supervision step {step} of {len(answers)}, halting probability {_halting(logit)}"
-        yield frame(outcome.question, answer, sure, told, look)
+def _frames(outcome: Outcome, look: Look) -> list[str]:
+    """The plain run, and a rollout's answer where it alone is right."""
+    frames = []
+    steps = zip(*outcome.trace, strict=True)
+    for number, (answer, confidences, halt_logit) in enumerate(steps, 1):
+        halting = np.exp(-np.logaddexp(0, -halt_logit))
+        told = (
+            f"supervision step {number} of {len(outcome.trace.answers)}, "
+            f"halting probability {halting:.1%}"
+        )
+        frames.append(frame(outcome.question, answer, confidences, told, look))
     best = outcome.tries["rollouts"].solution
     if best.verified and not len(_right_steps(outcome, look)):
-        told = f"a noisy rollout after {_steps(best.supervision_steps)}"
-        yield frame(outcome.question, best.answer, np.ones(len(best.answer)), told, look)
+        told = f"a rollout with noise, after {_steps(best.supervision_steps)}"
+        certain = np.ones(len(best.answer))
+        frames.append(frame(outcome.question, best.answer, certain, told, look))
+    return frames
 
 
 def frame(
@@ -139,14 +156,11 @@ def frame(
         look.family.text(answer), answer, question != look.blank, wrong, confidences, strict=True
     )
     drawn = "".join(_cell(*cell) for cell in cells)
-    judged = (
-        f'<b class="unsolved">{html.escape(fault)}</b>'
-        if fault
-        else '<b class="verified">verified</b>'
-    )
+    kind, judged = ("unsolved", f"wrong: it {fault}") if fault else ("verified", "verified")
     return (
         f'<div class="grid" role="img" aria-label="{html.escape(told)}">{drawn}</div>'
-        f"<figcaption>{html.escape(told)}<br>{judged}</figcaption>"
+        f"<figcaption>{html.escape(told)}<br>"
+        f'<b class="{kind}">{html.escape(judged)}</b></figcaption>'
     )
 
 
@@ -166,14 +180,6 @@ def modes(tries: dict[str, Try]) -> str:
     return f'{table}<p class="hint">{told}.</p>'
 
 
-COLUMNS = ("supervision steps", "halting probability", "answer", "time")
-EXPLAINED = {
-    "plain": "takes all supervision steps of training",
-    "halting": "stops when the halting head says that the answer is right",
-    "rollouts": "stops when one of {} runs, all but the first with noise, is verified",
-}
-
-
 def _row(name: str, tried: Try) -> Iterator[str]:
     solution, num = tried.solution, tried.num_rollouts
     yield f"<th>{name}</th>"
@@ -182,10 +188,6 @@ def _row(name: str, tried: Try) -> Iterator[str]:
     kind, word = ("verified", "verified") if solution.verified else ("unsolved", "not solved")
     yield f'<td class="{kind}">{word}</td>'
     yield f"<td>{tried.milliseconds:,.0f} ms</td>"
-
-
-def _halting(logit: float) -> str:
-    return f"{1 / (1 + np.exp(-np.float64(logit))):.1%}"
 
 
 def _steps(count: int) -> str:

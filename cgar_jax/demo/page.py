@@ -83,9 +83,8 @@ def build(demonstration: Demonstration, look: drawing.Look) -> Any:
     """Lays out the page and ties its parts together; returns Gradio's `Blocks`."""
     gr = require_gradio()
     blank = look.family.text(np.full(demonstration.num_cells, look.blank))
-    with gr.Blocks(
-        title=f"cgar_jax {demonstration.name}", analytics_enabled=False, fill_width=False
-    ) as page:
+    look_alike = {"apply_default_css": False, "elem_classes": [demonstration.name]}
+    with gr.Blocks(title="cgar_jax", analytics_enabled=False) as page:
         gr.HTML(f"<h1>{_title(demonstration)}</h1>", apply_default_css=False)
         with gr.Row(equal_height=False):
             with gr.Column(min_width=300):
@@ -93,14 +92,13 @@ def build(demonstration: Demonstration, look: drawing.Look) -> Any:
                     blank,
                     html_template=_file("editor.html"),
                     js_on_load=_file("editor.js"),
-                    apply_default_css=False,
                     elem_id="editor",
-                    elem_classes=[demonstration.name],
                     size=demonstration.size,
                     names=look.names,
                     once=look.once,
                     blank=blank[0],
                     brush=look.brush,
+                    **look_alike,
                 )
                 text = gr.Textbox(
                     label="The puzzle as text: type or paste it here",
@@ -110,31 +108,18 @@ def build(demonstration: Demonstration, look: drawing.Look) -> Any:
                     elem_id="text",
                 )
                 with gr.Row():
-                    example = gr.Button("Example", elem_id="example", min_width=80)
-                    clear = gr.Button("Clear", elem_id="clear", min_width=80)
-                    solve = gr.Button("Solve", variant="primary", elem_id="solve", min_width=80)
+                    example, clear = (
+                        gr.Button(name, min_width=80) for name in ("Example", "Clear")
+                    )
+                    solve = gr.Button("Solve", variant="primary", min_width=80)
             with gr.Column(min_width=300):
                 outcome = gr.HTML(
-                    HINT,
-                    js_on_load=_file("player.js"),
-                    apply_default_css=False,
-                    elem_id="outcome",
-                    elem_classes=[demonstration.name],
+                    HINT, js_on_load=_file("player.js"), elem_id="outcome", **look_alike
                 )
-
-        def on_page(event, function, inputs, outputs):
-            event(None, inputs, outputs, js=f"({function})({settings})", show_progress="hidden")
-
-        settings = json.dumps(
-            {
-                "size": demonstration.size,
-                "symbols": "".join(look.names),
-                "blank": blank[0],
-                "hint": HINT,
-            }
-        )
-        on_page(editor.input, DRAWN, editor, [text, outcome])
-        on_page(text.change, TYPED, [text, editor], [editor, outcome])
+        settings = {"size": demonstration.size, "symbols": "".join(look.names), "blank": blank[0]}
+        settings = json.dumps(settings | {"hint": HINT})
+        editor.input(None, editor, [text, outcome], js=f"({DRAWN})({settings})")
+        text.change(None, [text, editor], [editor, outcome], js=f"({TYPED})({settings})")
         private = {"api_visibility": "private"}
         fresh = {"outputs": [editor, text, outcome], "queue": False, **private}
         example.click(functools.partial(_example, demonstration), **fresh)
@@ -149,7 +134,7 @@ def answer(demonstration: Demonstration, look: drawing.Look, text: str) -> str:
         question, remark = demonstration.read(text)
     except ValueError as error:
         return drawing.sentence(error)
-    return drawing.outcome(demonstration.ask(question, remark), look)
+    return drawing.draw(demonstration.ask(question, remark), look)
 
 
 def _example(demonstration: Demonstration) -> tuple[str, str, str]:
@@ -160,9 +145,9 @@ def _example(demonstration: Demonstration) -> tuple[str, str, str]:
 
 
 def _title(demonstration: Demonstration) -> str:
-    size, name = demonstration.size, demonstration.name
-    return f"Watch a tiny recursive model solve {size}x{size} {'mazes' if name == 'maze' else 'Sudoku'}"
+    kind = {"maze": "mazes", "sudoku": "Sudokus"}[demonstration.name]
+    return f"Watch a tiny recursive model solve {kind} of {demonstration.size}x{demonstration.size}"
 
 
 def _file(name: str) -> str:
-    return (FILES / name).read_text()
+    return (FILES / name).read_text(encoding="utf-8")
