@@ -86,6 +86,9 @@ def test_a_rollout_that_alone_is_right_counts_and_is_shown():
     alone = outcome(WRONG, WRONG, rollout=RIGHT)
     assert "A rollout with noise found it" in drawing.verdict(alone, LOOK)
     assert drawing.draw(alone, LOOK).count("<figure") == 3
+    assert (
+        drawing.draw(alone, LOOK).count("--sure") == 2 * 16 + 2
+    )  # of the plain run, and the legend
 
 
 def test_what_is_said_is_escaped():

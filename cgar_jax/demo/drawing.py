@@ -120,7 +120,7 @@ def player(frames: Sequence[str]) -> str:
 
 
 def _frames(outcome: Outcome, look: Look) -> list[str]:
-    """The plain run, and a rollout's answer where it alone is right."""
+    """The plain run, and where it is never right, the best attempt if that is another one."""
     frames = []
     steps = zip(*outcome.trace, strict=True)
     for number, (answer, confidences, halt_logit) in enumerate(steps, 1):
@@ -131,31 +131,32 @@ def _frames(outcome: Outcome, look: Look) -> list[str]:
         )
         frames.append(frame(outcome.question, answer, confidences, told, look))
     best = outcome.tries["rollouts"].solution
-    if best.verified and not len(_right_steps(outcome, look)):
-        told = f"a rollout with noise, after {_steps(best.supervision_steps)}"
-        certain = np.ones(len(best.answer))
-        frames.append(frame(outcome.question, best.answer, certain, told, look))
+    is_another = (best.answer != outcome.trace.answers[-1]).any()
+    if is_another and not len(_right_steps(outcome, look)):
+        told = f"best attempt: a rollout with noise, {_steps(best.supervision_steps)}"
+        frames.append(frame(outcome.question, best.answer, None, told, look))
     return frames
 
 
 def frame(
-    question: np.ndarray, answer: np.ndarray, confidences: np.ndarray, told: str, look: Look
+    question: np.ndarray, answer: np.ndarray, confidences: np.ndarray | None, told: str, look: Look
 ) -> str:
     """A grid after a supervision step, and what is to be said of it.
 
     Args:
       question: tokens `[num_cells]`.
       answer: tokens `[num_cells]`.
-      confidences: `[num_cells]`, in [0, 1].
+      confidences: `[num_cells]`, in [0, 1]; None leaves the cells without colour.
       told: when this is.
       look: of the family.
     """
     fault = look.family.answer_faults(question[None], answer[None])[0]
     wrong = look.family.wrong_cells(question[None], answer[None])[0]
-    cells = zip(
-        look.family.text(answer), answer, question != look.blank, wrong, confidences, strict=True
-    )
-    drawn = "".join(_cell(*cell) for cell in cells)
+    styles = [""] * len(answer)
+    if confidences is not None:
+        styles = [f' style="--sure:{confidence:.0%}"' for confidence in confidences]
+    symbols, is_clue = look.family.text(answer), question != look.blank
+    drawn = "".join(map(_cell, symbols, answer, is_clue, wrong, styles))
     kind, judged = ("unsolved", f"wrong: it {fault}") if fault else ("verified", "verified")
     return (
         f'<div class="grid" role="img" aria-label="{html.escape(told)}">{drawn}</div>'
@@ -164,9 +165,9 @@ def frame(
     )
 
 
-def _cell(symbol: str, token: int, is_clue: bool, is_wrong: bool, confidence: float) -> str:
+def _cell(symbol: str, token: int, is_clue: bool, is_wrong: bool, style: str) -> str:
     kinds = f"t{token}" + " clue" * bool(is_clue) + " wrong" * bool(is_wrong)
-    return f'<i class="{kinds}" style="--sure:{confidence:.0%}">{html.escape(symbol)}</i>'
+    return f'<i class="{kinds}"{style}>{html.escape(symbol)}</i>'
 
 
 def modes(tries: dict[str, Try]) -> str:
