@@ -20,8 +20,8 @@ def main(values: flags.FlagValues) -> None:
     """The command; returns when it is stopped."""
     folder = trained.locate(values.workdir)
     family_of(run_folder.read_settings(folder)[0].data.name)  # before the slow parts
-    page.require_gradio()
     page.check_port(values.port)
+    page.require_gradio()
     demonstration = Demonstration(
         trained.load(folder), num_rollouts=values.num_rollouts, noise=values.noise
     )
