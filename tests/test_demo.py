@@ -241,7 +241,7 @@ def test_the_page_in_a_browser(folder, cache, tmp_path):
             output=output,
         )
     try:
-        commands.wait_for(lambda: "serving on" in log.read_text(), server)
+        commands.wait_for(lambda: "serving on" in log.read_text(), server, seconds=400)
         _listens_on_this_machine_alone(port)
         _play(port)
     finally:
@@ -268,6 +268,7 @@ def _play(port):
         options = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
         browser = play.chromium.launch(executable_path=BROWSER, args=options)
         tab = browser.new_page()
+        tab.set_default_timeout(60_000)
         tab.on("request", lambda request: hosts.add(urllib.parse.urlsplit(request.url).hostname))
         tab.on("pageerror", lambda error: errors.append(str(error)))
         tab.goto(f"http://{page.HOST}:{port}/")
@@ -277,9 +278,9 @@ def _play(port):
             """What is shown in the end."""
             if entered is not None:
                 text.fill(entered)
-                tab.wait_for_selector("#outcome .hint", timeout=30_000)
+                tab.wait_for_selector("#outcome .hint")
             tab.get_by_role("button", name="Solve").click()
-            tab.wait_for_selector("#outcome h2, #outcome .sentence", timeout=30_000)
+            tab.wait_for_selector("#outcome h2, #outcome .sentence")
             return tab.locator("#outcome").inner_text()
 
         assert re.match("verified|not solved", solve(IN_LINES))
