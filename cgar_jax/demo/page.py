@@ -48,7 +48,9 @@ def check_port(port: int) -> None:
         with socket.create_server((HOST, port)):
             pass
     except OSError as error:
-        raise OSError(f"port {port}: {error.strerror}; choose another with --port") from None
+        raise OSError(
+            f"port {port}: {os.strerror(error.errno)}; choose another with --port"
+        ) from None
 
 
 def serve(demonstration: Demonstration, port: int) -> None:
