@@ -185,6 +185,19 @@ class Puzzles(Source):
 
     @staticmethod
     @abc.abstractmethod
+    def wrong_cells(questions: np.ndarray, answers: np.ndarray) -> np.ndarray:
+        """Tells which cells of each answer break a rule, none if it is accepted.
+
+        Args:
+          questions: as for `accepts`.
+          answers: as for `accepts`.
+
+        Returns:
+          ``bool [num, num_cells]``.
+        """
+
+    @staticmethod
+    @abc.abstractmethod
     def augmentation() -> Callable[..., dict[str, Any]]:
         """Returns the function ``(key, examples) -> examples`` that draws symmetric variants."""
 

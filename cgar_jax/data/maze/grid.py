@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from cgar_jax.data.maze.solver import distances, one_shortest_path
+from cgar_jax.data.maze.solver import distances, on_shortest_paths, one_shortest_path
 from cgar_jax.data.records import RecordError, equally_long, no_strays
 
 WALL, OPEN, START, GOAL, PATH = range(1, 6)
@@ -154,6 +154,36 @@ def answer_faults(questions: np.ndarray, answers: np.ndarray) -> list[str]:
     return faults
 
 
+def wrong_cells(questions: np.ndarray, answers: np.ndarray) -> np.ndarray:
+    """Tells which cells of each answer are at fault, none if it solves its question.
+
+    These are cells that are not as in the question; if there are none, G and the marked cells that
+    are cut off from S, or, where G is reached, those off the shortest way that is marked; if there
+    are none, all marked cells, which are a detour.
+
+    Args:
+      questions: tokens of mazes without faults, ``uint8 [num, num_cells]``.
+      answers: tokens, ``uint8 [num, num_cells]``.
+
+    Returns:
+      ``bool [num, num_cells]``.
+    """
+    marked = answers == PATH
+    way = marked | (questions >= START)
+    steps = _steps(questions, way)
+    is_connected = _at_goal(questions, steps)[:, None] >= 0
+    ends = questions == START, questions == GOAL
+    shortest = on_shortest_paths(*(_in_rows(cells) for cells in (way, *ends)))
+    changed = (answers != questions) & ~(marked & (questions == OPEN))
+    astray = np.where(is_connected, marked & ~shortest.reshape(way.shape), way & (steps < 0))
+    wrong = np.zeros(questions.shape, bool)
+    for index, fault in enumerate(answer_faults(questions, answers)):
+        if fault:
+            kinds = changed[index], astray[index], marked[index]
+            wrong[index] = next((cells for cells in kinds if cells.any()), False)
+    return wrong
+
+
 def solve(question: np.ndarray) -> np.ndarray:
     """Returns the answer of a maze, see `one_shortest_path`.
 
@@ -170,11 +200,13 @@ def solve(question: np.ndarray) -> np.ndarray:
 
 
 def _steps(questions: np.ndarray, is_open: np.ndarray) -> np.ndarray:
-    size = size_of(questions.shape[1])
-    shape = (len(questions), size, size)
-    return distances(is_open.reshape(shape), (questions == START).reshape(shape)).reshape(
-        questions.shape
-    )
+    steps = distances(_in_rows(is_open), _in_rows(questions == START))
+    return steps.reshape(questions.shape)
+
+
+def _in_rows(cells: np.ndarray) -> np.ndarray:
+    size = size_of(cells.shape[1])
+    return cells.reshape(len(cells), size, size)
 
 
 def _at_goal(questions: np.ndarray, values: np.ndarray) -> np.ndarray:

@@ -18,6 +18,7 @@ from cgar_jax.data.maze.grid import (
     parse_questions,
     question_faults,
     size_of,
+    wrong_cells,
 )
 from cgar_jax.data.puzzles import Puzzle, Puzzles
 
@@ -77,6 +78,7 @@ class Mazes(Puzzles):
     question_faults = staticmethod(question_faults)
     text = staticmethod(decode)
     answer_faults = staticmethod(answer_faults)
+    wrong_cells = staticmethod(wrong_cells)
 
     @staticmethod
     def num_solutions(question: np.ndarray) -> None:  # noqa: D102

@@ -95,6 +95,21 @@ class Grid:
         seen = np.stack([np.bitwise_or.reduce(digits[:, unit], -1) for unit in self.units], -1)
         return seen != sum(1 << token for token in range(BLANK + 1, self.vocab_size))
 
+    def repeated(self, answers: np.ndarray) -> np.ndarray:
+        """Tells which cells hold a token that another cell of their row, column or box holds too.
+
+        Args:
+          answers: tokens, ``uint8 [num, num_cells]``.
+
+        Returns:
+          ``bool [num, num_cells]``.
+        """
+        repeated = np.zeros(answers.shape, bool)
+        for unit in self.units:
+            cells = answers[:, unit]
+            repeated[:, unit] |= (cells[:, :, None] == cells[:, None, :]).sum(-1) > 1
+        return repeated
+
 
 _BOX_SHAPES = {4: (2, 2), 6: (2, 3), 9: (3, 3)}
 

@@ -108,6 +108,11 @@ class Sudokus(Puzzles):
         return keeps_clues & ~broken.any(axis=1)
 
     @staticmethod
+    def wrong_cells(questions: np.ndarray, answers: np.ndarray) -> np.ndarray:  # noqa: D102
+        changed = (questions != BLANK) & (questions != answers)
+        return changed | (answers <= BLANK) | Grid.of_length(answers.shape[1]).repeated(answers)
+
+    @staticmethod
     def augmentation() -> Callable:  # noqa: D102
         # Imported here because the processes that generate puzzles load this file, and need no JAX.
         from cgar_jax.data.sudoku.augmentation import augment

@@ -1,0 +1,167 @@
+"""From what a visitor enters to what a model makes of it: each supervision step, and three modes.
+
+Knows nothing of HTML and of Gradio.
+"""
+
+import dataclasses
+import functools
+import math
+import secrets
+import time
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from cgar_jax.data import loading
+from cgar_jax.data.puzzles import Puzzles
+from cgar_jax.data.questions import read_questions
+from cgar_jax.evaluation import Solution
+from cgar_jax.evaluation.thinking import Rows, compiled, empty_states
+from cgar_jax.mesh import over_batch, place
+from cgar_jax.solve import family_of, load_solver
+from cgar_jax.trained import Trained
+
+
+class Trace(NamedTuple):
+    """What the heads say of one puzzle after each supervision step."""
+
+    answers: np.ndarray  # [steps, num_cells] uint8
+    confidences: np.ndarray  # [steps, num_cells] float32, probability of the token in the answer
+    halt_logits: np.ndarray  # [steps] float32
+
+
+class Try(NamedTuple):
+    """How one mode of solving did."""
+
+    num_rollouts: int
+    solution: Solution
+    milliseconds: float
+
+
+class Outcome(NamedTuple):
+    """All that the page tells of one puzzle."""
+
+    question: np.ndarray  # [num_cells] uint8
+    remark: str  # what its asker should know, else ""
+    trace: Trace
+    tries: dict[str, Try]  # by the name of the mode
+
+
+def trace(model: Trained, question: np.ndarray) -> Trace:
+    """Takes all supervision steps of training on one puzzle.
+
+    Args:
+      model: a trained model.
+      question: tokens `[num_cells]`.
+    """
+    pieces = model.pieces
+    steps = pieces.config.supervision.max_supervision_steps
+    think = compiled(pieces.model, pieces.curriculum.full_depth, steps, _read)
+    num_rows = pieces.mesh.size  # the same puzzle on each device
+    zeros = np.zeros(num_rows, np.int32)
+    inputs = np.tile(question.astype(np.int32), (num_rows, 1))
+    rows = place(Rows(inputs, zeros, zeros, zeros, zeros), over_batch(pieces.mesh))
+    states = jax.device_put(empty_states(pieces.model, num_rows), over_batch(pieces.mesh))
+    _, found = think(model.weights, states, rows)
+    return jax.tree.map(lambda leaf: leaf[:, 0], jax.device_get(found))
+
+
+def _read(outputs: Any) -> Trace:
+    probabilities = jax.nn.softmax(outputs.logits.astype(jnp.float32))
+    answers = jnp.argmax(probabilities, axis=-1).astype(jnp.uint8)
+    return Trace(answers, probabilities.max(axis=-1), outputs.halt_logits)
+
+
+class Demonstration:
+    """A model that can be asked one puzzle after another; its programs stay compiled."""
+
+    def __init__(self, model: Trained, num_rollouts: int = 8, noise: float = 0.3):
+        """Prepares; nothing is compiled before `warm_up`.
+
+        Args:
+          model: a trained model.
+          num_rollouts: of the mode "rollouts".
+          noise: standard deviation of what is added to the latent in them.
+
+        Raises:
+          ValueError: the model cannot be asked puzzles that it was not trained on, or a setting is
+            out of range.
+        """
+        config, task = model.pieces.config, model.pieces.task
+        self.name: str = config.data.name
+        self.family: type[Puzzles] = family_of(self.name)
+        self.num_cells: int = task.sequence_length
+        self._model = model
+        solver = functools.partial(load_solver, model)
+        self._modes = {
+            "plain": (1, solver(stop="budget")),
+            "halting": (1, solver(stop="halting")),
+            "rollouts": (num_rollouts, solver(num_rollouts=num_rollouts, noise=noise)),
+        }
+        self._examples = _generator(self.family, config.data, self.size)
+
+    @property
+    def size(self) -> int:
+        """The number of rows and of columns."""
+        return math.isqrt(self.num_cells)
+
+    @property
+    def max_characters(self) -> int:
+        """Of what a visitor may enter: a puzzle drawn with blanks and lines, and some more."""
+        return 1_000 + 4 * self.num_cells
+
+    def example(self) -> np.ndarray:
+        """Generates a puzzle of the model's size: tokens `[num_cells]`."""
+        return self._examples.generate(1, start=secrets.randbelow(2**31))[0].question
+
+    def read(self, text: str) -> tuple[np.ndarray, str]:
+        """Reads the one puzzle in a text.
+
+        Returns:
+          Its tokens, and what its asker should know, else "".
+
+        Raises:
+          ValueError: there is not exactly one that can be solved; the message says what is wrong.
+        """
+        if len(text) > self.max_characters:
+            raise ValueError(
+                f"the text has {len(text):,} characters; at most {self.max_characters:,} are read"
+            )
+        if not text.strip():
+            raise ValueError("there is no puzzle yet; type, paste or draw one, or take an example")
+        questions = read_questions(text, self.family, self.num_cells, "your puzzle")
+        if len(questions.tokens) > 1:
+            raise ValueError(f"there are {len(questions.tokens)} puzzles; enter one at a time")
+        question = questions.tokens[0]
+        if (question == question[0]).all():
+            raise ValueError("the grid is empty; give the model something to go by")
+        return question, questions.remarks[0]
+
+    def ask(self, question: np.ndarray, remark: str = "") -> Outcome:
+        """Asks the model a puzzle in all modes.
+
+        Args:
+          question: tokens `[num_cells]`, without faults.
+          remark: for the outcome.
+        """
+        traced, tries = trace(self._model, question), {}
+        for name, (num_rollouts, solver) in self._modes.items():
+            begin = time.perf_counter()
+            solution = solver(question[None])[0]
+            tries[name] = Try(num_rollouts, solution, 1e3 * (time.perf_counter() - begin))
+        return Outcome(question, remark, traced, tries)
+
+    def warm_up(self) -> None:
+        """Compiles all programs, so that the first visitor does not wait for it."""
+        self.ask(self.example())
+
+
+def _generator(family: type[Puzzles], config: Any, size: int) -> Puzzles:
+    """Generates puzzles like those of training, or where these come from files, of their size."""
+    if config.source == "generated":
+        puzzles = family.from_config(config, loading.OTHER_KEYS)
+    else:
+        puzzles = family(size=size)
+    return dataclasses.replace(puzzles, seed=secrets.randbelow(2**31))

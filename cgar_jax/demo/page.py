@@ -1,0 +1,155 @@
+"""The page itself: what is where, what calls what, and how it is served to this machine alone."""
+
+import functools
+import importlib.resources
+import json
+import os
+import socket
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+from cgar_jax.demo import drawing
+from cgar_jax.demo.asking import Demonstration
+
+HOST = "127.0.0.1"
+FILES = importlib.resources.files("cgar_jax.demo")
+HINT = '<p class="hint">Enter a puzzle and press <b>Solve</b> to watch the model think.</p>'
+# What is drawn becomes text, and what is typed is drawn, without asking the server: so no click is
+# lost. The server alone judges the text.
+DRAWN = """({ size, hint }) => (cells) =>
+  [cells.match(RegExp(`.{${size}}`, "g")).join("\\n"), hint]"""
+TYPED = """({ size, symbols, blank, hint }) => (text, cells) => {
+  const read = [...text.replaceAll("0", blank)].filter((symbol) => symbols.includes(symbol));
+  return [read.length === size * size ? read.join("") : cells, hint];
+}"""
+
+
+def require_gradio() -> ModuleType:
+    """Gradio, which looks nothing up on the network.
+
+    Raises:
+      ValueError: it is not installed; the message says how to.
+    """
+    os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"  # is read when it is imported
+    try:
+        import gradio
+    except ImportError:
+        raise ValueError(
+            "the page needs Gradio, which is not installed: pip install 'cgar_jax[demo]'"
+        ) from None
+    return gradio
+
+
+def check_port(port: int) -> None:
+    """Raises `OSError` if nothing can be served on a port; Gradio would say so much later."""
+    try:
+        with socket.create_server((HOST, port)):
+            pass
+    except OSError as error:
+        raise OSError(
+            f"port {port}: {os.strerror(error.errno)}; choose another with --port"
+        ) from None
+
+
+def serve(demonstration: Demonstration, port: int) -> None:
+    """Serves the page until the process is stopped."""
+    gradio = require_gradio()
+    look = drawing.look_of(demonstration.name, demonstration.num_cells)
+    page = build(demonstration, look)
+    page.launch(
+        server_name=HOST,
+        server_port=port,
+        share=False,
+        quiet=True,
+        prevent_thread_lock=True,
+        enable_monitoring=False,
+        ssr_mode=False,
+        mcp_server=False,
+        pwa=False,
+        run_history=False,
+        max_file_size=1,
+        footer_links=[],
+        # Fonts of the system; others would come from the network.
+        theme=gradio.themes.Default(
+            font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"]
+        ),
+        css=_file("page.css") + look.css + f".grid {{ --size: {demonstration.size}; }}",
+    )
+    print(f"serving on http://{HOST}:{port}; stop it with Ctrl-C", flush=True)
+    page.block_thread()
+
+
+def build(demonstration: Demonstration, look: drawing.Look) -> Any:
+    """Lays out the page and ties its parts together; returns Gradio's `Blocks`."""
+    gr = require_gradio()
+    blank = look.family.text(np.full(demonstration.num_cells, look.blank))
+    look_alike = {"apply_default_css": False, "elem_classes": [demonstration.name]}
+    with gr.Blocks(title="cgar_jax", analytics_enabled=False) as page:
+        gr.HTML(f"<h1>{_title(demonstration)}</h1>", apply_default_css=False)
+        with gr.Row(equal_height=False):
+            with gr.Column(min_width=300):
+                editor = gr.HTML(
+                    blank,
+                    html_template=_file("editor.html"),
+                    js_on_load=_file("editor.js"),
+                    elem_id="editor",
+                    size=demonstration.size,
+                    names=look.names,
+                    once=look.once,
+                    blank=blank[0],
+                    brush=look.brush,
+                    **look_alike,
+                )
+                text = gr.Textbox(
+                    label="The puzzle as text: type or paste it here",
+                    lines=min(demonstration.size, 9),
+                    max_lines=12,
+                    max_length=demonstration.max_characters,
+                    elem_id="text",
+                )
+                with gr.Row():
+                    example, clear = (
+                        gr.Button(name, min_width=80) for name in ("Example", "Clear")
+                    )
+                    solve = gr.Button("Solve", variant="primary", min_width=80)
+            with gr.Column(min_width=300):
+                outcome = gr.HTML(
+                    HINT, js_on_load=_file("player.js"), elem_id="outcome", **look_alike
+                )
+        settings = {"size": demonstration.size, "symbols": "".join(look.names), "blank": blank[0]}
+        settings = json.dumps(settings | {"hint": HINT})
+        editor.input(None, editor, [text, outcome], js=f"({DRAWN})({settings})")
+        text.change(None, [text, editor], [editor, outcome], js=f"({TYPED})({settings})")
+        private = {"api_visibility": "private"}
+        fresh = {"outputs": [editor, text, outcome], "queue": False, **private}
+        example.click(functools.partial(_example, demonstration), **fresh)
+        clear.click(lambda: (blank, "", HINT), **fresh)
+        solve.click(functools.partial(answer, demonstration, look), text, outcome, **private)
+    return page.queue(default_concurrency_limit=1, max_size=16)
+
+
+def answer(demonstration: Demonstration, look: drawing.Look, text: str) -> str:
+    """What is shown of a puzzle that was entered: an outcome, or a sentence of what is wrong."""
+    try:
+        question, remark = demonstration.read(text)
+    except ValueError as error:
+        return drawing.sentence(error)
+    return drawing.draw(demonstration.ask(question, remark), look)
+
+
+def _example(demonstration: Demonstration) -> tuple[str, str, str]:
+    """An example for the editor and as text, and no outcome."""
+    rows = demonstration.example().reshape(demonstration.size, -1)
+    lines = [demonstration.family.text(row) for row in rows]
+    return "".join(lines), "\n".join(lines), HINT
+
+
+def _title(demonstration: Demonstration) -> str:
+    kind = {"maze": "mazes", "sudoku": "Sudokus"}[demonstration.name]
+    return f"Watch a tiny recursive model solve {kind} of {demonstration.size}x{demonstration.size}"
+
+
+def _file(name: str) -> str:
+    return (FILES / name).read_text(encoding="utf-8")

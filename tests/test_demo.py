@@ -1,0 +1,318 @@
+"""The page to play with: what it says and draws, and the page itself in a browser."""
+
+import importlib.util
+import pathlib
+import re
+import shutil
+import socket
+import sys
+import types
+import urllib.parse
+
+import numpy as np
+import pytest
+from absl import flags
+
+from cgar_jax import experiment, run_folder, trained
+from cgar_jax.data import maze, sudoku
+from cgar_jax.data.maze import Mazes
+from cgar_jax.data.sudoku import Sudokus
+from cgar_jax.demo import __main__, drawing, page
+from cgar_jax.demo.asking import Demonstration, Outcome, Trace, Try
+from cgar_jax.evaluation import Solution
+from cgar_jax.training.state import averaged
+from configs import sudoku_mini
+from tests import commands
+
+PUZZLE = "1.3.34122.4.4321"
+IN_LINES = "1 . | 3 .\n3 4 | 1 2\n----+----\n2 . | 4 .\n4 3 | 2 1"
+RIGHT = "1234341221434321"
+WRONG = "1134341221434321"  # 1 twice in row 1, in column 2 and in box 1
+LOOK = drawing.look_of("sudoku", 16)
+BROWSER = shutil.which("chromium") or shutil.which("chromium-browser")
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """Of an untrained model for Sudokus of 4x4."""
+    folder = tmp_path_factory.mktemp("demo") / "model"
+    config = sudoku_mini.get_config()
+    config.data.size, config.data.num_clues, config.batch_size = 4, 6, 8
+    config.model.num_layers, config.model.hidden_size = 1, 16
+    config.curriculum.stages = ((1, 1), (1, 1), (2, 2))
+    config.supervision.max_supervision_steps = 3
+    config.weighting = ()
+    pieces = experiment.build(config, experiment.Task(6, 16, 1))
+    trained.save(folder, config, pieces.task, averaged(pieces.initial_state()), 0, "")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def demonstration(folder):
+    """The model, as the page asks it."""
+    return Demonstration(trained.load(folder), num_rollouts=2)
+
+
+def outcome(*answers, rollout=None, remark=""):
+    """As if these were the answers after the supervision steps of the plain run."""
+    question, rollout = sudoku.encode(PUZZLE), rollout or answers[-1]
+    tokens = np.stack([sudoku.encode(answer) for answer in answers])
+    trace = Trace(tokens, np.full(tokens.shape, 0.5), np.zeros(len(tokens)))
+    tries = {}
+    for mode, num, answer in (
+        ("plain", 1, answers[-1]),
+        ("halting", 1, answers[0]),
+        ("rollouts", 8, rollout),
+    ):
+        solution = Solution(sudoku.encode(answer), answer == RIGHT, len(answers), 0.25)
+        tries[mode] = Try(num, solution, 12.3)
+    return Outcome(question, remark, trace, tries)
+
+
+def test_the_verdict_is_the_first_supervision_step_with_a_right_answer():
+    assert "verified <small>after 1 supervision step<" in drawing.verdict(outcome(RIGHT), LOOK)
+    told = drawing.verdict(outcome(WRONG, RIGHT, WRONG), LOOK)
+    assert "verified <small>after 2 supervision steps<" in told
+
+
+def test_the_verdict_names_the_rule_that_the_best_attempt_breaks():
+    told = drawing.verdict(outcome(RIGHT, WRONG)._replace(trace=outcome(WRONG).trace), LOOK)
+    assert "not solved" in told
+    assert "verified" not in told
+    assert "it does not have every digit 1..4 once in row 1." in told
+
+
+def test_a_rollout_that_alone_is_right_counts_and_is_shown():
+    alone = outcome(WRONG, WRONG, rollout=RIGHT)
+    assert "A rollout with noise found it" in drawing.verdict(alone, LOOK)
+    assert drawing.draw(alone, LOOK).count("<figure") == 3
+    assert (
+        drawing.draw(alone, LOOK).count("--sure") == 2 * 16 + 2
+    )  # of the plain run, and the legend
+
+
+def test_what_is_said_is_escaped():
+    assert "<b>" not in drawing.sentence("<b>'\"&")
+    assert "<b>" not in drawing.verdict(outcome(RIGHT, remark="<b>"), LOOK)
+
+
+def test_a_frame_marks_clues_confidence_and_what_breaks_a_rule():
+    question, answer = sudoku.encode(PUZZLE), sudoku.encode(WRONG)
+    drawn = drawing.frame(question, answer, np.linspace(0, 1, 16), "step <1>", LOOK)
+    cells = re.findall(r'<i class="(.*?)" style="--sure:(.*?)%">(.)</i>', drawn)
+    assert "".join(symbol for _, _, symbol in cells) == WRONG
+    assert [int(sure) for _, sure, _ in cells] == np.linspace(0, 100, 16).round().tolist()
+    assert [i for i, (kinds, _, _) in enumerate(cells) if "clue" in kinds] == [
+        i for i, symbol in enumerate(PUZZLE) if symbol != "."
+    ]
+    assert [i for i, (kinds, _, _) in enumerate(cells) if "wrong" in kinds] == [0, 1, 9]
+    assert "step &lt;1&gt;" in drawn
+
+
+def test_only_the_last_frame_is_shown_before_it_is_played():
+    assert re.findall(r"<figure data-step=.(\d).( hidden)?", drawing.player("abc")) == [
+        ("1", " hidden"),
+        ("2", " hidden"),
+        ("3", ""),
+    ]
+
+
+def test_the_table_has_a_row_for_each_mode():
+    rows = re.findall(r"<tr>(.*?)</tr>", drawing.modes(outcome(WRONG, RIGHT).tries))
+    texts = [re.sub(r"(<.*?>)+", " ", row).split(maxsplit=1) for row in rows]
+    assert dict(texts[1:]) == {
+        "plain": "2 25.0% verified 12 ms ",
+        "halting": "2 25.0% not solved 12 ms ",
+        "rollouts": "2 &times; 8 runs 25.0% verified 12 ms ",
+    }
+
+
+def test_lines_part_the_boxes():
+    assert ":nth-child(6n+3)" in drawing.look_of("sudoku", 36).css
+    assert drawing.look_of("maze", 81).css == ""
+
+
+@pytest.mark.parametrize(
+    ("answer", "wrong"),
+    [
+        ("#####\n#Soo#\n#  o#\n#  G#\n#####", []),
+        ("#####\n#Soo#\n# oo#\n#  G#\n#####", [7, 8, 12, 13]),  # two ways
+        ("#####\n#So #\n#   #\n# oG#\n#####", [17, 18]),  # cut off from S
+        ("#####\n#Soo#\n#  o#\n#o G#\n#####", [16]),  # off the way
+        ("#####\n#Soo#\n#  o#\n#  G \n#####", [19]),  # changed
+    ],
+)
+def test_wrong_cells_of_a_maze(answer, wrong):
+    question = maze.encode("#####\n#S  #\n#   #\n#  G#\n#####")
+    marked = Mazes.wrong_cells(question[None], maze.encode(answer)[None])[0]
+    assert np.flatnonzero(marked).tolist() == wrong
+
+
+@pytest.mark.parametrize(
+    ("answer", "wrong"),
+    [
+        (RIGHT, []),
+        ("1234341221434323", [11, 13, 15]),  # 3 twice in row 4, in column 4 and in box 4
+        ("1.34341221434321", [1]),  # blank
+        ("3214341221434321", [0, 2, 4, 6]),  # a clue is changed, columns 1 and 3 repeat
+    ],
+)
+def test_wrong_cells_of_a_sudoku(answer, wrong):
+    marked = Sudokus.wrong_cells(sudoku.encode(PUZZLE)[None], sudoku.encode(answer)[None])[0]
+    assert np.flatnonzero(marked).tolist() == wrong
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("", "there is no puzzle yet"),
+        (" \n\n ", "there is no puzzle yet"),
+        ("." * 16, "the grid is empty"),
+        ("11" + "." * 14, "has 1 more than once in row 1"),
+        ("1.3x" + "." * 12, "character 'x' in cell 4"),
+        ("1.3", "3 cells; expected"),
+        ("1" + "." * 80, "a puzzle of 81 cells; the model was trained on 16"),
+        (f"{PUZZLE}\n{PUZZLE}", "there are 2 puzzles; enter one at a time"),
+        ("12...." + "3" + "..." + "4" + ".....", "has no solution"),
+        ("." * 5_000, "the text has 5,000 characters"),
+    ],
+)
+def test_what_is_no_puzzle_gets_a_sentence_and_no_trace(demonstration, text, said):
+    shown = page.answer(demonstration, LOOK, text)
+    assert said.replace("'", "&#x27;") in shown.replace("There", "there").replace("The ", "the ")
+    assert shown.startswith('<p class="sentence"')
+    assert "<figure" not in shown
+
+
+def test_a_puzzle_gets_a_verdict_every_step_and_every_mode(demonstration):
+    for text in (PUZZLE, IN_LINES, PUZZLE.replace(".", "0")):
+        shown = page.answer(demonstration, LOOK, text)
+        assert shown.startswith("<h2")
+        assert shown.count("<figure") >= 3
+        assert "2 runs" in shown
+
+
+def test_examples_are_puzzles_of_the_size_of_the_model(demonstration):
+    tokens, remark = demonstration.read(sudoku.decode(demonstration.example()))
+    assert tokens.shape == (16,)
+    assert remark == ""
+
+
+def test_importing_the_command_has_defined_no_flags():
+    assert not [m for m in flags.FLAGS.flags_by_module_dict() if m.startswith("cgar_jax.demo")]
+
+
+def test_without_gradio_it_says_what_to_install(monkeypatch):
+    monkeypatch.setitem(sys.modules, "gradio", None)
+    with pytest.raises(ValueError, match=r"pip install 'cgar_jax\[demo\]'"):
+        page.require_gradio()
+
+
+def test_a_port_that_is_taken_is_an_error_that_names_it():
+    with socket.create_server((page.HOST, 0)) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(OSError, match=f"port {port}: .*--port"):
+            page.check_port(port)
+
+
+def test_a_model_that_cannot_be_asked_is_refused_before_the_slow_parts(folder, tmp_path):
+    config, task = run_folder.read_settings(folder)
+    config.data = {"name": "arc"}
+    run_folder.write_json(tmp_path / "config.json", run_folder.settings(config, task))
+    with pytest.raises(ValueError, match="a model of 'arc' knows no puzzle but those"):
+        __main__.main(types.SimpleNamespace(workdir=tmp_path))
+
+
+@pytest.mark.skipif(
+    BROWSER is None or not all(map(importlib.util.find_spec, ("gradio", "playwright"))),
+    reason="needs gradio, playwright and Chromium",
+)
+def test_the_page_in_a_browser(folder, cache, tmp_path):
+    with socket.create_server((page.HOST, 0)) as free:
+        port = free.getsockname()[1]
+    log = tmp_path / "log"
+    with log.open("w") as output:
+        server = commands.start(
+            "cgar_jax.demo",
+            f"--workdir={folder}",
+            f"--port={port}",
+            "--num_rollouts=2",
+            cache=cache,
+            output=output,
+        )
+    try:
+        commands.wait_for(lambda: "serving on" in log.read_text(), server, seconds=400)
+        _listens_on_this_machine_alone(port)
+        _play(port)
+    finally:
+        server.kill()
+        server.wait()
+
+
+def _listens_on_this_machine_alone(port):
+    if pathlib.Path("/proc/net/tcp").exists():
+        hosts = set()
+        for table in ("/proc/net/tcp", "/proc/net/tcp6"):
+            for line in pathlib.Path(table).read_text().splitlines()[1:]:
+                host, number = line.split()[1].split(":")
+                if int(number, 16) == port and line.split()[3] == "0A":  # it listens
+                    hosts.add(host)
+        assert hosts == {"0100007F"}  # 127.0.0.1
+
+
+def _play(port):
+    from playwright.sync_api import sync_playwright
+
+    hosts, errors = set(), []
+    with sync_playwright() as play:
+        options = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
+        browser = play.chromium.launch(executable_path=BROWSER, args=options)
+        tab = browser.new_page()
+        tab.set_default_timeout(60_000)
+        tab.on("request", lambda request: hosts.add(urllib.parse.urlsplit(request.url).hostname))
+        tab.on("pageerror", lambda error: errors.append(str(error)))
+        tab.goto(f"http://{page.HOST}:{port}/")
+        text = tab.locator("#text textarea")
+
+        def solve(entered=None):
+            """What is shown in the end."""
+            if entered is not None:
+                text.fill(entered)
+                tab.wait_for_selector("#outcome .hint")
+            tab.get_by_role("button", name="Solve").click()
+            tab.wait_for_selector("#outcome h2, #outcome .sentence")
+            return tab.locator("#outcome").inner_text()
+
+        assert re.match("verified|not solved", solve(IN_LINES))
+        drawn = tab.locator("#editor .grid > button")
+        assert drawn.all_inner_texts() == [symbol.strip(".") for symbol in PUZZLE]
+        tab.get_by_label("supervision step").last.fill("1")
+        assert "supervision step 1 of 3" in tab.locator("#outcome figure:visible").inner_text()
+        assert tab.locator(".modes tbody tr").count() == 3
+
+        for entered, said in (
+            ("1x", "2 cells; expected"),
+            ("11" + "." * 14, "1 more than once"),
+            ("." * 16, "The grid is empty"),
+            ("", "There is no puzzle yet"),
+            ("<script>ran = 1</script><img src=x onerror='ran = 1'>", "cells; expected"),
+            ("${ran = 1}{{ran}}", "cells; expected"),
+        ):
+            assert said in solve(entered)
+            assert tab.locator("#outcome figure").count() == 0
+
+        tab.get_by_role("button", name="Example").click()
+        tab.wait_for_function("document.querySelector('#text textarea').value.length === 19")
+        tab.get_by_role("button", name="Clear").click()
+        tab.wait_for_function("document.querySelector('#text textarea').value === ''")
+        drawn.nth(5).click()
+        tab.keyboard.press("4")
+        tab.keyboard.press("ArrowRight")
+        tab.keyboard.press("4")
+        tab.wait_for_function("document.querySelector('#text textarea').value.length === 19")
+        assert text.input_value() == "....\n.44.\n....\n...."
+        assert "4 more than once in row 2" in solve()
+        assert tab.evaluate("window.ran") is None
+        browser.close()
+    assert hosts - {None} == {page.HOST}
+    assert not errors
