@@ -14,7 +14,8 @@ README = (pathlib.Path(__file__).parent.parent / "README.md").read_text()
 
 @pytest.fixture(scope="module")
 def shown():
-    """The names that the README's Python examples leave behind."""
+    """The names that the README's Python examples leave behind, but those marked py: these need
+    a run."""
     names = {}
     for example in re.findall(r"```python\n(.*?)```", README, re.DOTALL):
         exec(example, names)
