@@ -14,6 +14,7 @@ from cgar_jax.demo import drawing
 from cgar_jax.demo.asking import Demonstration
 
 HOST = "127.0.0.1"
+# Gradio runs as JavaScript what a template puts in with {{ }}; ours use ${ } alone, which is safe.
 FILES = importlib.resources.files("cgar_jax.demo")
 HINT = '<p class="hint">Enter a puzzle and press <b>Solve</b> to watch the model think.</p>'
 # What is drawn becomes text, and what is typed is drawn, without asking the server: so no click is
