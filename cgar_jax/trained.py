@@ -7,6 +7,7 @@ what was measured; and perhaps `solve.stablehlo`, see `cgar_jax.export`.
 """
 
 import dataclasses
+import json
 import math
 import os
 import pathlib
@@ -26,6 +27,7 @@ from cgar_jax.training.checkpoints import Checkpoints
 from cgar_jax.training.state import Weights, averaged
 
 PARAMETERS, PROGRAM = "model.safetensors", "solve.stablehlo"
+NOTED = "cgar_jax"
 CARD, RESULT, SETTINGS = "README.md", "result.json", "config.json"
 
 
@@ -139,8 +141,9 @@ def save(
     folder = run_folder.make(folder, "output")
     variables, table = jax.device_get(model.weights)
     parameters = models.export_published(variables | {"puzzle_embedding": {"table": table}})
-    noted = {"step": str(model.step), "origin": model.origin}
-    save_file(parameters, folder / f"{PARAMETERS}.tmp", noted)
+    noted = json.dumps({"step": model.step, "origin": model.origin})
+    # One entry, because several would be written in any order.
+    save_file(parameters, folder / f"{PARAMETERS}.tmp", {NOTED: noted})
     settings = run_folder.settings(model.pieces.config, model.pieces.task)
     contents = {
         CARD: card.encode(),
@@ -181,12 +184,9 @@ def _metadata(path: pathlib.Path) -> dict[str, Any]:
     """What `save` noted beside the parameters; nothing if it did not write them."""
     try:
         with safetensors.safe_open(path, "numpy") as file:
-            noted = file.metadata() or {}
-    except (OSError, safetensors.SafetensorError):
+            return json.loads((file.metadata() or {}).get(NOTED, "{}"))
+    except (OSError, ValueError, safetensors.SafetensorError):
         return {}
-    if not noted.get("step", "").isdigit():
-        return {}
-    return {"step": int(noted["step"]), "origin": noted.get("origin", "")}
 
 
 def _from_checkpoint(
