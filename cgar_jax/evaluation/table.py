@@ -1,4 +1,4 @@
-"""The short table that ends a run."""
+"""The figures of a run in words: the short table that ends it, and the rows of others."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -6,12 +6,11 @@ from typing import Any
 from rich.table import Table
 
 
-def result_table(result: Mapping[str, Any], title: str) -> Table:
+def result_rows(result: Mapping[str, Any]) -> dict[str, str]:
     """The figures of a `result.json`, in words; those that are not there are left out.
 
     Args:
       result: what `Evaluator` returns, and what `train` adds to it.
-      title: above the table.
     """
     by_step = result["exact_accuracy_by_step"]
     shown = sorted({1, 2, 4, 8, 16, len(by_step)} & set(range(1, len(by_step) + 1)))
@@ -30,8 +29,13 @@ def result_table(result: Mapping[str, Any], title: str) -> Table:
             "waiting for compilation": f"{result['compile_seconds']:.1f} s",
             "model FLOPs of training": f"{result['model_flops']:.3g}",
         }
+    return rows
+
+
+def result_table(result: Mapping[str, Any], title: str) -> Table:
+    """`result_rows` for a terminal, with `title` above."""
     table = Table("", "", title=title, show_header=False)
-    for name, value in rows.items():
+    for name, value in result_rows(result).items():
         table.add_row(name, value)
     return table
 
