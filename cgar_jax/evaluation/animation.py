@@ -145,7 +145,8 @@ def animate(
     sheet = Image.new("RGB", (width, height * len(frames)))
     for number, frame in enumerate(frames):
         sheet.paste(frame, (0, number * height))
-    palette = sheet.quantize(256)
+    palette = sheet.quantize(255)
+    palette.putpalette([*palette.getpalette()[: 3 * 255], 255, 255, 255])  # the very white
     first, *rest = [frame.quantize(palette=palette, dither=Image.Dither.NONE) for frame in frames]
     durations = [1200, *[500] * (len(rest) - 1), 3000]  # milliseconds
     first.save(path, save_all=True, append_images=rest, duration=durations, loop=0)

@@ -18,7 +18,7 @@ img { max-width: 100%; height: auto; }
 .scroll { overflow-x: auto; }
 .beside { display: flex; flex-wrap: wrap; gap: 0 1.5rem; }
 .beside figure { max-width: 100%; }
-.beside figcaption { max-width: 24rem; }
+.beside figcaption { max-width: 26rem; }
 table { border-collapse: collapse; font-size: 0.9rem; }
 th, td { border-bottom: 1px solid #ddd; padding: 0.2rem 1rem 0.2rem 0; text-align: left;
          vertical-align: top; }
@@ -58,6 +58,10 @@ class Page:
         )
         table = f"<table>\n<thead><tr>{head}</tr></thead>\n<tbody>\n{body}\n</tbody>\n</table>"
         self._parts.append(f'<div class="scroll">{table}</div>')
+
+    def picture(self, path: pathlib.Path, caption: str) -> None:
+        """A PNG or GIF file."""
+        self._parts.append(_figure(path, caption))
 
     def pictures(self, pictures: Iterable[tuple[pathlib.Path, str]]) -> None:
         """PNG or GIF files with their captions, side by side where there is room."""

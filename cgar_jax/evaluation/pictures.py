@@ -71,7 +71,7 @@ def accuracy_by_step(
     for axes, label in zip(pair, ("exact accuracy", "cell accuracy"), strict=True):
         axes.set(ylabel=label)
         _by_step(axes)
-        axes.yaxis.set_major_formatter(PercentFormatter(1))
+        axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=1))
     return figure
 
 
