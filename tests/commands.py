@@ -22,6 +22,7 @@ FORKED.set_forkserver_preload(
         "cgar_jax.train",
         "cgar_jax.evaluate",
         "cgar_jax.estimate",
+        "cgar_jax.report",
         "tensorboardX",
         "tests.faulty_runs",
     ]

@@ -141,19 +141,16 @@ def animate(
     board = _BOARDS[family](trace, solution)
     frames = [_frame(board, trace, reading) for reading in range(-1, len(trace.answers))]
     # One palette for all, so that what stays the same keeps its very colour.
-    width, height = frames[0].size
-    sheet = Image.new("RGB", (width, height * len(frames)))
-    for number, frame in enumerate(frames):
-        sheet.paste(frame, (0, number * height))
-    palette = sheet.quantize(255)
-    palette.putpalette([*palette.getpalette()[: 3 * 255], 255, 255, 255])  # the very white
-    first, *rest = [frame.quantize(palette=palette, dither=Image.Dither.NONE) for frame in frames]
+    sheet = Image.fromarray(np.concatenate(frames)).quantize(256, dither=Image.Dither.NONE)
+    height, width = frames[0].shape[:2]
+    tops = range(0, height * len(frames), height)
+    first, *rest = [sheet.crop((0, top, width, top + height)) for top in tops]
     durations = [1200, *[500] * (len(rest) - 1), 3000]  # milliseconds
     first.save(path, save_all=True, append_images=rest, duration=durations, loop=0)
 
 
-def _frame(board: "_Board", trace: Trace, reading: int) -> Image.Image:
-    """One picture of a trace; reading -1 is the question."""
+def _frame(board: "_Board", trace: Trace, reading: int) -> np.ndarray:
+    """One picture of a trace, `[height, width, 3]`; reading -1 is the question."""
     figure = Figure((1.4 + 3.2 * board.num_grids, 5), dpi=90, layout="constrained")
     spec = figure.add_gridspec(2, board.num_grids, height_ratios=(6, 1))
     axes = [figure.add_subplot(spec[0, column]) for column in range(board.num_grids)]
@@ -174,7 +171,7 @@ def _frame(board: "_Board", trace: Trace, reading: int) -> Image.Image:
     _halting(figure.add_subplot(spec[1, :]), trace, reading)
     canvas = FigureCanvasAgg(figure)
     canvas.draw()
-    return Image.fromarray(np.asarray(canvas.buffer_rgba())[..., :3])
+    return np.asarray(canvas.buffer_rgba())[..., :3]
 
 
 def _title(board: "_Board", trace: Trace, reading: int) -> str:
@@ -185,7 +182,7 @@ def _title(board: "_Board", trace: Trace, reading: int) -> str:
     if board.solution is None:
         return title
     wrong = int(board.wrong(reading).sum())
-    return f"{title}: {f'{wrong} wrong' if wrong else 'all cells right'}"
+    return f"{title}, cells wrong: {wrong}"
 
 
 def _halting(axes: Axes, trace: Trace, reading: int) -> None:
