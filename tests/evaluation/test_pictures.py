@@ -65,7 +65,7 @@ def test_the_change_of_variance_is_told():
 
 
 def test_the_legend_has_each_run_even_one_whose_name_begins_with_an_underscore():
-    figure = pictures.gradient_norms(dict.fromkeys(AWKWARD, [1.0, 2.0]))
+    figure = pictures.gradient_norms(dict.fromkeys(AWKWARD, (1.0, 2.0)))
     (legend,) = figure.legends
     assert len([text for text in legend.get_texts() if text.get_visible()]) == len(AWKWARD)
     assert legend.get_texts()[0].get_text().endswith("_hidden")
