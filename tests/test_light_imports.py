@@ -41,6 +41,7 @@ def test_importing_the_commands_defines_no_flags():
     import cgar_jax.data.check
     import cgar_jax.estimate
     import cgar_jax.evaluate
+    import cgar_jax.report
     import cgar_jax.train  # noqa: F401
 
     assert not [m for m in flags.FLAGS.flags_by_module_dict() if m.startswith("cgar_jax")]

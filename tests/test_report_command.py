@@ -100,7 +100,7 @@ def test_the_page_says_how_much_was_measured(page, finished):
 
 def test_a_puzzle_given_as_text_is_animated(finished, tmp_path, monkeypatch, cache):
     monkeypatch.setenv("CGAR_DATA_DIR", str(cache))
-    trace = report.animate(finished, "1.3.34121.4.4321", tmp_path / "solving.gif")
+    trace = report.animate(finished, "1.3.34122.4.4321", tmp_path / "solving.gif")
     assert trace.answers.shape == (2 * 2, 16)
     assert (tmp_path / "solving.gif").read_bytes().startswith(b"GIF89a")
 

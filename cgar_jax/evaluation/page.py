@@ -7,7 +7,7 @@ import pathlib
 from collections.abc import Iterable, Sequence
 
 _STYLE = """
-body { margin: 0 auto; max-width: 52rem; padding: 0 1rem 3rem; color: #1a1a1a; background: #fff;
+body { margin: 0 auto; max-width: 54rem; padding: 0 1rem 3rem; color: #1a1a1a; background: #fff;
        font: 1rem/1.5 system-ui, sans-serif; }
 h1 { font-size: 1.5rem; overflow-wrap: anywhere; }
 h2 { font-size: 1.15rem; margin: 2.5rem 0 0.5rem; border-top: 1px solid #ccc; padding-top: 1rem; }

@@ -10,7 +10,7 @@ from cgar_jax.evaluation.animation import Trace
 from cgar_jax.training.state import averaged
 from tests.training import problem
 
-SUDOKU = "1.3.34121.4.4321", "1234341221434321"
+SUDOKU = "1.3.34122.4.4321", "1234341221434321"
 
 
 def known_trace(question, *answers, num_cycles=1):
