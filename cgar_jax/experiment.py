@@ -160,10 +160,13 @@ class Experiment:
         trained = self.evaluate(weights, dataset.train)["exact_accuracy"]
         return scores | votes | {"train_exact_accuracy": trained}, submission
 
-    def train_flops(self) -> int:
-        """Model FLOPs of the whole run, see `step_flops`."""
-        steps = [(stage.end_step - stage.first_step, stage.depth) for stage in self.stages]
-        return round(sum(num_steps * self.step_flops(depth) for num_steps, depth in steps))
+    def train_flops(self, num_steps: int | None = None) -> int:
+        """Model FLOPs of the first optimizer steps, or of the whole run, see `step_flops`."""
+        end = self.config.training.steps if num_steps is None else num_steps
+        steps = [
+            (min(stage.end_step, end) - stage.first_step, stage.depth) for stage in self.stages
+        ]
+        return round(sum(max(num, 0) * self.step_flops(depth) for num, depth in steps))
 
     def step_flops(self, depth: curricula.Depth | curricula.NestedDepths) -> float:
         """Model FLOPs of one optimizer step: matrix products, a backward pass as two forward ones.

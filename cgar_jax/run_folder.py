@@ -1,5 +1,6 @@
 """The folder of a run: what its files hold, and how they are written."""
 
+import contextlib
 import dataclasses
 import json
 import os
@@ -39,8 +40,21 @@ def read_settings(workdir: pathlib.Path) -> tuple[ml_collections.ConfigDict, Tas
     return ml_collections.ConfigDict(saved), task
 
 
+def read_metrics(workdir: pathlib.Path) -> list[dict[str, Any]]:
+    """The log of a run, an entry for each line of `metrics.jsonl`; none where it has no log.
+
+    What a kill in the middle of a write has torn is left out.
+    """
+    path = workdir / "metrics.jsonl"
+    entries = []
+    for line in path.read_text().splitlines() if path.is_file() else []:
+        with contextlib.suppress(ValueError):
+            entries.append(json.loads(line))
+    return entries
+
+
 def read_result(workdir: pathlib.Path) -> dict[str, Any] | None:
-    """What was measured of a finished run; none before it is finished."""
+    """What a finished run came to; None of one that still trains."""
     path = workdir / "result.json"
     return json.loads(path.read_text()) if path.is_file() else None
 

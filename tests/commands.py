@@ -24,6 +24,7 @@ FORKED.set_forkserver_preload(
         "cgar_jax.convert",
         "cgar_jax.estimate",
         "cgar_jax.export",
+        "cgar_jax.report",
         "tensorboardX",
         "tests.faulty_runs",
     ]

@@ -1,7 +1,7 @@
 """Scoring a model on a set of puzzles: full depth, all supervision steps, nothing halts early."""
 
 import functools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple
 
 import jax
@@ -104,7 +104,7 @@ class Evaluator:
                 accepted.append(accepts(inputs, part.answers))
             row += len(part.answers)
             parts.append(part._replace(answers=part.answers[:, :0]))
-        whole = _join(parts)
+        whole = join(parts)
         scores = _scores(whole)
         if accepts is not None:
             right = np.concatenate(accepted)[whole.counts]
@@ -164,7 +164,8 @@ def _unpad(predictions: Predictions, num: int) -> Predictions:
     )
 
 
-def _join(parts: list[Predictions]) -> Predictions:
+def join(parts: Iterable[Predictions]) -> Predictions:
+    """The predictions of several batches as those of one."""
     return jax.tree.map(lambda axis, *columns: np.concatenate(columns, axis), _EXAMPLE_AXES, *parts)
 
 
@@ -176,7 +177,7 @@ def _scores(predictions: Predictions) -> dict[str, Any]:
         return (values[..., counts].sum(-1, dtype=np.float64) / max(num, 1)).tolist()
 
     halts, exact = predictions.halts, predictions.exact
-    first_halt = np.where(halts.any(0), halts.argmax(0) + 1, len(halts))
+    first_halt = np.minimum(first_halting_steps(halts), len(halts))
     by_step, cells_by_step = mean(exact), mean(predictions.cell_accuracy)
     return {
         "exact_accuracy": by_step[-1],
@@ -187,6 +188,15 @@ def _scores(predictions: Predictions) -> dict[str, Any]:
         "mean_halting_step": mean(first_halt),
         "num_examples": num,
     }
+
+
+def first_halting_steps(halts: np.ndarray) -> np.ndarray:
+    """The first supervision step, from 1, at which each example halts; steps + 1 if none.
+
+    Args:
+      halts: bool `[steps, num]`.
+    """
+    return np.where(halts.any(0), halts.argmax(0), len(halts)) + 1
 
 
 def accuracy_by_difficulty(

@@ -1,4 +1,4 @@
-"""The short table that ends a run."""
+"""The figures of a run in words: the short table that ends it, and the rows of others."""
 
 from collections.abc import Mapping
 from typing import Any
