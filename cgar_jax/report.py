@@ -19,11 +19,11 @@ from cgar_jax import command, data, run_folder, solve, trained
 from cgar_jax.data import Dataset
 from cgar_jax.data.dataset import Examples
 from cgar_jax.evaluation import accuracy_by_difficulty, animation, gradients, pictures
-from cgar_jax.evaluation.animation import Trace
 from cgar_jax.evaluation.evaluator import Predictions, first_halting_steps, join
 from cgar_jax.evaluation.gradients import GradientMoments
 from cgar_jax.evaluation.page import Page
 from cgar_jax.evaluation.table import result_rows
+from cgar_jax.evaluation.tracing import Trace
 from cgar_jax.training.state import averaged
 
 VALIDATED = "validation/exact_accuracy"
@@ -56,23 +56,13 @@ def animate(
       OSError: there is no such model.
     """
     model = source if isinstance(source, trained.Trained) else trained.load(source)
-    pieces = model.pieces
-    name = pieces.config.data.name
+    name = model.pieces.config.data.name
     if isinstance(question, str):
-        found = solve.read([question], solve.family_of(name), pieces.task.sequence_length)
-        question = found.tokens[0]
-    traced = animation.trace(
-        pieces.model,
-        pieces.curriculum.full_depth,
-        pieces.config.supervision.max_supervision_steps,
-        pieces.train_step.answer_loss,
-        model.weights,
-        pieces.mesh,
-        question,
-        puzzle_identifier,
-    )
-    accepts, answer = getattr(data.FAMILIES[name], "accepts", None), traced.answers[-1]
-    if accepts and accepts(traced.question[None], answer[None])[0]:
+        num_cells = model.pieces.task.sequence_length
+        question = solve.read([question], solve.family_of(name), num_cells).tokens[0]
+    traced = model.trace(question, puzzle_identifier)
+    answer = traced.answers[-1]
+    if model.accepts and model.accepts(traced.question[None], answer[None])[0]:
         solution = answer
     animation.animate(traced.until_settled(), name, path, solution)
     return traced

@@ -143,7 +143,7 @@ def main(values: flags.FlagValues) -> None:
         # Imported here because only this needs it.
         from cgar_jax.evaluation import pictures
 
-        pictures.save(pictures.accuracy_against_compute(rows), folder / "rollouts.png")
+        pictures.accuracy_by_rollouts(rows).savefig(folder / "rollouts.png", dpi=130)
 
 
 def _numbers(name: str, texts: Sequence[str]) -> list[int]:

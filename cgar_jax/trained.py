@@ -21,6 +21,7 @@ import safetensors
 from safetensors.numpy import save_file
 
 from cgar_jax import data, experiment, models, run_folder
+from cgar_jax.evaluation.tracing import Trace, trace
 from cgar_jax.experiment import Experiment, Task
 from cgar_jax.mesh import place
 from cgar_jax.training.checkpoints import Checkpoints
@@ -43,6 +44,25 @@ class Trained(NamedTuple):
     def accepts(self) -> Callable[[np.ndarray, np.ndarray], np.ndarray] | None:
         """`(questions, answers) -> bool [num]` by the rules of its puzzles; None without rules."""
         return getattr(data.family_of(self.pieces.config.data.name), "accepts", None)
+
+    def trace(self, question: np.ndarray, puzzle_identifier: int = 0) -> Trace:
+        """What it thinks of a puzzle in all supervision steps of training.
+
+        Args:
+          question: tokens `[num_cells]`.
+          puzzle_identifier: of ARC, the number of the puzzle.
+        """
+        pieces = self.pieces
+        return trace(
+            pieces.model,
+            pieces.curriculum.full_depth,
+            pieces.config.supervision.max_supervision_steps,
+            pieces.train_step.answer_loss,
+            self.weights,
+            pieces.mesh,
+            question,
+            puzzle_identifier,
+        )
 
     def check_size(self, examples: Mapping[str, np.ndarray], where: str) -> None:
         """Raises ValueError if puzzles, read from `where`, are of another size than the model's."""

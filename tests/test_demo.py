@@ -18,8 +18,9 @@ from cgar_jax.data import maze, sudoku
 from cgar_jax.data.maze import Mazes
 from cgar_jax.data.sudoku import Sudokus
 from cgar_jax.demo import __main__, drawing, page
-from cgar_jax.demo.asking import Demonstration, Outcome, Trace, Try
+from cgar_jax.demo.asking import Demonstration, Outcome, Try
 from cgar_jax.evaluation import Solution
+from cgar_jax.evaluation.tracing import Trace
 from cgar_jax.training.state import averaged
 from configs import sudoku_mini
 from tests import commands
@@ -57,7 +58,8 @@ def outcome(*answers, rollout=None, remark=""):
     """As if these were the answers after the supervision steps of the plain run."""
     question, rollout = sudoku.encode(PUZZLE), rollout or answers[-1]
     tokens = np.stack([sudoku.encode(answer) for answer in answers])
-    trace = Trace(tokens, np.full(tokens.shape, 0.5), np.zeros(len(tokens)))
+    even = np.full(tokens.shape, 0.5)
+    trace = Trace(question, tokens, even, even[:, 0], num_cycles=1)
     tries = {}
     for mode, num, answer in (
         ("plain", 1, answers[-1]),
@@ -66,7 +68,7 @@ def outcome(*answers, rollout=None, remark=""):
     ):
         solution = Solution(sudoku.encode(answer), answer == RIGHT, len(answers), 0.25)
         tries[mode] = Try(num, solution, 12.3)
-    return Outcome(question, remark, trace, tries)
+    return Outcome(trace, remark, tries)
 
 
 def test_the_verdict_is_the_first_supervision_step_with_a_right_answer():

@@ -10,26 +10,15 @@ import secrets
 import time
 from typing import Any, NamedTuple
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 
 from cgar_jax.data import loading
 from cgar_jax.data.puzzles import Puzzles
 from cgar_jax.data.questions import read_questions
 from cgar_jax.evaluation import Solution
-from cgar_jax.evaluation.thinking import Rows, compiled, empty_states
-from cgar_jax.mesh import over_batch, place
+from cgar_jax.evaluation.tracing import Trace
 from cgar_jax.solve import family_of, load_solver
 from cgar_jax.trained import Trained
-
-
-class Trace(NamedTuple):
-    """What the heads say of one puzzle after each supervision step."""
-
-    answers: np.ndarray  # [steps, num_cells] uint8
-    confidences: np.ndarray  # [steps, num_cells] float32, probability of the token in the answer
-    halt_logits: np.ndarray  # [steps] float32
 
 
 class Try(NamedTuple):
@@ -43,35 +32,9 @@ class Try(NamedTuple):
 class Outcome(NamedTuple):
     """All that the page tells of one puzzle."""
 
-    question: np.ndarray  # [num_cells] uint8
+    trace: Trace  # of the plain run, with a reading for each supervision step
     remark: str  # what its asker should know, else ""
-    trace: Trace
     tries: dict[str, Try]  # by the name of the mode
-
-
-def trace(model: Trained, question: np.ndarray) -> Trace:
-    """Takes all supervision steps of training on one puzzle.
-
-    Args:
-      model: a trained model.
-      question: tokens `[num_cells]`.
-    """
-    pieces = model.pieces
-    steps = pieces.config.supervision.max_supervision_steps
-    think = compiled(pieces.model, pieces.curriculum.full_depth, steps, _read)
-    num_rows = pieces.mesh.size  # the same puzzle on each device
-    zeros = np.zeros(num_rows, np.int32)
-    inputs = np.tile(question.astype(np.int32), (num_rows, 1))
-    rows = place(Rows(inputs, zeros, zeros, zeros, zeros), over_batch(pieces.mesh))
-    states = jax.device_put(empty_states(pieces.model, num_rows), over_batch(pieces.mesh))
-    _, found = think(model.weights, states, rows)
-    return jax.tree.map(lambda leaf: leaf[:, 0], jax.device_get(found))
-
-
-def _read(outputs: Any) -> Trace:
-    probabilities = jax.nn.softmax(outputs.logits.astype(jnp.float32))
-    answers = jnp.argmax(probabilities, axis=-1).astype(jnp.uint8)
-    return Trace(answers, probabilities.max(axis=-1), outputs.halt_logits)
 
 
 class Demonstration:
@@ -146,12 +109,12 @@ class Demonstration:
           question: tokens `[num_cells]`, without faults.
           remark: for the outcome.
         """
-        traced, tries = trace(self._model, question), {}
+        trace, tries = self._model.trace(question).by_supervision_step(), {}
         for name, (num_rollouts, solver) in self._modes.items():
             begin = time.perf_counter()
             solution = solver(question[None])[0]
             tries[name] = Try(num_rollouts, solution, 1e3 * (time.perf_counter() - begin))
-        return Outcome(question, remark, traced, tries)
+        return Outcome(trace, remark, tries)
 
     def warm_up(self) -> None:
         """Compiles all programs, so that the first visitor does not wait for it."""

@@ -85,7 +85,7 @@ def verdict(outcome: Outcome, look: Look) -> str:
         word = _verified(best.supervision_steps)
         told = "A rollout with noise found it; the plain run does not."
     else:
-        fault = look.family.answer_faults(outcome.question[None], best.answer[None])[0]
+        fault = look.family.answer_faults(outcome.trace.question[None], best.answer[None])[0]
         word = '<h2 class="unsolved">not solved</h2>'
         told = f"The best attempt is wrong: it {fault}."
     remark = f"Note: {outcome.remark}." if outcome.remark else ""
@@ -99,7 +99,7 @@ def _verified(steps: int) -> str:
 def _right_steps(outcome: Outcome, look: Look) -> np.ndarray:
     """The supervision steps, counted from 1, after which the plain run has a right answer."""
     answers = outcome.trace.answers
-    questions = np.broadcast_to(outcome.question, answers.shape)
+    questions = np.broadcast_to(outcome.trace.question, answers.shape)
     return np.flatnonzero(look.family.accepts(questions, answers)) + 1
 
 
@@ -121,20 +121,18 @@ def player(frames: Sequence[str]) -> str:
 
 def _frames(outcome: Outcome, look: Look) -> list[str]:
     """The plain run, and where it is never right, the best attempt if that is another one."""
-    frames = []
-    steps = zip(*outcome.trace, strict=True)
-    for number, (answer, confidences, halt_logit) in enumerate(steps, 1):
-        halting = np.exp(-np.logaddexp(0, -halt_logit))
+    frames, (question, answers, confidences, halting, _) = [], outcome.trace
+    for step in range(len(answers)):
         told = (
-            f"supervision step {number} of {len(outcome.trace.answers)}, "
-            f"halting probability {halting:.1%}"
+            f"supervision step {step + 1} of {len(answers)}, "
+            f"halting probability {halting[step]:.1%}"
         )
-        frames.append(frame(outcome.question, answer, confidences, told, look))
+        frames.append(frame(question, answers[step], confidences[step], told, look))
     best = outcome.tries["rollouts"].solution
-    is_another = (best.answer != outcome.trace.answers[-1]).any()
+    is_another = (best.answer != answers[-1]).any()
     if is_another and not len(_right_steps(outcome, look)):
         told = f"best attempt: a rollout with noise, {_steps(best.supervision_steps)}"
-        frames.append(frame(outcome.question, best.answer, None, told, look))
+        frames.append(frame(question, best.answer, None, told, look))
     return frames
 
 

@@ -20,6 +20,7 @@ from cgar_jax.evaluation.gradients import Variance
 # Okabe and Ito 2008: told apart by colour-blind people too.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#8C8C8C")
 WIDTH = 7.0  # inches
+_LINES = ("-", "--", ":", "-.")
 _STAGES = ("#EDF2F7", "#D3DEE9", "#B4C6D8", "#94ADC6")  # deeper is darker
 
 
@@ -189,6 +190,27 @@ def accuracy_by_flops(runs: Mapping[str, tuple[Sequence[float], Sequence[float]]
     axes.set(ylim=(-0.03, 1.03), xlim=(0, None))
     axes.xaxis.set_major_formatter(EngFormatter())
     axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+    return figure
+
+
+def accuracy_by_rollouts(rows: Sequence[Mapping[str, float]]) -> Figure:
+    """Share solved against FLOPs of solving, for each way to choose among rollouts.
+
+    Args:
+      rows: as of `cgar_jax.rollouts.measure`.
+    """
+    costs = dict.fromkeys(("pass", "halting", "majority"), "flops")
+    costs["verified"] = "flops_until_verified"
+    figure, ((axes,),) = _figure(3.6, costs)
+    lines = dict(zip(sorted({row["steps"] for row in rows}), itertools.cycle(_LINES), strict=False))
+    for (way, cost), colour in _coloured(costs):
+        for steps, line in lines.items():
+            found = [(row[cost], row[way]) for row in rows if row["steps"] == steps]
+            axes.plot(*zip(*found, strict=True), line, marker="o", ms=4, color=colour)
+    handles = [Line2D([], [], color="black", linestyle=line) for line in lines.values()]
+    axes.legend(handles, [f"{steps} supervision steps" for steps in lines], frameon=False)
+    axes.set(xlabel="model FLOPs a puzzle", ylabel="share solved", xscale="log")
+    axes.yaxis.set_major_formatter(PercentFormatter(1))
     return figure
 
 

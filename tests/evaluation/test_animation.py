@@ -5,7 +5,7 @@ import pytest
 from PIL import Image, ImageSequence
 
 from cgar_jax.data import arc, maze, sudoku
-from cgar_jax.evaluation import animation
+from cgar_jax.evaluation import animation, tracing
 from cgar_jax.evaluation.animation import Trace
 from cgar_jax.training.state import averaged
 from tests.training import problem
@@ -94,7 +94,7 @@ def test_a_trace_read_at_the_end_of_its_steps_is_what_the_evaluator_predicts():
     examples = {name: column[:1] for name, column in problem.examples().items()}
     weights = averaged(state)
     (predictions,) = pieces.evaluator.predict(*weights, examples)
-    trace = animation.trace(
+    trace = tracing.trace(
         pieces.model,
         pieces.curriculum.full_depth,
         3,
