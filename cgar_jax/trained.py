@@ -83,8 +83,8 @@ def load(source: str | os.PathLike) -> Trained:
     Raises:
       FileNotFoundError: there is no run and no model.
       ConnectionError: the hub does not give it.
-      ValueError: the parameters are not those of the model that the config describes, or a file is
-        damaged.
+      ValueError: the parameters are not those of the model that the config describes, a file is
+        damaged, or the config is of another version.
       CheckpointError: no checkpoint of the run is whole.
     """
     folder = locate(source)
@@ -231,7 +231,11 @@ def _build(config: ml_collections.ConfigDict, task: Task) -> Experiment:
     # As many of the devices here as divide the batch; the run may have had others.
     here = config.copy_and_resolve_references()
     here.mesh = {"data": math.gcd(config.batch_size, jax.device_count())}
-    return dataclasses.replace(experiment.build(here, task), config=config)
+    try:
+        return dataclasses.replace(experiment.build(here, task), config=config)
+    except (KeyError, AttributeError) as error:
+        said = str(error).splitlines()[0]
+        raise ValueError(f"the config is of another version of cgar_jax: {said}") from error
 
 
 def _is_hub_name(source: str) -> bool:

@@ -117,8 +117,8 @@ _BOX_SHAPES = {4: (2, 2), 6: (2, 3), 9: (3, 3)}
 def encode(question: str) -> np.ndarray:
     """Returns the tokens of a puzzle written as digits, with ``.`` or ``0`` for a blank cell.
 
-    >>> encode("1.3.34121.4.4321")
-    array([2, 1, 4, 1, 4, 5, 2, 3, 2, 1, 5, 1, 5, 4, 3, 2], dtype=uint8)
+    >>> encode(".234341221434321")
+    array([1, 3, 4, 5, 4, 5, 2, 3, 3, 2, 5, 4, 5, 4, 3, 2], dtype=uint8)
 
     Args:
       question: 16, 36 or 81 characters, row by row.
