@@ -84,9 +84,14 @@ def measure(
 def table(rows: Sequence[dict[str, float]], num_puzzles: int) -> Table:
     """The rows of `measure`, in words."""
     worst = max(standard_error(row["pass"], num_puzzles) for row in rows)
-    title = f"{num_puzzles:,} puzzles; standard error up to {worst:.1%}"
     columns = ("rollouts", "steps", "pass", "halting", "majority", "verified")
-    shown = Table(*columns, "MFLOPs a puzzle", "until verified", title=title)
+    shown = Table(
+        *columns,
+        "MFLOPs",
+        "stopped",
+        title=f"{num_puzzles:,} puzzles; standard error up to {worst:.1%}",
+        caption="model FLOPs a puzzle: all of it, and if stopped once verified",
+    )
     for row in rows:
         shares = (f"{row[name]:.1%}" for name in columns[2:])
         costs = (f"{row[name] / 1e6:,.0f}" for name in ("flops", "flops_until_verified"))

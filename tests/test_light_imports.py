@@ -44,6 +44,7 @@ def test_importing_the_commands_defines_no_flags():
     import cgar_jax.evaluate
     import cgar_jax.export
     import cgar_jax.report
+    import cgar_jax.rollouts
     import cgar_jax.solve
     import cgar_jax.train  # noqa: F401
 

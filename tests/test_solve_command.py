@@ -1,6 +1,7 @@
 """The solve command: what it prints, its exit codes, and that no wrong answer is told as solved."""
 
 import csv
+import json
 
 import pytest
 
@@ -93,3 +94,29 @@ def test_bad_input_is_one_clear_sentence_and_exit_code_2(run, cache, arguments, 
     assert code == 2, output
     assert message in output
     assert "Traceback" not in output
+
+
+def test_rollouts_are_measured_for_each_number_of_them_and_of_steps(run, cache, tmp_path):
+    code, output = commands.run(
+        "cgar_jax.rollouts",
+        f"--workdir={run}",
+        "--rollouts=1,2",
+        "--steps=1,3",
+        "--num_puzzles=5",
+        "--batch_size=2",
+        f"--output={tmp_path}",
+        cache=cache,
+    )
+    assert code == 0, output
+    rows = json.loads((tmp_path / "rollouts.json").read_text())
+    assert [(row["rollouts"], row["steps"]) for row in rows] == [(1, 1), (1, 3), (2, 1), (2, 3)]
+    assert [row["flops"] / rows[0]["flops"] for row in rows] == [1, 3, 2, 6]
+    assert (tmp_path / "rollouts.png").stat().st_size > 1_000
+    assert "5 puzzles; standard error up to" in output
+
+
+def test_a_number_of_rollouts_that_is_none_is_named(run, cache):
+    arguments = (f"--workdir={run}", "--rollouts=1,many")
+    code, output = commands.run("cgar_jax.rollouts", *arguments, cache=cache)
+    assert code == 2, output
+    assert "--rollouts is '1,many'; expected numbers from 1, as 1,4,16" in output
