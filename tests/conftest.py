@@ -3,7 +3,7 @@
 import os
 import tempfile
 
-from tests.commands import HASTY
+from tests import commands
 
 os.environ["JAX_PLATFORMS"] = "cpu"
 # Nearly all the time of the tests is compilation, so they compile in haste.
@@ -11,7 +11,7 @@ os.environ["XLA_FLAGS"] = " ".join(
     [
         os.environ.get("XLA_FLAGS", ""),
         "--xla_force_host_platform_device_count=8",
-        HASTY,
+        commands.HASTY,
     ]
 )
 
@@ -34,3 +34,13 @@ hypothesis.settings.load_profile("default")
 def cache(tmp_path_factory):
     """Where commands keep their tiny puzzles and compiled programs."""
     return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture(scope="session")
+def finished_run(tmp_path_factory, cache):
+    """Workdir and output of a tiny run that nothing disturbed; tests leave it as it is."""
+    workdir = tmp_path_factory.mktemp("finished")
+    arguments = (*commands.TINY, f"--workdir={workdir}")
+    code, output = commands.run("cgar_jax.train", *arguments, cache=cache)
+    assert code == 0, output
+    return workdir, output

@@ -32,20 +32,15 @@ sys.meta_path.insert(0, NotHere())
 
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory, cache):
+def run(finished_run):
     """The folder of a finished run."""
-    workdir = tmp_path_factory.mktemp("run")
-    code, output = commands.run(
-        "cgar_jax.train", *commands.TINY, f"--workdir={workdir}", cache=cache
-    )
-    assert code == 0, output
-    return workdir
+    return finished_run[0]
 
 
 @pytest.fixture(scope="module")
-def shared(run, cache):
+def shared(run, cache, tmp_path_factory):
     """What the command makes of it."""
-    folder = run.parent / "shared"
+    folder = tmp_path_factory.mktemp("export") / "shared"
     code, output = commands.run(
         "cgar_jax.export", f"--workdir={run}", f"--output={folder}", "--stablehlo", cache=cache
     )

@@ -23,19 +23,15 @@ PICTURES = {
 
 
 @pytest.fixture(scope="module")
-def finished(tmp_path_factory, cache):
-    workdir = tmp_path_factory.mktemp("finished")
-    code, output = commands.run(
-        "cgar_jax.train", *commands.TINY, f"--workdir={workdir}", cache=cache
-    )
-    assert code == 0, output
-    return workdir
+def finished(finished_run, tmp_path_factory):
+    """A copy, because the page goes into it."""
+    return shutil.copytree(finished_run[0], tmp_path_factory.mktemp("report") / "finished")
 
 
 @pytest.fixture(scope="module")
-def in_training(finished):
+def in_training(finished, tmp_path_factory):
     """A copy of the run as it was before its end, in a folder whose name is a trap."""
-    folder = finished.parent / "<script>alert('$1')"
+    folder = tmp_path_factory.mktemp("in_training") / "<script>alert('$1')"
     shutil.copytree(finished, folder)
     (folder / "result.json").unlink()
     with (folder / "metrics.jsonl").open("a") as file:

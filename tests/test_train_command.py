@@ -9,21 +9,12 @@ from tests import commands
 TRAIN = "cgar_jax.train"
 
 
-@pytest.fixture(scope="module")
-def unbroken(tmp_path_factory, cache):
-    """Workdir and output of a run that nothing disturbed."""
-    workdir = tmp_path_factory.mktemp("unbroken")
-    code, output = commands.run(TRAIN, *commands.TINY, f"--workdir={workdir}", cache=cache)
-    assert code == 0, output
-    return workdir, output
-
-
 def digest(workdir):
     return commands.result(workdir)["parameters_sha256"]
 
 
-def test_a_run_leaves_all_that_it_promises(unbroken):
-    workdir, _ = unbroken
+def test_a_run_leaves_all_that_it_promises(finished_run):
+    workdir, _ = finished_run
     assert {f.name for f in workdir.iterdir()} == {
         "checkpoints",
         "config.json",
@@ -33,8 +24,8 @@ def test_a_run_leaves_all_that_it_promises(unbroken):
     }
 
 
-def test_the_result_has_every_figure(unbroken):
-    figures = commands.result(unbroken[0])
+def test_the_result_has_every_figure(finished_run):
+    figures = commands.result(finished_run[0])
     assert figures["num_examples"] == 20
     assert figures["steps"] == 40
     assert len(figures["exact_accuracy_by_step"]) == 2
@@ -46,25 +37,25 @@ def test_the_result_has_every_figure(unbroken):
     assert figures["seed"] == 0
 
 
-def test_the_progress_line_tells_stage_depth_loss_and_accuracy(unbroken):
-    _, output = unbroken
+def test_the_progress_line_tells_stage_depth_loss_and_accuracy(finished_run):
+    _, output = finished_run
     assert "step 40/40 · stage 2/2 depth (2, 2) · loss" in output
     assert "exact" in output
 
 
-def test_metrics_have_each_dispatch_once_and_in_order(unbroken):
-    lines = (unbroken[0] / "metrics.jsonl").read_text().splitlines()
+def test_metrics_have_each_dispatch_once_and_in_order(finished_run):
+    lines = (finished_run[0] / "metrics.jsonl").read_text().splitlines()
     steps = [json.loads(line)["step"] for line in lines if "validation" not in line]
     assert steps == sorted(set(steps))
     assert steps[-1] == 40
 
 
-def test_another_seed_gives_other_parameters(unbroken, tmp_path, cache):
+def test_another_seed_gives_other_parameters(finished_run, tmp_path, cache):
     code, output = commands.run(
         TRAIN, *commands.TINY, "--config.seed=1", f"--workdir={tmp_path}", cache=cache
     )
     assert code == 0, output
-    assert digest(tmp_path) != digest(unbroken[0])
+    assert digest(tmp_path) != digest(finished_run[0])
 
 
 def test_a_loss_that_is_not_finite_stops_the_run_and_names_the_last_good_checkpoint(
@@ -84,8 +75,8 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_names_the_last_good_checkpo
     assert f"checkpoints/{commands.newest_step(tmp_path)}" in output
 
 
-def test_a_workdir_of_another_model_is_refused_and_left_alone(unbroken, cache):
-    workdir, _ = unbroken
+def test_a_workdir_of_another_model_is_refused_and_left_alone(finished_run, cache):
+    workdir, _ = finished_run
     before = sorted(workdir.rglob("*"))
     code, output = commands.run(
         TRAIN, *commands.TINY, "--config.model.hidden_size=32", f"--workdir={workdir}", cache=cache
@@ -120,13 +111,13 @@ def test_bad_input_is_one_clear_message_and_a_non_zero_exit(argument, message, t
     assert "Traceback" not in output
 
 
-def test_evaluate_scores_a_finished_run_on_a_csv(unbroken, tmp_path, cache):
+def test_evaluate_scores_a_finished_run_on_a_csv(finished_run, tmp_path, cache):
     csv = tmp_path / "puzzles.csv"
     csv.write_text("source,question,answer,rating\nhand,1.3.3.1.2.4.4.2.,1234341221434321,0\n")
     scores = tmp_path / "scores.json"
     code, output = commands.run(
         "cgar_jax.evaluate",
-        f"--workdir={unbroken[0]}",
+        f"--workdir={finished_run[0]}",
         f"--data={csv}",
         f"--output={scores}",
         cache=cache,
@@ -143,11 +134,11 @@ def test_evaluate_scores_a_finished_run_on_a_csv(unbroken, tmp_path, cache):
         ("source,question,answer,rating\nhand," + "." * 36 + "," + "1" * 36 + ",0\n", "line 2"),
     ],
 )
-def test_evaluate_names_what_is_wrong_with_a_csv(unbroken, tmp_path, cache, text, message):
+def test_evaluate_names_what_is_wrong_with_a_csv(finished_run, tmp_path, cache, text, message):
     csv = tmp_path / "puzzles.csv"
     csv.write_text(text)
     code, output = commands.run(
-        "cgar_jax.evaluate", f"--workdir={unbroken[0]}", f"--data={csv}", cache=cache
+        "cgar_jax.evaluate", f"--workdir={finished_run[0]}", f"--data={csv}", cache=cache
     )
     assert code == 2, output
     assert message in output
