@@ -200,6 +200,19 @@ def _drawn(
     runs: Sequence[Run], findings: Mapping[str, Findings]
 ) -> Iterator[tuple[str, str, Figure, str]]:
     """The pictures of all runs: title, name, figure and caption of each."""
+    yield from _of_training(runs)
+    yield from _of_predictions(findings)
+    yield (
+        "Weights of the supervision steps",
+        "loss_weights",
+        pictures.loss_weights({run.name: _loss_weights(run) for run in runs}),
+        _weights_caption(runs),
+    )
+    if any(f.moments for f in findings.values()):
+        yield from _of_gradients(findings)
+
+
+def _of_training(runs: Sequence[Run]) -> Iterator[tuple[str, str, Figure, str]]:
     curves = {run.name: _learning_curve(run) for run in runs}
     if any(curve.steps for curve in curves.values()):
         yield (
@@ -218,6 +231,9 @@ def _drawn(
             "Model FLOPs of training until each validation, worked out from the curriculum: matrix "
             "products, a backward pass counted as two forward ones. T is 10 to the power of 12.",
         )
+
+
+def _of_predictions(findings: Mapping[str, Findings]) -> Iterator[tuple[str, str, Figure, str]]:
     asked = ", ".join(f"{f.predictions.counts.sum():,} of {name}" for name, f in findings.items())
     judged = f"Test puzzles, drawn at random: {asked}. Full depth, all supervision steps."
     yield (
@@ -240,39 +256,35 @@ def _drawn(
         "equally difficult. The difficulty is that of the data: guesses of a Sudoku solver, steps "
         "of a shortest path, cells of an ARC grid.",
     )
+
+
+def _of_gradients(findings: Mapping[str, Findings]) -> Iterator[tuple[str, str, Figure, str]]:
+    norms = {
+        f"{name}, {when}": moments.norms
+        for name, f in findings.items()
+        for when, moments in f.moments.items()
+    }
     yield (
-        "Weights of the supervision steps",
-        "loss_weights",
-        pictures.loss_weights({run.name: _loss_weights(run) for run in runs}),
-        _weights_caption(runs),
+        "Gradient by supervision step",
+        "gradient_norms",
+        pictures.gradient_norms(norms),
+        "Norm of the gradient of the answer and halting loss of one supervision step, "
+        "unweighted, with the averaged weights at full depth on minibatches of augmented "
+        "training examples that do not halt.",
     )
-    if any(f.moments for f in findings.values()):
-        norms = {
-            f"{name}, {when}": moments.norms
-            for name, f in findings.items()
-            for when, moments in f.moments.items()
-        }
-        yield (
-            "Gradient by supervision step",
-            "gradient_norms",
-            pictures.gradient_norms(norms),
-            "Norm of the gradient of the answer and halting loss of one supervision step, "
-            "unweighted, with the averaged weights at full depth on minibatches of augmented "
-            "training examples that do not halt.",
-        )
-        yield (
-            "Gradient variance with and without HSW",
-            "gradient_variances",
-            pictures.gradient_variances(dict(_variances(findings))),
-            "Variance between minibatches of the weighted gradient, for even weights and for HSW "
-            "with decay 0.7, both of sum 1. All at once: the weighted sum over the supervision "
-            "steps of a minibatch. One at a time: a minibatch at a single step drawn at random, as "
-            "a trainer takes it while its examples march together. Relative: over the squared norm "
-            "of the mean gradient. The paper (Qasim and Zhang 2025, arXiv 2511.08653) claims a "
-            "reduction of 40 %; how it measured that we do not know. These are our definitions, "
-            "measured on these weights alone. In a trained model a few puzzles make most of the "
-            "gradient: take many minibatches before you believe a figure.",
-        )
+    yield (
+        "Gradient variance with and without HSW",
+        "gradient_variances",
+        pictures.gradient_variances(dict(_variances(findings))),
+        "Variance between minibatches of the weighted gradient, for even weights and for HSW "
+        "with decay 0.7, both of sum 1. All at once: the weighted sum over the supervision "
+        "steps of a minibatch. One at a time: a minibatch at a single step drawn at random, as "
+        "a trainer takes it while its examples march together. Relative: over the squared norm "
+        "of the mean gradient. The paper (Qasim and Zhang 2025, arXiv 2511.08653) claims a "
+        "reduction of 40 %; how it measured that we do not know. These are our definitions, "
+        "measured on these weights alone. In a trained model a few puzzles make most of the "
+        "gradient: take many minibatches before you believe a figure.",
+    )
 
 
 def _learning_curve(run: Run) -> pictures.LearningCurve:
