@@ -1,10 +1,13 @@
 """Every notebook runs, shortened."""
 
+import os
 import pathlib
 
 import nbclient
 import nbformat
 import pytest
+
+from tests import commands
 
 NOTEBOOKS = sorted((pathlib.Path(__file__).parent.parent / "colabs").glob("*.ipynb"))
 
@@ -16,6 +19,8 @@ def notebook(path):
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_a_notebook_runs_without_an_error(path, monkeypatch):
     monkeypatch.setenv("CGAR_NOTEBOOK_STEPS", "4")
+    monkeypatch.setenv("XLA_FLAGS", commands.HASTY)  # and one device, as in most notebooks
+    monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", os.environ["TESTS_COMPILED"])
     nbclient.NotebookClient(notebook(path), timeout=300, kernel_name="python3").execute()
 
 
