@@ -1,7 +1,10 @@
-"""How often long work says how it goes."""
+"""How long work says how it goes."""
 
 import math
 import time
+
+from rich.console import Console
+from rich.progress import Progress
 
 
 class Ticker:
@@ -18,3 +21,9 @@ class Ticker:
             return False
         self._last = now
         return True
+
+
+def progress_bar() -> Progress:
+    """A bar on the standard error, gone when the work is done; none where that is no terminal."""
+    console = Console(stderr=True)
+    return Progress(console=console, transient=True, disable=not console.is_terminal)

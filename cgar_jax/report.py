@@ -41,7 +41,7 @@ def animate(
     See `cgar_jax.evaluation.animation.animate`. It ends where nothing changes any more.
 
     Args:
-      source: of the model, as for `cgar_jax.trained.load`, or what that returns.
+      source: of the model, as for `cgar_jax.trained.load`.
       question: the puzzle, as text or as tokens `[num_cells]`.
       path: of the GIF.
       solution: tokens `[num_cells]`, to mark errors by; if the model's answer obeys the rules of
@@ -55,7 +55,7 @@ def animate(
       ValueError: there is no such puzzle.
       OSError: there is no such model.
     """
-    model = source if isinstance(source, trained.Trained) else trained.load(source)
+    model = trained.load(source)
     name = model.pieces.config.data.name
     if isinstance(question, str):
         num_cells = model.pieces.task.sequence_length

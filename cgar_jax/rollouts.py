@@ -12,10 +12,10 @@ from typing import Any
 
 from absl import flags
 from rich.console import Console
-from rich.progress import Progress
 from rich.table import Table
 
 from cgar_jax import command, data, trained
+from cgar_jax._progress import progress_bar
 from cgar_jax.evaluation.rollouts import (
     accuracies,
     mean_steps_to_verified,
@@ -127,8 +127,7 @@ def main(values: flags.FlagValues) -> None:
         examples = data.load(config.data).test
     examples = {name: column[: values.num_puzzles or None] for name, column in examples.items()}
     num = len(examples["inputs"])
-    console = Console(stderr=True)
-    with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
+    with progress_bar() as progress:
         bar = progress.add_task("rollouts", total=num)
         rows = measure(
             model,

@@ -16,10 +16,9 @@ from typing import Any, TextIO
 
 import numpy as np
 from absl import flags
-from rich.console import Console
-from rich.progress import Progress
 
 from cgar_jax import command, data, run_folder, trained
+from cgar_jax._progress import progress_bar
 from cgar_jax.data.puzzles import Puzzles
 from cgar_jax.data.questions import Questions, read_questions
 from cgar_jax.evaluation.solver import CHOICES, STOPS, Solution, Solver
@@ -32,14 +31,14 @@ def load_solver(source: Any, **options: Any) -> Solver:
     """A solver that checks answers by the rules of the puzzles that a model was trained on.
 
     Args:
-      source: of the model, as for `cgar_jax.trained.load`, or what that returns.
+      source: of the model, as for `cgar_jax.trained.load`.
       **options: of `cgar_jax.evaluation.Solver`.
 
     Raises:
       ValueError: an option is wrong.
       OSError: there is no such model.
     """
-    model = source if isinstance(source, trained.Trained) else trained.load(source)
+    model = trained.load(source)
     pieces = model.pieces
     steps = pieces.config.supervision.max_supervision_steps
     return Solver(
@@ -206,7 +205,7 @@ def main(values: flags.FlagValues, arguments: Sequence[str]) -> int:
     num, begin = len(questions.tokens), time.perf_counter()
     with contextlib.ExitStack() as opened:
         output = values.output and opened.enter_context(open(values.output, "w", newline=""))
-        progress = opened.enter_context(_progress())
+        progress = opened.enter_context(progress_bar())
         bar = progress.add_task("solving", total=num)
         printer = Printer(questions, family, values.show_attempt, output)
         for number, solution in solver.each(questions.tokens):
@@ -218,11 +217,6 @@ def main(values: flags.FlagValues, arguments: Sequence[str]) -> int:
         file=sys.stderr,
     )
     return 0 if printer.num_solved == num else UNSOLVED
-
-
-def _progress() -> Progress:
-    console = Console(stderr=True)
-    return Progress(console=console, transient=True, disable=not console.is_terminal)
 
 
 if __name__ == "__main__":

@@ -73,12 +73,12 @@ class Trained(NamedTuple):
             )
 
 
-def load(source: str | os.PathLike) -> Trained:
+def load(source: "str | os.PathLike | Trained") -> Trained:
     """Loads the folder of a run (its newest checkpoint), a shared folder, or one of the hub.
 
     Args:
       source: a folder, or `OWNER/NAME` of a repository on the Hugging Face hub where there is no
-        such folder.
+        such folder. A model that is loaded already is returned as it is.
 
     Raises:
       FileNotFoundError: there is no run and no model.
@@ -87,6 +87,8 @@ def load(source: str | os.PathLike) -> Trained:
         damaged, or the config is of another version.
       CheckpointError: no checkpoint of the run is whole.
     """
+    if isinstance(source, Trained):
+        return source
     folder = locate(source)
     config, task = run_folder.read_settings(folder)
     path = folder / PARAMETERS

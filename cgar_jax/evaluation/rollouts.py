@@ -5,7 +5,7 @@ off the same record.
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
@@ -13,7 +13,7 @@ import numpy as np
 
 from cgar_jax.curricula import Depth
 from cgar_jax.evaluation.solver import Verify, chosen
-from cgar_jax.evaluation.thinking import Attempt, Rows, attempt, compiled, empty_states
+from cgar_jax.evaluation.thinking import Attempt, attempt, compiled, empty_states, rows_of
 from cgar_jax.training.state import Weights
 
 
@@ -61,7 +61,8 @@ def record(
     for start in range(0, len(examples["inputs"]), batch_size):
         numbers = np.arange(start, min(start + batch_size, len(examples["inputs"])))
         asked = np.pad(numbers, (0, batch_size - len(numbers)), mode="edge")
-        rows = _rows(examples, asked, num_rollouts)
+        columns = (examples[name][asked] for name in ("inputs", "puzzle_identifiers"))
+        rows = rows_of(*columns, asked, np.zeros(batch_size), num_rollouts)
         states = empty_states(model, len(rows.inputs))
         _, found = program(weights, states, rows, noise, key)
         by_puzzle = (num_steps, batch_size, num_rollouts)
@@ -119,19 +120,6 @@ def mean_steps_to_verified(found: Record, num_steps: int, num_rollouts: int) -> 
 def standard_error(accuracy: float, num: int) -> float:
     """Of a share found on `num` puzzles: sqrt(p (1 - p) / num)."""
     return math.sqrt(accuracy * (1 - accuracy) / num)
-
-
-def _rows(examples: dict[str, np.ndarray], numbers: Sequence[int], num_rollouts: int) -> Rows:
-    def per_row(column):
-        return np.repeat(column[numbers].astype(np.int32), num_rollouts, axis=0)
-
-    return Rows(
-        per_row(examples["inputs"]),
-        per_row(examples["puzzle_identifiers"]),
-        np.repeat(np.asarray(numbers, np.int32), num_rollouts),
-        np.tile(np.arange(num_rollouts, dtype=np.int32), len(numbers)),
-        np.zeros(len(numbers) * num_rollouts, np.int32),
-    )
 
 
 def _judged(found: Attempt, examples: dict[str, np.ndarray], numbers, verify) -> Record:

@@ -15,7 +15,15 @@ from jax.sharding import Mesh
 
 from cgar_jax._registry import check_name
 from cgar_jax.curricula import Depth
-from cgar_jax.evaluation.thinking import Attempt, Rows, States, attempt, compiled, empty_states
+from cgar_jax.evaluation.thinking import (
+    Attempt,
+    Rows,
+    States,
+    attempt,
+    compiled,
+    empty_states,
+    rows_of,
+)
 from cgar_jax.mesh import over_batch, place
 from cgar_jax.training.state import Weights
 
@@ -208,15 +216,13 @@ class _Batch:
 
     def rows(self) -> Rows:
         """What the device needs to know."""
-        num_rollouts = self.ended.shape[1]
-        per_row = lambda values: np.repeat(values, num_rollouts, axis=0)  # noqa: E731
         numbers = np.maximum(self.numbers, 0)
-        return Rows(
-            per_row(self._questions[numbers]),
-            per_row(self._identifiers[numbers]),
-            per_row(numbers),
-            np.tile(np.arange(num_rollouts, dtype=np.int32), len(numbers)),
-            per_row(self.steps),
+        return rows_of(
+            self._questions[numbers],
+            self._identifiers[numbers],
+            numbers,
+            self.steps,
+            self.ended.shape[1],
         )
 
     def note(self, found: Attempt) -> None:

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 
 from cgar_jax.curricula import Depth
@@ -27,6 +28,31 @@ class Rows(NamedTuple):
     numbers: jax.Array  # [rows] int32, of the puzzle
     rollouts: jax.Array  # [rows] int32, of the rollout; 0 is without noise
     supervision_steps: jax.Array  # [rows] int32, done; where 0, the states begin anew
+
+
+def rows_of(
+    inputs: np.ndarray,
+    puzzle_identifiers: np.ndarray,
+    numbers: np.ndarray,
+    supervision_steps: np.ndarray,
+    num_rollouts: int,
+) -> Rows:
+    """Rows of some puzzles, those of the rollouts of a puzzle side by side.
+
+    Args:
+      inputs: tokens `[num, sequence_length]`.
+      puzzle_identifiers: `[num]`.
+      numbers: of the puzzles, `[num]`.
+      supervision_steps: done, `[num]`.
+      num_rollouts: of each.
+    """
+
+    def per_row(column):
+        return np.repeat(np.asarray(column, np.int32), num_rollouts, axis=0)
+
+    rollouts = np.tile(np.arange(num_rollouts, dtype=np.int32), len(numbers))
+    columns = map(per_row, (inputs, puzzle_identifiers, numbers))
+    return Rows(*columns, rollouts, per_row(supervision_steps))
 
 
 States = tuple[jax.Array, jax.Array]  # y, z: [rows, length, hidden]

@@ -4,13 +4,14 @@ Beside the state each holds the config it belongs to, the clock of the run, and 
 notices a missing or truncated file, but reads a flipped bit as if it had been written so.
 """
 
+import contextlib
 import dataclasses
 import json
 import logging
 import pathlib
 import shutil
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import jax
@@ -93,20 +94,15 @@ class Checkpoints:
         self._config = json.loads(json.dumps(config))
         self.folder = pathlib.Path(workdir).absolute() / "checkpoints"
         self._read_only = read_only
-        if read_only:
-            logging.disable(logging.WARNING)  # Orbax warns three times that it will only read
-        try:
-            self._manager = ocp.CheckpointManager(
-                self.folder,
-                options=ocp.CheckpointManagerOptions(
-                    max_to_keep=keep,
-                    create=not read_only,
-                    read_only=read_only,
-                    cleanup_tmp_directories=not read_only,
-                ),
-            )
-        finally:
-            logging.disable(logging.NOTSET)
+        options = ocp.CheckpointManagerOptions(
+            max_to_keep=None if read_only else keep,
+            save_interval_steps=0 if read_only else 1,
+            create=not read_only,
+            read_only=read_only,
+            cleanup_tmp_directories=not read_only,
+        )
+        with _without_warnings() if read_only else contextlib.nullcontext():
+            self._manager = ocp.CheckpointManager(self.folder, options=options)
 
     def __enter__(self) -> "Checkpoints":
         return self
@@ -217,11 +213,9 @@ class Checkpoints:
                 return found
             self._set_aside(step, problem)
         if steps:
-            advice = (
-                "train the run again"
-                if self._read_only
-                else ("they are kept as damaged-<step>, start again to train from the beginning")
-            )
+            advice = "they are kept as damaged-<step>, start again to train from the beginning"
+            if self._read_only:
+                advice = "train the run again"
             raise CheckpointError(f"no checkpoint in {self.folder} is whole; {advice}")
         return None
 
@@ -260,6 +254,17 @@ class Checkpoints:
                 )
                 folder.rename(damaged)
         self._manager.reload()
+
+
+@contextlib.contextmanager
+def _without_warnings() -> Iterator[None]:
+    """Orbax warns that it will only read, which is what was asked for."""
+    before = logging.root.manager.disable
+    logging.disable(max(before, logging.WARNING))
+    try:
+        yield
+    finally:
+        logging.disable(before)
 
 
 def _is_key(leaf: jax.Array) -> bool:
