@@ -16,6 +16,8 @@ from cgar_jax.experiment import Experiment, Task
 from cgar_jax.training import processes
 from cgar_jax.training.state import Weights
 
+SETTINGS, RESULT = "config.json", "result.json"
+
 
 def settings(config: ml_collections.ConfigDict, task: Task) -> dict[str, Any]:
     """What `config.json` and the checkpoints hold: the config, and the task its data posed."""
@@ -29,7 +31,7 @@ def read_settings(workdir: pathlib.Path) -> tuple[ml_collections.ConfigDict, Tas
       FileNotFoundError: there is no run in `workdir`.
       ValueError: its `config.json` is not what a run writes.
     """
-    path = workdir / "config.json"
+    path = workdir / SETTINGS
     if not path.is_file():
         raise FileNotFoundError(f"no run in {workdir}: {path} is not there")
     try:
@@ -55,7 +57,7 @@ def read_metrics(workdir: pathlib.Path) -> list[dict[str, Any]]:
 
 def read_result(workdir: pathlib.Path) -> dict[str, Any] | None:
     """What a finished run came to; None of one that still trains."""
-    path = workdir / "result.json"
+    path = workdir / RESULT
     return json.loads(path.read_text()) if path.is_file() else None
 
 

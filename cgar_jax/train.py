@@ -55,7 +55,7 @@ def train(config: ml_collections.ConfigDict, workdir: str | os.PathLike) -> dict
     with Checkpoints(workdir, settings, config.checkpoint.keep) as checkpoints:
         restored = checkpoints.restore(pieces.abstract_state())
         state, clock = restored or (pieces.initial_state(), Clock())
-        run_folder.write_json(workdir / "config.json", settings)
+        run_folder.write_json(workdir / run_folder.SETTINGS, settings)
         with (
             open_logs(workdir, pieces.stages, config.batch_size, int(state.step)) as logs,
             Programs(pieces.train_step, state, examples) as programs,
@@ -76,7 +76,7 @@ def train(config: ml_collections.ConfigDict, workdir: str | os.PathLike) -> dict
             state = loop.run(state, feed, clock)
             scores = run_folder.score(pieces, averaged(state), dataset, workdir)
             result = scores | _account(pieces, state, clock)
-            run_folder.write_json(workdir / "result.json", result)
+            run_folder.write_json(workdir / run_folder.RESULT, result)
             logs.say(result_table(result, "held-out test puzzles"), f"all of it is in {workdir}")
     return result
 

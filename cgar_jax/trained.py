@@ -29,7 +29,7 @@ from cgar_jax.training.state import Weights, averaged
 
 PARAMETERS, PROGRAM = "model.safetensors", "solve.stablehlo"
 NOTED = "cgar_jax"
-CARD, RESULT, SETTINGS = "README.md", "result.json", "config.json"
+CARD = "README.md"
 
 
 class Trained(NamedTuple):
@@ -169,14 +169,14 @@ def save(
     settings = run_folder.settings(model.pieces.config, model.pieces.task)
     contents = {
         CARD: card.encode(),
-        RESULT: run_folder.as_json(result).encode() if result else None,
+        run_folder.RESULT: run_folder.as_json(result).encode() if result else None,
         PROGRAM: program,
-        SETTINGS: run_folder.as_json(settings).encode(),
+        run_folder.SETTINGS: run_folder.as_json(settings).encode(),
     }
     for name, content in contents.items():
         if content is not None:
             (folder / f"{name}.tmp").write_bytes(content)
-    for name in (RESULT, PROGRAM, SETTINGS):
+    for name in (run_folder.RESULT, PROGRAM, run_folder.SETTINGS):
         (folder / name).unlink(missing_ok=True)
     # The settings come last: without them there is no model.
     for name in (PARAMETERS, *(name for name, content in contents.items() if content is not None)):

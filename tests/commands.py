@@ -14,7 +14,13 @@ from collections.abc import Callable
 from typing import IO
 
 ROOT = pathlib.Path(__file__).parent.parent
-HASTY = "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"
+HASTY = " ".join(
+    [
+        "--xla_backend_optimization_level=0",
+        "--xla_llvm_disable_expensive_passes=true",
+        "--xla_backend_extra_options=xla_cpu_disable_new_fusion_emitters",
+    ]
+)
 # Processes forked from one that has imported everything start at once.
 FORKED = multiprocessing.get_context("forkserver")
 FORKED.set_forkserver_preload(
@@ -61,17 +67,12 @@ def start(
 ) -> subprocess.Popen:
     """Starts `python -m module`; its output is one text.
 
-    It sees so many devices. Data and compiled programs are kept in `cache`.
+    It sees so many devices. Data is kept in `cache`.
     """
-    environment = os.environ | _environment(cache, devices)
-    environment |= {
-        "JAX_COMPILATION_CACHE_DIR": str(cache / "programs"),
-        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0.5",
-    }
     return subprocess.Popen(
         [sys.executable, "-u", "-m", module, *arguments],
         cwd=ROOT,
-        env=environment,
+        env=os.environ | _environment(cache, devices),
         stdout=output,
         stderr=subprocess.STDOUT,
         text=True,
@@ -126,14 +127,10 @@ def _run(module, arguments, cache, devices, output):
 
 
 def join_output(log: pathlib.Path) -> None:
-    """What this process says goes to the end of a file, and programs come from the cache."""
-    import jax  # not before conftest.py has said on what it runs
-
+    """What this process says goes to the end of a file."""
     to = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     os.dup2(to, 1)
     os.dup2(to, 2)
-    jax.config.update("jax_compilation_cache_dir", os.environ["TESTS_COMPILED"])
-    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
 
 
 def _environment(cache: pathlib.Path, devices: int) -> dict[str, str]:

@@ -14,17 +14,14 @@ os.environ["XLA_FLAGS"] = " ".join(
         commands.HASTY,
     ]
 )
+# Many tests, and the commands they start, compile the same programs.
+if "PYTEST_XDIST_WORKER" not in os.environ:
+    COMPILED = tempfile.TemporaryDirectory()
+    os.environ["JAX_COMPILATION_CACHE_DIR"] = COMPILED.name
+    os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.1"
 
 import hypothesis
-import jax
 import pytest
-
-# Many tests compile the same program: workers inherit the first process's folder of them.
-if "TESTS_COMPILED" not in os.environ:
-    COMPILED = tempfile.TemporaryDirectory()
-    os.environ["TESTS_COMPILED"] = COMPILED.name
-jax.config.update("jax_compilation_cache_dir", os.environ["TESTS_COMPILED"])
-jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
 
 hypothesis.settings.register_profile("default", deadline=None, max_examples=25, derandomize=True)
 hypothesis.settings.load_profile("default")

@@ -1,6 +1,5 @@
 """Every notebook runs, shortened."""
 
-import os
 import pathlib
 
 import nbclient
@@ -20,7 +19,6 @@ def notebook(path):
 def test_a_notebook_runs_without_an_error(path, monkeypatch):
     monkeypatch.setenv("CGAR_NOTEBOOK_STEPS", "4")
     monkeypatch.setenv("XLA_FLAGS", commands.HASTY)  # and one device, as in most notebooks
-    monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", os.environ["TESTS_COMPILED"])
     nbclient.NotebookClient(notebook(path), timeout=300, kernel_name="python3").execute()
 
 

@@ -1,5 +1,6 @@
 """How a model comes to its answer: the trace of one puzzle as an animation."""
 
+import abc
 import math
 import os
 from collections.abc import Sequence
@@ -116,7 +117,7 @@ def _halting(axes: Axes, trace: Trace, reading: int) -> None:
     axes.spines[["top", "right"]].set_visible(False)
 
 
-class _Board:
+class _Board(abc.ABC):
     """How a family of puzzles is drawn; tokens come as grids `[rows, columns]`."""
 
     num_grids = 1
@@ -138,6 +139,7 @@ class _Board:
             return np.zeros(answer.shape, bool)
         return (self.solution != IGNORE_LABEL) & (answer != self.solution)
 
+    @abc.abstractmethod
     def draw(
         self,
         axes: Sequence[Axes],
@@ -146,7 +148,6 @@ class _Board:
         wrong: np.ndarray | None,
     ) -> None:
         """Draws the question, or an answer to it."""
-        raise NotImplementedError
 
 
 class _Sudoku(_Board):

@@ -5,19 +5,17 @@ import pathlib
 import subprocess
 import sys
 
-ROOT = pathlib.Path(__file__).parent.parent.parent
+from tests import commands
+
+ROOT = commands.ROOT
 SCRIPTS = sorted((ROOT / "launch").glob("*.sh"))
-# For trainers whose speed does not matter: nearly all their time is compilation.
-IN_HASTE = {
-    "XLA_FLAGS": "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true",
-    "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0.1",
-}
 
 
 def environment(**more: str) -> dict[str, str]:
     """That of the tests, less what they tell JAX; `launch` finds this checkout's package."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("SLURM_")}
-    return kept | {"PYTHONPATH": str(ROOT), "XLA_FLAGS": "", "PYTHON": sys.executable} | more
+    own = {"PYTHONPATH": str(ROOT), "XLA_FLAGS": commands.HASTY, "PYTHON": sys.executable}
+    return kept | own | more
 
 
 def run(script: str, *arguments: str, cwd: pathlib.Path = ROOT, **more: str) -> tuple[int, str]:

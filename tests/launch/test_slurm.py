@@ -135,8 +135,6 @@ def test_a_run_that_meets_its_time_limit_goes_on_in_the_next_job(slurm):
         *trainer,
         PYTHON=python(slurm, LIMITED),
         CGAR_DATA_DIR=str(slurm.folder / "cache"),
-        JAX_COMPILATION_CACHE_DIR=str(slurm.folder / "programs"),
-        **scripts.IN_HASTE,
     )
     assert code == 0, output
     assert slurm.codes() == [0], slurm.output()

@@ -247,7 +247,6 @@ def test_two_real_runs_side_by_side(tmp_path):
         *arguments,
         f"--workdir={tmp_path}",
         CGAR_DATA_DIR=str(tmp_path / "cache"),
-        **scripts.IN_HASTE,
     )
     assert code == 0, output
     first, second = rows(tmp_path / "swept.csv")
