@@ -135,6 +135,7 @@ def test_a_run_that_meets_its_time_limit_goes_on_in_the_next_job(slurm):
         *trainer,
         PYTHON=python(slurm, LIMITED),
         CGAR_DATA_DIR=str(slurm.folder / "cache"),
+        XLA_FLAGS=commands.HASTY,
     )
     assert code == 0, output
     assert slurm.codes() == [0], slurm.output()

@@ -247,6 +247,7 @@ def test_two_real_runs_side_by_side(tmp_path):
         *arguments,
         f"--workdir={tmp_path}",
         CGAR_DATA_DIR=str(tmp_path / "cache"),
+        XLA_FLAGS=commands.HASTY,
     )
     assert code == 0, output
     first, second = rows(tmp_path / "swept.csv")
