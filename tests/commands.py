@@ -1,4 +1,4 @@
-"""Running the commands as a user does: in processes of their own, on a config of seconds."""
+"""Running the commands in processes of their own, on a config of seconds."""
 
 import json
 import multiprocessing
@@ -6,12 +6,11 @@ import os
 import pathlib
 import runpy
 import socket
-import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable
-from typing import IO
+from typing import Any
 
 ROOT = pathlib.Path(__file__).parent.parent
 HASTY = " ".join(
@@ -25,6 +24,7 @@ HASTY = " ".join(
 FORKED = multiprocessing.get_context("forkserver")
 FORKED.set_forkserver_preload(
     [
+        "cgar_jax.data.builder",
         "cgar_jax.train",
         "cgar_jax.evaluate",
         "cgar_jax.convert",
@@ -58,84 +58,81 @@ TINY = [
 ]
 
 
+class Forked:
+    """A process in which all is imported from the first; what it says goes to the end of a file."""
+
+    def __init__(self, log: pathlib.Path, function: Callable, *arguments: Any):
+        """Calls `function` with arguments that can be pickled; its output goes to `log`."""
+        self._log = log
+        self._process = FORKED.Process(target=_call, args=(log, function, arguments), daemon=True)
+        self._process.start()
+
+    def poll(self) -> int | None:
+        """The exit code, if it has ended."""
+        return self._process.exitcode
+
+    def signal(self, number: int) -> None:
+        """Sends it a signal."""
+        os.kill(self._process.pid, number)
+
+    def wait(self, seconds: float = 300) -> int:
+        """Waits for its end and returns the exit code."""
+        self._process.join(timeout=seconds)
+        if self._process.exitcode is None:
+            self._process.kill()
+            raise TimeoutError(f"it does not end: {self.output()}")
+        return self._process.exitcode
+
+    def output(self) -> str:
+        """What is in the file by now."""
+        return self._log.read_text() if self._log.exists() else ""
+
+
 def start(
-    module: str,
-    *arguments: str,
-    cache: pathlib.Path,
-    devices: int = 1,
-    output: int | IO = subprocess.PIPE,
-) -> subprocess.Popen:
-    """Starts `python -m module`; its output is one text.
-
-    It sees so many devices. Data is kept in `cache`.
-    """
-    return subprocess.Popen(
-        [sys.executable, "-u", "-m", module, *arguments],
-        cwd=ROOT,
-        env=os.environ | _environment(cache, devices),
-        stdout=output,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
+    module: str, *arguments: str, cache: pathlib.Path, log: pathlib.Path, devices: int = 1
+) -> Forked:
+    """Starts `python -m module`, which sees so many devices and keeps its puzzles in `cache`."""
+    return Forked(log, _run, module, arguments, cache, devices)
 
 
-def start_two(module: str, *arguments: str, cache: pathlib.Path, log: pathlib.Path) -> list:
+def start_two(module: str, *arguments: str, cache: pathlib.Path, log: pathlib.Path) -> list[Forked]:
     """Starts two processes of one run, with four devices each, on this machine.
 
-    The output of process k goes to the file `<log>.<k>`, which `output_of` reads.
+    The output of process k goes to the file `<log>.<k>`.
     """
     with socket.socket() as free:
         free.bind(("localhost", 0))
-        address = f"localhost:{free.getsockname()[1]}"
-    started = []
-    for process_id in range(2):
-        flags = (
-            f"--coordinator_address={address}",
-            "--num_processes=2",
-            f"--process_id={process_id}",
-        )
-        with log.with_suffix(f".{process_id}").open("w") as output:
-            process = start(module, *arguments, *flags, cache=cache, devices=4, output=output)
-        started.append(process)
-    return started
-
-
-def output_of(log: pathlib.Path, process_id: int) -> str:
-    """What a process of `start_two` has said so far."""
-    return log.with_suffix(f".{process_id}").read_text()
+        address = f"--coordinator_address=localhost:{free.getsockname()[1]}"
+    both = (*arguments, address, "--num_processes=2")
+    return [
+        start(module, *both, f"--process_id={k}", cache=cache, log=log_of, devices=4)
+        for k, log_of in enumerate((log.with_suffix(".0"), log.with_suffix(".1")))
+    ]
 
 
 def run(module: str, *arguments: str, cache: pathlib.Path, devices: int = 1) -> tuple[int, str]:
-    """Runs `python -m module` to its end, in a forked process: exit code and output."""
-    with tempfile.NamedTemporaryFile("r") as output:
-        process = FORKED.Process(target=_run, args=(module, arguments, cache, devices, output.name))
-        process.start()
-        process.join(timeout=300)
-        if process.exitcode is None:
-            process.kill()
-            raise TimeoutError(f"{module} does not end: {output.read()}")
-        return process.exitcode, output.read()
+    """Runs `python -m module` to its end: exit code and output."""
+    with tempfile.NamedTemporaryFile() as log:
+        process = start(
+            module, *arguments, cache=cache, log=pathlib.Path(log.name), devices=devices
+        )
+        return process.wait(), process.output()
 
 
-def _run(module, arguments, cache, devices, output):
-    join_output(pathlib.Path(output))
-    os.chdir(ROOT)
-    os.environ.update(_environment(cache, devices))
-    sys.argv = [module, *arguments]
-    sys.modules.pop(module, None)
-    runpy.run_module(module, run_name="__main__", alter_sys=True)
-
-
-def join_output(log: pathlib.Path) -> None:
-    """What this process says goes to the end of a file."""
+def _call(log, function, arguments):
     to = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     os.dup2(to, 1)
     os.dup2(to, 2)
+    function(*arguments)
 
 
-def _environment(cache: pathlib.Path, devices: int) -> dict[str, str]:
-    flags = f"{HASTY} --xla_force_host_platform_device_count={devices}"
-    return {"XLA_FLAGS": flags, "CGAR_DATA_DIR": str(cache)}
+def _run(module, arguments, cache, devices):
+    os.chdir(ROOT)
+    os.environ["XLA_FLAGS"] = f"{HASTY} --xla_force_host_platform_device_count={devices}"
+    os.environ["CGAR_DATA_DIR"] = str(cache)
+    sys.argv = [module, *arguments]
+    sys.modules.pop(module, None)
+    runpy.run_module(module, run_name="__main__", alter_sys=True)
 
 
 def newest_step(workdir: pathlib.Path) -> int:
@@ -144,9 +141,7 @@ def newest_step(workdir: pathlib.Path) -> int:
     return max(steps, default=0)
 
 
-def wait_for(
-    condition: Callable[[], bool], *processes: subprocess.Popen, seconds: float = 180
-) -> None:
+def wait_for(condition: Callable[[], bool], *processes: Forked, seconds: float = 180) -> None:
     """Waits until something is so, while all `processes` go on."""
     deadline = time.monotonic() + seconds
     while not condition():

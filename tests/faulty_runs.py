@@ -1,55 +1,28 @@
-"""A tiny run of the real trainer in a process that can be killed, or in which something is amiss.
-
-The processes are forked from one that has imported everything, so that a start takes seconds.
-"""
+"""A tiny run of the real trainer that can be killed, or in which something is amiss."""
 
 import concurrent.futures
 import itertools
-import os
 import pathlib
 import time
 
 from tests import commands
 
-STEPS = 240
+STEPS = 168
 POISONED = STEPS // 2 + 3  # the first step of a dispatch at which not all examples are fresh
 
 
-class Run:
-    """A process that trains in `workdir`; `fault` is one of the functions below."""
+class Run(commands.Forked):
+    """A process that trains in `workdir`; `fault` is one of the functions below.
+
+    Its output follows that of the runs before it in the same workdir.
+    """
 
     def __init__(self, workdir: pathlib.Path, fault=None):
         self.workdir = workdir
-        self._process = commands.FORKED.Process(target=_train, args=(workdir, fault), daemon=True)
-        self._process.start()
-
-    def poll(self) -> int | None:
-        """The exit code, if it has ended."""
-        return self._process.exitcode
-
-    def signal(self, number: int) -> None:
-        """Sends it a signal."""
-        os.kill(self._process.pid, number)
-
-    def wait(self) -> int:
-        """Waits for its end and returns the exit code."""
-        self._process.join(timeout=300)
-        assert self._process.exitcode is not None, "it does not end"
-        return self._process.exitcode
-
-    def output(self) -> str:
-        """What it has said, and the runs before it in the same workdir."""
-        return output(self.workdir)
-
-
-def output(workdir: pathlib.Path) -> str:
-    """What all runs in a workdir have said."""
-    path = workdir.with_suffix(".log")
-    return path.read_text() if path.exists() else ""
+        super().__init__(workdir.with_suffix(".log"), _train, workdir, fault)
 
 
 def _train(workdir, fault):
-    commands.join_output(workdir.with_suffix(".log"))
     if fault is not None:
         fault()
 

@@ -1,9 +1,7 @@
 """ARC from JSON files to a submission, with the commands; and a streamed run that is stopped."""
 
 import json
-import pathlib
 import signal
-import time
 
 import pytest
 
@@ -88,20 +86,13 @@ def test_evaluate_asks_the_tests_of_the_run_again(unbroken, folder):
 def test_a_streamed_run_that_is_stopped_goes_on_as_if_it_had_not(unbroken, arguments, folder):
     workdir = folder / "stopped"
     run = (*arguments, f"--workdir={workdir}")
-    process = commands.start(TRAIN, *run, cache=folder / "cache")
-    wait_for_metrics(workdir, process)
-    process.send_signal(signal.SIGTERM)
-    output, _ = process.communicate(timeout=120)
-    assert process.returncode == 128 + signal.SIGTERM, output
+    process = commands.start(TRAIN, *run, cache=folder / "cache", log=folder / "stopped.log")
+    metrics = workdir / "metrics.jsonl"
+    commands.wait_for(lambda: metrics.exists() and "step" in metrics.read_text(), process)
+    process.signal(signal.SIGTERM)
+    assert process.wait() == 128 + signal.SIGTERM, process.output()
     code, output = commands.run(TRAIN, *run, cache=folder / "cache")
     assert code == 0, output
     assert "resuming at step" in output
     sums = [read(path, "result")["parameters_sha256"] for path in (workdir, unbroken[0])]
     assert sums[0] == sums[1]
-
-
-def wait_for_metrics(workdir: pathlib.Path, process):
-    metrics = workdir / "metrics.jsonl"
-    while not (metrics.exists() and "step" in metrics.read_text()):
-        assert process.poll() is None, process.communicate()[0]
-        time.sleep(0.02)

@@ -4,6 +4,7 @@ import importlib.util
 import pathlib
 import re
 import shutil
+import signal
 import socket
 import sys
 import types
@@ -233,23 +234,14 @@ def test_a_model_that_cannot_be_asked_is_refused_before_the_slow_parts(folder, t
 def test_the_page_in_a_browser(folder, cache, tmp_path):
     with socket.create_server((page.HOST, 0)) as free:
         port = free.getsockname()[1]
-    log = tmp_path / "log"
-    with log.open("w") as output:
-        server = commands.start(
-            "cgar_jax.demo",
-            f"--workdir={folder}",
-            f"--port={port}",
-            "--num_rollouts=2",
-            cache=cache,
-            output=output,
-        )
+    flags = (f"--workdir={folder}", f"--port={port}", "--num_rollouts=2")
+    server = commands.start("cgar_jax.demo", *flags, cache=cache, log=tmp_path / "log")
     try:
-        commands.wait_for(lambda: "serving on" in log.read_text(), server, seconds=400)
+        commands.wait_for(lambda: "serving on" in server.output(), server, seconds=400)
         _listens_on_this_machine_alone(port)
         _play(port)
     finally:
-        server.kill()
-        server.wait()
+        server.signal(signal.SIGKILL)
 
 
 def _listens_on_this_machine_alone(port):

@@ -15,14 +15,14 @@ import time
 import pytest
 
 from tests import commands
-from tests.faulty_runs import POISONED, STEPS, Run, jumping_clock, nan_in_a_batch, output
+from tests.faulty_runs import POISONED, STEPS, Run, jumping_clock, nan_in_a_batch
 
 
 @pytest.fixture(scope="module")
 def unbroken(tmp_path_factory):
     """Workdir of a run that nothing disturbed."""
     workdir = tmp_path_factory.mktemp("unbroken") / "run"
-    assert Run(workdir).wait() == 0, output(workdir)
+    finish(workdir)
     return workdir
 
 
@@ -33,10 +33,18 @@ def workdir(unbroken, tmp_path):
     return tmp_path / "run"
 
 
+def finish(workdir):
+    """Runs to the end, and returns what has been said from the beginning."""
+    run = Run(workdir)
+    assert run.wait() == 0, run.output()
+    return run.output()
+
+
 def assert_ends_as_unbroken(workdir, unbroken):
-    assert Run(workdir).wait() == 0, output(workdir)
+    output = finish(workdir)
     digests = [commands.result(run)["parameters_sha256"] for run in (workdir, unbroken)]
     assert digests[0] == digests[1]
+    return output
 
 
 def wait_for_step(run, step):
@@ -57,8 +65,8 @@ def test_killed_at_ten_random_moments(workdir, unbroken):
         run.wait()
         assert kept <= commands.newest_step(workdir) < STEPS
     kept = commands.newest_step(workdir)
-    assert_ends_as_unbroken(workdir, unbroken)
-    assert f"resuming at step {kept}" in output(workdir)
+    output = assert_ends_as_unbroken(workdir, unbroken)
+    assert f"resuming at step {kept}" in output
     left = {folder.name for folder in (workdir / "checkpoints").iterdir()}
     assert left == {str(STEPS), str(STEPS - 6), str(STEPS - 12)}
 
@@ -88,20 +96,22 @@ def test_a_file_of_the_newest_checkpoint_is_damaged(workdir, unbroken, damage):
     shutil.copytree(unbroken, workdir)
     (workdir / "result.json").unlink()
     damage_newest(workdir, damage)
-    assert_ends_as_unbroken(workdir, unbroken)
-    assert f"checkpoints/{STEPS} is damaged" in output(workdir)
-    assert f"resuming at step {STEPS - 6}" in output(workdir)
+    output = assert_ends_as_unbroken(workdir, unbroken)
+    assert f"checkpoints/{STEPS} is damaged" in output
+    assert f"resuming at step {STEPS - 6}" in output
 
 
 def test_a_number_that_is_not_finite_ends_the_run_before_it_is_saved(workdir, unbroken):
-    assert Run(workdir, nan_in_a_batch).wait() == 3
-    assert f"is not finite at step {POISONED + 1}" in output(workdir)
-    assert f"last good checkpoint: {workdir}/checkpoints/{POISONED - 3}" in output(workdir)
+    run = Run(workdir, nan_in_a_batch)
+    assert run.wait() == 3
+    assert f"is not finite at step {POISONED + 1}" in run.output()
+    assert f"last good checkpoint: {workdir}/checkpoints/{POISONED - 3}" in run.output()
     assert_ends_as_unbroken(workdir, unbroken)
 
 
 def test_the_clock_jumps(workdir, unbroken):
-    assert Run(workdir, jumping_clock).wait() == 0, output(workdir)
+    run = Run(workdir, jumping_clock)
+    assert run.wait() == 0, run.output()
     assert 0 < commands.result(workdir)["train_seconds"] < 300
     assert_ends_as_unbroken(workdir, unbroken)
 

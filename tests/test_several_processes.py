@@ -32,20 +32,20 @@ def one_process(tmp_path_factory, cache):
 
 @pytest.fixture(scope="module")
 def two_processes(tmp_path_factory, cache):
-    """Workdir of the same run in two processes with four devices each."""
+    """Workdir of the same run in two processes with four devices each, and what they said."""
     workdir = tmp_path_factory.mktemp("two")
-    finish(workdir, cache)
-    return workdir
+    return workdir, [process.output() for process in finish(workdir, cache)]
 
 
-def start(workdir, cache):
+def start(workdir, cache, log="finish"):
     arguments = (*TINY, f"--workdir={workdir}")
-    return commands.start_two(TRAIN, *arguments, cache=cache, log=workdir / "log")
+    return commands.start_two(TRAIN, *arguments, cache=cache, log=workdir / log)
 
 
 def finish(workdir, cache):
-    for process_id, process in enumerate(start(workdir, cache)):
-        assert process.wait(timeout=300) == 0, commands.output_of(workdir / "log", process_id)
+    processes = start(workdir, cache)
+    assert [process.wait() for process in processes] == [0, 0], processes[0].output()
+    return processes
 
 
 def parameters(workdir):
@@ -61,38 +61,38 @@ def parameters(workdir):
 
 
 def test_two_processes_train_like_one(one_process, two_processes):
-    np.testing.assert_allclose(
-        commands.losses(two_processes), commands.losses(one_process), atol=1e-5
-    )
-    chex.assert_trees_all_close(parameters(two_processes), parameters(one_process), atol=1e-5)
+    workdir, _ = two_processes
+    np.testing.assert_allclose(commands.losses(workdir), commands.losses(one_process), atol=1e-5)
+    chex.assert_trees_all_close(parameters(workdir), parameters(one_process), atol=1e-5)
 
 
 def test_only_the_first_process_writes_and_speaks(two_processes):
-    assert "step 40/40" in commands.output_of(two_processes / "log", 0)
-    assert "step" not in commands.output_of(two_processes / "log", 1)
+    _, (first, second) = two_processes
+    assert "step 40/40" in first
+    assert "step" not in second
 
 
 def test_a_run_goes_on_after_one_process_was_killed_and_after_one_was_told_to_stop(
     two_processes, tmp_path, cache
 ):
-    first, second = start(tmp_path, cache)
+    first, second = start(tmp_path, cache, "killed")
     commands.wait_for(lambda: commands.newest_step(tmp_path) >= 10, first, second)
-    second.kill()
+    second.signal(signal.SIGKILL)
     # No process waits for ever for one that is gone.
-    assert first.wait(timeout=60) != 0
-    assert "another task died" in commands.output_of(tmp_path / "log", 0)
+    assert first.wait(seconds=60) != 0
+    assert "another task died" in first.output()
     before = commands.newest_step(tmp_path)
     assert before < 40
 
-    first, second = start(tmp_path, cache)
-    commands.wait_for(lambda: "step" in commands.output_of(tmp_path / "log", 0), first, second)
-    second.send_signal(signal.SIGTERM)
-    assert [first.wait(timeout=120), second.wait(timeout=120)] == [143, 143]
-    assert "stopped by SIGTERM" in commands.output_of(tmp_path / "log", 0)
+    first, second = start(tmp_path, cache, "stopped")
+    commands.wait_for(lambda: "step" in first.output(), first, second)
+    second.signal(signal.SIGTERM)
+    assert [first.wait(), second.wait()] == [143, 143]
+    assert "stopped by SIGTERM" in first.output()
     assert before < commands.newest_step(tmp_path) < 40
 
     finish(tmp_path, cache)
-    digests = [commands.result(run)["parameters_sha256"] for run in (tmp_path, two_processes)]
+    digests = [commands.result(run)["parameters_sha256"] for run in (tmp_path, two_processes[0])]
     assert digests[0] == digests[1]
 
 

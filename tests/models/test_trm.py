@@ -52,7 +52,8 @@ def test_matrices_begin_with_unit_gain_and_cut_off_tails(mixing):
 
 
 def test_initial_states_are_drawn_with_deviation_one():
-    constants = init(TRM(**SMALL | {"hidden_size": 4096}))["constants"]
+    wide = {"hidden_size": 4096, "expansion": 0.1, "inner_size_multiple": 1}
+    constants = init(TRM(**SMALL | wide))["constants"]
     for name in ("initial_y", "initial_z"):
         assert float(constants[name].std()) == pytest.approx(1, rel=0.05), name
     assert not np.array_equal(constants["initial_y"], constants["initial_z"])
