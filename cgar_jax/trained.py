@@ -17,8 +17,7 @@ from typing import Any, NamedTuple
 import jax
 import ml_collections
 import numpy as np
-import safetensors
-from safetensors.numpy import save_file
+import safetensors.numpy
 
 from cgar_jax import data, experiment, models, run_folder
 from cgar_jax.evaluation.tracing import Trace, trace
@@ -164,22 +163,22 @@ def save(
     variables, table = jax.device_get(model.weights)
     parameters = models.export_published(variables | {"puzzle_embedding": {"table": table}})
     noted = json.dumps({"step": model.step, "origin": model.origin})
-    # One entry, because several would be written in any order.
-    save_file(parameters, folder / f"{PARAMETERS}.tmp", {NOTED: noted})
     settings = run_folder.settings(model.pieces.config, model.pieces.task)
     contents = {
+        # One entry, because several would be written in any order.
+        PARAMETERS: safetensors.numpy.save(parameters, {NOTED: noted}),
         CARD: card.encode(),
         run_folder.RESULT: run_folder.as_json(result).encode() if result else None,
         PROGRAM: program,
         run_folder.SETTINGS: run_folder.as_json(settings).encode(),
     }
+    contents = {name: content for name, content in contents.items() if content is not None}
     for name, content in contents.items():
-        if content is not None:
-            (folder / f"{name}.tmp").write_bytes(content)
+        (folder / f"{name}.tmp").write_bytes(content)
     for name in (run_folder.RESULT, PROGRAM, run_folder.SETTINGS):
         (folder / name).unlink(missing_ok=True)
     # The settings come last: without them there is no model.
-    for name in (PARAMETERS, *(name for name, content in contents.items() if content is not None)):
+    for name in contents:
         os.replace(folder / f"{name}.tmp", folder / name)
 
 

@@ -1,6 +1,7 @@
 """A trained model is saved to a folder and comes back, from there or from the hub."""
 
 import json
+import pathlib
 
 import huggingface_hub
 import jax
@@ -53,13 +54,18 @@ def test_a_saved_model_takes_the_place_of_an_earlier_one(model, tmp_path):
     assert_same(trained.load(tmp_path), model)
 
 
+def test_who_may_read_the_card_may_read_the_parameters(model, tmp_path):
+    trained.save(tmp_path, model, "a card")
+    assert len({file.stat().st_mode for file in tmp_path.iterdir()}) == 1
+
+
 def fails(*_):
     raise OSError("no space left")
 
 
 def test_what_was_there_stays_until_the_new_model_is_on_the_disk(model, tmp_path, monkeypatch):
     trained.save(tmp_path, model, "old")
-    monkeypatch.setattr(trained, "save_file", fails)
+    monkeypatch.setattr(pathlib.Path, "write_bytes", fails)
     with pytest.raises(OSError, match="no space left"):
         trained.save(tmp_path, fresh(), "new")
     assert_same(trained.load(tmp_path), model)
