@@ -94,10 +94,10 @@ def _end(code: int, message: str = "") -> None:
     """Ends the process, with a message on stderr."""
     if message:
         print(message, file=sys.stderr)
+    processes.disconnect()
     others = set(threading.enumerate()) - {threading.main_thread()}
     if not all(thread.daemon for thread in others):
         # Threads of a checkpoint that could not be written wait for minutes, and for nothing.
-        jax.distributed.shutdown()
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(code)

@@ -72,7 +72,7 @@ class Trained(NamedTuple):
             )
 
 
-def load(source: "str | os.PathLike | Trained") -> Trained:
+def load(source: str | os.PathLike | Trained) -> Trained:
     """Loads the folder of a run (its newest checkpoint), a shared folder, or one of the hub.
 
     Args:

@@ -31,7 +31,7 @@ from rich.table import Table
 from cgar_jax import command, costs, data, experiment
 from cgar_jax._progress import progress_bar
 from cgar_jax.curricula import Depth
-from cgar_jax.training.programs import step_program
+from cgar_jax.training.programs import Programs
 
 
 @dataclasses.dataclass
@@ -51,14 +51,6 @@ class Timed:
     compile_seconds: float
     step_seconds: list[float] = dataclasses.field(default_factory=list)
     single_seconds: list[float] = dataclasses.field(default_factory=list)
-
-
-def compile_stage(pieces: experiment.Experiment, depth: Any, state: Any, examples: Any) -> Timed:
-    """Compiles the step of a depth, and notes how long that took."""
-    begin = time.perf_counter()
-    function, arguments = step_program(pieces.train_step, depth, state, examples)
-    program = function.lower(*arguments).compile()
-    return Timed(depth, program, time.perf_counter() - begin)
 
 
 def matrix_product(dtype: str, size: int, repeats: int) -> Any:
@@ -86,10 +78,12 @@ def measure(
     """Times all stages and the matrix product in turns: the stages, and rates in FLOP/s."""
     examples = pieces.on_device(dataset.train, dataset.augment)
     state = pieces.initial_state()
-    stages = [
-        compile_stage(pieces, depth, state, examples)
-        for depth in dict.fromkeys(stage.depth for stage in pieces.stages)
-    ]
+    stages = []
+    with Programs(pieces.train_step, state, examples) as programs:
+        for depth in dict.fromkeys(stage.depth for stage in pieces.stages):
+            begin = time.perf_counter()
+            program = programs.prepare(depth).result()
+            stages.append(Timed(depth, program, time.perf_counter() - begin))
     size = values.matrix_size or (2048 if jax.default_backend() == "cpu" else 8192)
     product, matrices = matrix_product(pieces.model.dtype, size, values.products)
     rates = []
@@ -103,7 +97,7 @@ def measure(
                 (state, _), many = seconds_of(stage.program, state, examples, values.steps)
                 if turn:
                     stage.single_seconds.append(single)
-                    stage.step_seconds.append(many / int(values.steps))
+                    stage.step_seconds.append(many / values.steps)
     return stages, rates
 
 
@@ -196,9 +190,7 @@ def _milliseconds(spread: dict[str, float]) -> str:
 
 def define_flags() -> None:
     """Defines those of the command."""
-    config_flags.DEFINE_config_file(
-        "config", None, "File that describes the experiment.", lock_config=True
-    )
+    config_flags.DEFINE_config_file("config", None, "File that describes the experiment.")
     flags.DEFINE_integer("turns", 7, "How often everything is timed.", lower_bound=1)
     flags.DEFINE_integer("steps", 5, "Of one dispatch of many steps.", lower_bound=2)
     flags.DEFINE_integer("products", 8, "Of matrices, one after another.", lower_bound=1)

@@ -72,8 +72,9 @@ class Forked:
         return self._process.exitcode
 
     def signal(self, number: int) -> None:
-        """Sends it a signal."""
-        os.kill(self._process.pid, number)
+        """Sends it a signal, unless it has ended."""
+        if self.poll() is None:
+            os.kill(self._process.pid, number)
 
     def wait(self, seconds: float = 300) -> int:
         """Waits for its end and returns the exit code."""
@@ -100,14 +101,18 @@ def start_two(module: str, *arguments: str, cache: pathlib.Path, log: pathlib.Pa
 
     The output of process k goes to the file `<log>.<k>`.
     """
-    with socket.socket() as free:
-        free.bind(("localhost", 0))
-        address = f"--coordinator_address=localhost:{free.getsockname()[1]}"
-    both = (*arguments, address, "--num_processes=2")
+    both = (*arguments, f"--coordinator_address={free_address()}", "--num_processes=2")
     return [
         start(module, *both, f"--process_id={k}", cache=cache, log=log_of, devices=4)
         for k, log_of in enumerate((log.with_suffix(".0"), log.with_suffix(".1")))
     ]
+
+
+def free_address() -> str:
+    """Of this machine, at which nobody listens."""
+    with socket.socket() as free:
+        free.bind(("localhost", 0))
+        return f"localhost:{free.getsockname()[1]}"
 
 
 def run(module: str, *arguments: str, cache: pathlib.Path, devices: int = 1) -> tuple[int, str]:

@@ -242,6 +242,7 @@ def test_the_page_in_a_browser(folder, cache, tmp_path):
         _play(port)
     finally:
         server.signal(signal.SIGKILL)
+        server.wait()
 
 
 def _listens_on_this_machine_alone(port):

@@ -1,6 +1,7 @@
 """One run in several processes: the same as in one, and the end of one is the end of all."""
 
 import signal
+import time
 
 import chex
 import jax
@@ -8,6 +9,7 @@ import numpy as np
 import orbax.checkpoint as ocp
 import pytest
 
+from cgar_jax import command
 from cgar_jax.training import processes
 from tests import commands
 
@@ -94,6 +96,21 @@ def test_a_run_goes_on_after_one_process_was_killed_and_after_one_was_told_to_st
     finish(tmp_path, cache)
     digests = [commands.result(run)["parameters_sha256"] for run in (tmp_path, two_processes[0])]
     assert digests[0] == digests[1]
+
+
+def end_after(seconds, address, process_id):
+    """A command in the last of two processes: the other one may end before it."""
+    processes.connect(address, 2, process_id)
+    command.run(lambda: time.sleep(seconds))
+
+
+def test_a_process_that_has_ended_is_not_taken_for_lost(tmp_path):
+    address = commands.free_address()
+    both = [
+        commands.Forked(tmp_path / f"log{k}", end_after, seconds, address, k)
+        for k, seconds in enumerate((0, 3))
+    ]
+    assert [process.wait() for process in both] == [0, 0], both[1].output()
 
 
 @pytest.mark.parametrize(

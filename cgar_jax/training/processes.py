@@ -64,6 +64,13 @@ def connect(
         raise OSError(f"cannot reach the other processes of the run: {error}") from error
 
 
+def disconnect() -> None:
+    """Waits until the other processes have ended too: else they take this end for a failure."""
+    # What is done is done, also when the others are lost.
+    with contextlib.suppress(jax.errors.JaxRuntimeError):
+        jax.distributed.shutdown()
+
+
 def several() -> bool:
     """Whether there are other processes; starts no device."""
     return jax.distributed.is_initialized()

@@ -167,7 +167,10 @@ def progressive_hardness_weighting(
     def weigh(term: Term, extras: Extras, memory: _RunningMoments | tuple, count: jax.Array):
         del extras
         losses, valid = term
-        mean = masked_mean(losses, valid, axis_name=axis_name)
+        # From one of the losses on: the mean of equal ones is then exact, and their variance zero.
+        largest = jnp.squeeze(masked_max(losses, valid, axis_name=axis_name))
+        origin = jnp.where(jnp.isfinite(largest), largest, 0)
+        mean = origin + masked_mean(losses - origin, valid, axis_name=axis_name)
         variance = masked_mean(jnp.square(losses - mean), valid, axis_name=axis_name)
         if statistics == "ema":
             some = masked_mean(valid, axis_name=axis_name) > 0

@@ -121,10 +121,6 @@ sys.exit(trainer.wait())
 """
 
 
-@pytest.mark.skipif(
-    not (scripts.ROOT / "cgar_jax/training/processes.py").exists(),
-    reason="the trainer runs in one process",
-)
 def test_a_run_that_meets_its_time_limit_goes_on_in_the_next_job(slurm):
     workdir = slurm.folder / "run"
     trainer = [*commands.TINY, "--config.checkpoint.every_steps=1000", f"--workdir={workdir}"]
