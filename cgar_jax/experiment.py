@@ -142,7 +142,7 @@ class Experiment:
         self, weights: Weights, examples: dict[str, np.ndarray], accepts: Any = None
     ) -> dict[str, Any]:
         """Scores weights, see `Evaluator`."""
-        return self.evaluator(*weights, examples, accepts)
+        return self.evaluator(weights, examples, accepts)
 
     def score(
         self, weights: Weights, dataset: data.Dataset
@@ -152,7 +152,7 @@ class Experiment:
         if dataset.variants is None:
             return scores, None
         votes, submission = voting.score(
-            functools.partial(self.evaluator.predict, *weights),
+            functools.partial(self.evaluator.predict, weights),
             dataset.variants,
             dataset.test,
             self.config.evaluation.num_variants,

@@ -9,6 +9,7 @@ from typing import Any
 
 import chex
 import jax
+import jax.numpy as jnp
 from jax import lax
 from jax.ad_checkpoint import checkpoint_name
 
@@ -30,7 +31,7 @@ def latent_recursion(
     `z <- f(x + y + z)` n times, then `y <- f(y + z)`.
 
     Args:
-      f: the network, `[batch, length, hidden]` to the same shape and dtype.
+      f: the network, from an array to one of the same shape and dtype.
       x: the embedded question.
       y: the answer state, of the same shape.
       z: the latent state, of the same shape.
@@ -54,7 +55,7 @@ def deep_recursion(
     grows with n but not with T, nor with what is inside `f`.
 
     Args:
-      f: the network, `[batch, length, hidden]` to the same shape and dtype. It may close over
+      f: the network, from an array to one of the same shape and dtype. It may close over
         parameters that are being differentiated.
       x: the embedded question.
       y: the answer state, of the same shape and dtype.
@@ -102,7 +103,8 @@ def supervision_step(
     """Refines an answer by one deep recursion and reads it: what one supervision step computes.
 
     Args:
-      model: a flax module with methods `embed(inputs, puzzle_rows)`, `network(h)` and `heads(y)`.
+      model: a flax module with methods `embed(inputs, puzzle_rows)`, `network(h)` and `heads(y)`,
+        of which `network` has the batch at `model.batch_axis`, the others in front.
       variables: its variables; `puzzle_embedding` may be left out.
       inputs: int tokens `[batch, sequence_length]`.
       puzzle_rows: rows of the puzzle embedding, `[batch, puzzle_embedding_size]`.
@@ -116,6 +118,8 @@ def supervision_step(
     def part(method, *arguments):
         return model.apply(variables, *arguments, method=method)
 
-    x = part("embed", inputs, puzzle_rows)
+    states = part("embed", inputs, puzzle_rows), y, z
+    x, y, z = (jnp.moveaxis(state, 0, model.batch_axis) for state in states)
     y, z = deep_recursion(lambda h: part("network", h), x, y, z, depth)
+    y, z = (jnp.moveaxis(state, model.batch_axis, 0) for state in (y, z))
     return y, z, part("heads", y)

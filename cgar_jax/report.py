@@ -161,7 +161,7 @@ def _some(examples: Examples, number: int) -> Examples:
 
 def _measure(run: Run, dataset: Dataset, test: Examples, num_minibatches: int) -> Findings:
     pieces, weights, step = run.model.pieces, run.model.weights, run.model.step
-    predictions = join(pieces.evaluator.predict(*weights, test))
+    predictions = join(pieces.evaluator.predict(weights, test))
     moments = {}
     if num_minibatches:
         measured = {"untrained": averaged(pieces.initial_state()), f"step {step:,}": weights}

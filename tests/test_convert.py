@@ -47,7 +47,7 @@ def first_batch(fixture, step):
 def test_a_converted_checkpoint_scores_as_published(converted):
     fixture, model = converted
     examples = fixture.under("step0/batch")
-    (found,) = model.pieces.evaluator.predict(*model.weights, examples)
+    (found,) = model.pieces.evaluator.predict(model.weights, examples)
     for step in range(2):
         rows, logits, halt_logits = first_batch(fixture, step)
         right = logits.argmax(-1) == examples["labels"][rows]

@@ -89,7 +89,7 @@ assert "cgar_jax" not in sys.modules
     found = np.load(tmp_path / "found.npz")
 
     model = trained.load(shared)
-    (predicted,) = model.pieces.evaluator.predict(*model.weights, dataset.test)
+    (predicted,) = model.pieces.evaluator.predict(model.weights, dataset.test)
     np.testing.assert_array_equal(found["answers"], predicted.answers)
     np.testing.assert_allclose(found["probabilities"], predicted.halting_probabilities, atol=1e-6)
     solutions = load_solver(model, stop="budget")(questions)

@@ -7,18 +7,18 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax import lax
 from jax.sharding import Mesh
 
 from cgar_jax.curricula import Depth
-from cgar_jax.evaluation.metrics import correctness
+from cgar_jax.evaluation.metrics import correctness_of_answers
+from cgar_jax.evaluation.thinking import Rows, attempt, empty_states, think, think_apart
 from cgar_jax.losses import IGNORE_LABEL
 from cgar_jax.mesh import over_batch, place, replicated
-from cgar_jax.recursion import supervision_step
+from cgar_jax.training.state import Weights
 
 
 class Predictions(NamedTuple):
-    """What a model said of some examples, on the host; steps are supervision steps."""
+    """What a model said of some examples; steps are supervision steps."""
 
     answers: np.ndarray  # [num, sequence_length] int32, after the last step
     halting_probabilities: np.ndarray  # [num] float32, after the last step
@@ -32,36 +32,35 @@ _EXAMPLE_AXES = Predictions(0, 0, halts=1, exact=1, cell_accuracy=1, counts=0)
 
 
 class Evaluator:
-    """Evaluates any set with one compiled program, whatever the size of the set."""
+    """Evaluates sets of any size; all that fill a batch share one compiled program."""
 
     def __init__(
         self, model: Any, depth: Depth, num_supervision_steps: int, batch_size: int, mesh: Mesh
     ):
         """Evaluates `batch_size` puzzles at a time, rounded up to what the mesh divides."""
-        self._batch_size = -(-batch_size // mesh.size) * mesh.size
-        self._whole = replicated(mesh)
+        self._batch_size, self._num_devices = batch_size, mesh.size
         self._over_batch = over_batch(mesh)
-        # Variables and table come as training left them.
+        thinks = functools.partial(think, model, depth, num_supervision_steps, attempt)
         self._predict = jax.jit(
-            functools.partial(_predict, model, depth, num_supervision_steps, self._whole),
-            out_shardings=self._whole,
+            functools.partial(_predict, model, functools.partial(think_apart, mesh, thinks)),
+            out_shardings=replicated(mesh),
         )
 
-    def predict(
-        self, variables: Any, puzzle_table: jax.Array, examples: dict[str, np.ndarray]
-    ) -> Iterator[Predictions]:
+    def predict(self, weights: Weights, examples: dict[str, np.ndarray]) -> Iterator[Predictions]:
         """Predicts `examples`, a batch at a time and in their order.
 
         Args:
-          variables: of the model, usually with the averaged parameters.
-          puzzle_table: `[num_puzzle_identifiers, puzzle_embedding_size]`.
+          weights: of the model, as they lie on the devices.
           examples: arrays `[num, ...]`: `inputs`, `labels`, `puzzle_identifiers`.
         """
+        num = len(examples["inputs"])
+        # A set smaller than a batch pays for itself alone.
+        size = -(-min(self._batch_size, num) // self._num_devices) * self._num_devices
         waiting = None
-        for start in range(0, len(examples["inputs"]), self._batch_size):
-            batch = {name: examples[name][start : start + self._batch_size] for name in COLUMNS}
-            placed = place(self._pad(batch), self._over_batch)
-            found = self._predict(variables, puzzle_table, placed), len(batch["inputs"])
+        for start in range(0, num, size or 1):
+            batch = {name: examples[name][start : start + size] for name in COLUMNS}
+            placed = place(_pad(batch, size), self._over_batch)
+            found = self._predict(weights, placed), len(batch["inputs"])
             if waiting is not None:  # the device works on this batch while the last one is read
                 yield _unpad(*waiting)
             waiting = found
@@ -70,16 +69,14 @@ class Evaluator:
 
     def __call__(
         self,
-        variables: Any,
-        puzzle_table: jax.Array,
+        weights: Weights,
         examples: dict[str, np.ndarray],
         accepts: Callable[[np.ndarray, np.ndarray], np.ndarray] | None = None,
     ) -> dict[str, Any]:
         """Scores `examples`.
 
         Args:
-          variables: as for `predict`.
-          puzzle_table: as for `predict`.
+          weights: as for `predict`.
           examples: as for `predict`; with `difficulty`, `[num]`, for accuracy by difficulty.
           accepts: `(inputs, answers) -> bool [num]`, whether an answer obeys the rules of its
             puzzle, be it the one labelled or not.
@@ -98,7 +95,7 @@ class Evaluator:
         if not len(examples["inputs"]):
             raise ValueError("nothing to evaluate: the set of examples is empty")
         parts, accepted, row = [], [], 0
-        for part in self.predict(variables, puzzle_table, examples):
+        for part in self.predict(weights, examples):
             if accepts is not None:
                 inputs = examples["inputs"][row : row + len(part.answers)]
                 accepted.append(accepts(inputs, part.answers))
@@ -115,44 +112,38 @@ class Evaluator:
             )
         return scores
 
-    def _pad(self, batch: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """Fills the last batch up with examples of which no cell counts."""
-        missing = self._batch_size - len(batch["inputs"])
-
-        def fill(column, value):
-            widths = ((0, missing),) + ((0, 0),) * (column.ndim - 1)
-            return np.pad(column.astype(np.int32), widths, constant_values=value)
-
-        return {n: fill(c, IGNORE_LABEL if n == "labels" else 0) for n, c in batch.items()}
-
 
 COLUMNS = ("inputs", "labels", "puzzle_identifiers")
 
 
+def _pad(batch: dict[str, np.ndarray], size: int) -> dict[str, np.ndarray]:
+    """Fills a batch up with examples of which no cell counts."""
+    missing = size - len(batch["inputs"])
+
+    def fill(column, value):
+        widths = ((0, missing),) + ((0, 0),) * (column.ndim - 1)
+        return np.pad(column.astype(np.int32), widths, constant_values=value)
+
+    return {n: fill(c, IGNORE_LABEL if n == "labels" else 0) for n, c in batch.items()}
+
+
 def _predict(
-    model, depth, num_supervision_steps, whole, variables, puzzle_table, batch
+    model: Any, thinks: Callable, weights: Weights, batch: dict[str, jax.Array]
 ) -> Predictions:
-    variables = lax.with_sharding_constraint(variables, whole)
-    puzzle_rows = puzzle_table[batch["puzzle_identifiers"]]
-    start = model.apply(variables, method="initial_state")
-    shape = (batch["inputs"].shape[0], *model.state_shape)
-
-    def step(carry, _):
-        y, z, _, _ = carry
-        y, z, outputs = supervision_step(
-            model, variables, batch["inputs"], puzzle_rows, y, z, depth
-        )
-        right = correctness(outputs.logits, batch["labels"])
-        answers = jnp.argmax(outputs.logits, axis=-1).astype(jnp.int32)
-        return (y, z, answers, outputs.halt_logits), (right, outputs.halt_logits > 0)
-
-    states = tuple(jnp.broadcast_to(state, shape) for state in start)
-    nothing = jnp.zeros_like(batch["inputs"]), jnp.zeros(shape[0], jnp.float32)
-    (_, _, answers, logits), (right, halts) = lax.scan(
-        step, (*states, *nothing), length=num_supervision_steps
-    )
+    """What a model says of a batch, `COLUMNS`, after all the supervision steps of `thinks`."""
+    identifiers = batch["puzzle_identifiers"]
+    zeros = jnp.zeros_like(identifiers)
+    rows = Rows(batch["inputs"], identifiers, zeros, zeros, zeros)
+    _, attempts = thinks(weights, empty_states(model, len(identifiers)), rows)
+    right = correctness_of_answers(attempts.answers, batch["labels"])
+    last = jax.tree.map(lambda by_step: by_step[-1], attempts)
     return Predictions(
-        answers, jax.nn.sigmoid(logits), halts, right.exact, right.cell_accuracy, right.counts[0]
+        last.answers.astype(jnp.int32),
+        jax.nn.sigmoid(last.halt_logits),
+        attempts.halt_logits > 0,
+        right.exact,
+        right.cell_accuracy,
+        right.counts,
     )
 
 

@@ -23,8 +23,18 @@ def correctness(logits: jax.Array, labels: jax.Array) -> Correctness:
       logits: `[..., sequence_length, vocab_size]`.
       labels: int `[..., sequence_length]`.
     """
+    return correctness_of_answers(jnp.argmax(logits, axis=-1), labels)
+
+
+def correctness_of_answers(answers: jax.Array, labels: jax.Array) -> Correctness:
+    """Compares answers with the labels, leaving out labels of `IGNORE_LABEL`.
+
+    Args:
+      answers: tokens, int `[..., sequence_length]`.
+      labels: int32 `[..., sequence_length]`, of a shape that goes with that of the answers.
+    """
     where = valid_labels(labels)
-    right = (jnp.argmax(logits, axis=-1) == labels) & where
+    right = (answers == labels) & where
     num_cells = where.sum(-1)
     num_right = right.sum(-1)
     return Correctness(

@@ -106,7 +106,7 @@ class Solver:
         self._max_steps, self._num_rollouts = max_supervision_steps, num_rollouts
         self._noise = (noise, jax.random.key(seed)) if num_rollouts > 1 else ()
         self._batch_size = batch_size
-        self._think = compiled(model, depth, 1, attempt)
+        self._think = compiled(model, depth, 1, attempt, mesh)
 
     def __call__(
         self, questions: np.ndarray, puzzle_identifiers: np.ndarray | None = None

@@ -14,8 +14,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
+from jax.sharding import Mesh, PartitionSpec
 
 from cgar_jax.curricula import Depth
+from cgar_jax.mesh import BATCH
 from cgar_jax.recursion import supervision_step
 from cgar_jax.training.state import Weights
 
@@ -129,9 +131,54 @@ def _noise(z, rows, number, scale, key):
     return jax.vmap(draw)(rows.numbers, rows.rollouts, rows.supervision_steps).astype(z.dtype)
 
 
-@functools.lru_cache
-def compiled(model: Any, depth: Depth, num_steps: int, read: Callable[[Any], Any]) -> Callable:
-    """`think`, jitted, the states donated; the same arguments give the same program."""
-    return jax.jit(
-        functools.partial(think, model, depth, num_steps, read), donate_argnames=("states",)
+def think_apart(
+    mesh: Mesh,
+    thinks: Callable[..., tuple[States, Any]],
+    weights: Weights,
+    states: States,
+    rows: Rows,
+    *noise: Any,
+) -> tuple[States, Any]:
+    """Each device of a mesh thinks about its own rows; the arguments and results are `think`'s.
+
+    Args:
+      mesh: of the devices; their number divides that of the rows.
+      thinks: `think` of a model, a depth, a number of steps and a reader.
+      weights: of the model, however they lie on the devices.
+      states: of the rows.
+      rows: what they are at work on.
+      *noise: and its key, or nothing.
+    """
+
+    @functools.partial(
+        jax.shard_map,
+        mesh=mesh,
+        in_specs=(PartitionSpec(), BATCH, BATCH, BATCH, *(PartitionSpec() for _ in noise)),
+        out_specs=(BATCH, PartitionSpec(None, *BATCH)),
     )
+    def here(variables, puzzle_rows, states, rows, *noise):
+        # Of the table a device has the rows of its puzzles alone, in their order.
+        own = rows._replace(puzzle_identifiers=jnp.arange(len(puzzle_rows)))
+        return thinks(Weights(variables, puzzle_rows), states, own, *noise)
+
+    puzzle_rows = weights.puzzle_table[rows.puzzle_identifiers]
+    return here(weights.variables, puzzle_rows, states, rows, *noise)
+
+
+@functools.lru_cache
+def compiled(
+    model: Any, depth: Depth, num_steps: int, read: Callable[[Any], Any], mesh: Mesh | None = None
+) -> Callable:
+    """`think`, jitted, the states donated; the same arguments give the same program.
+
+    Args:
+      model: as for `think`, and so the next three.
+      depth: static.
+      num_steps: static.
+      read: static.
+      mesh: over which the rows are split; None if each device has them all.
+    """
+    thinks = functools.partial(think, model, depth, num_steps, read)
+    if mesh is not None:
+        thinks = functools.partial(think_apart, mesh, thinks)
+    return jax.jit(thinks, donate_argnames=("states",))

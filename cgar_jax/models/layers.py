@@ -1,8 +1,10 @@
 """Layers that recursive reasoning models are made of: norm, gated MLP, attention, rotary positions.
 
-Each works on `[batch, length, hidden]` and follows the published initialisation (truncated LeCun
-normal over the fan-in). What a whole network is, is said in the files of the models.
+Each says which axes it works on, and follows the published initialisation (truncated LeCun normal
+over the fan-in). What a whole network is, is said in the files of the models.
 """
+
+from typing import Literal
 
 import jax
 import jax.numpy as jnp
@@ -33,29 +35,34 @@ def gated_inner_size(size: int, expansion: float, multiple: int) -> int:
 
 
 class SwiGLU(nn.Module):
-    """Gated MLP `down(silu(gate(x)) * up(x))` without biases, over the features or the positions.
+    """Gated MLP `down(silu(gate(x)) * up(x))` without biases, over the last or the first axis.
 
-    `axis=-1` mixes the features of each position, `axis=-2` the positions of each feature (token
-    mixing). Source: Shazeer 2020, arXiv 2002.05202; Tolstikhin et al. 2021, arXiv 2105.01601.
+    `axis=-1` mixes the features of each position; `axis=0`, of arrays that have the positions in
+    front, the positions of each feature (token mixing), and no array needs to be transposed.
+    Source: Shazeer 2020, arXiv 2002.05202; Tolstikhin et al. 2021, arXiv 2105.01601.
     """
 
     expansion: float
     inner_size_multiple: int = 256
-    axis: int = -1
+    axis: Literal[-1, 0] = -1
     dtype: str = "float32"
     param_dtype: str = "float32"
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
-        """Maps `[batch, length, hidden]` to the same shape, in `dtype`."""
+        """Maps an array of any shape to the same shape, in `dtype`."""
         size = x.shape[self.axis]
         inner_size = gated_inner_size(size, self.expansion, self.inner_size_multiple)
         gate_up = self.param("gate_up", LECUN_NORMAL, (size, 2 * inner_size), self.param_dtype)
         down = self.param("down", LECUN_NORMAL, (inner_size, size), self.param_dtype)
         x, gate_up, down = nn.dtypes.promote_dtype(x, gate_up, down, dtype=self.dtype)
-        x = jnp.swapaxes(x, self.axis, -1)
-        gate, up = jnp.split(x @ gate_up, 2, axis=-1)
-        return jnp.swapaxes((nn.silu(gate) * up) @ down, self.axis, -1)
+        if self.axis == 0:
+            gate, up = jnp.split(gate_up.T @ x.reshape(size, -1), 2)
+            return (down.T @ (nn.silu(gate) * up)).reshape(x.shape)
+        rows = x.reshape(-1, size)  # the gradient of a product of matrices costs half as much
+        # Halves of the product along its last axis would be copies; those of the matrix are small.
+        gate, up = (rows @ half for half in jnp.split(gate_up, 2, axis=-1))
+        return ((nn.silu(gate) * up) @ down).reshape(x.shape)
 
 
 def rotary_angles(length: int, head_size: int, base: float = 10_000.0) -> np.ndarray:
@@ -95,10 +102,12 @@ class Attention(nn.Module):
         output = self.param("output", LECUN_NORMAL, (hidden_size, hidden_size), self.param_dtype)
         x, qkv, output = nn.dtypes.promote_dtype(x, qkv, output, dtype=self.dtype)
         head_size = hidden_size // self.num_heads
-        heads = (x @ qkv).reshape(batch, length, 3 * self.num_heads, head_size)
+        # Of matrices, not of arrays of three axes: the gradient then costs half as much.
+        heads = x.reshape(-1, hidden_size) @ qkv
+        heads = heads.reshape(batch, length, 3 * self.num_heads, head_size)
         query, key, value = jnp.split(heads, 3, axis=2)
         if self.rotary:
             angles = rotary_angles(length, head_size)
             query, key = rotate(query, angles), rotate(key, angles)
         attended = jax.nn.dot_product_attention(query, key, value)
-        return attended.reshape(batch, length, hidden_size) @ output
+        return (attended.reshape(-1, hidden_size) @ output).reshape(x.shape)

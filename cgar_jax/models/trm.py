@@ -37,13 +37,13 @@ class Block(nn.Module):
 
     @nn.compact
     def __call__(self, h: jax.Array) -> jax.Array:
-        """Maps `[batch, length, hidden]` to the same shape."""
+        """Maps `[length, batch, hidden]` (MLP) or `[batch, length, hidden]` to the same shape."""
         dtypes = {"dtype": self.dtype, "param_dtype": self.param_dtype}
         gated = {"expansion": self.expansion, "inner_size_multiple": self.inner_size_multiple}
         if self.mixing == "mlp":
-            mixed = SwiGLU(axis=-2, **gated, **dtypes, name="token_mlp")(h)
+            mixed = SwiGLU(axis=0, **gated, **dtypes, name="token_mlp")(h)
             # As published, the norm after token mixing runs along the positions too.
-            h = rms_norm(h + mixed, axis=-2)
+            h = rms_norm(h + mixed, axis=0)
         else:
             mixed = Attention(self.num_heads, self.rotary, **dtypes, name="attention")(h)
             h = rms_norm(h + mixed)
@@ -105,6 +105,11 @@ class TRM(nn.Module):
     def state_shape(self) -> tuple[int, int]:
         """Shape of one example's answer or latent state, `(length, hidden_size)`."""
         return self.length, self.hidden_size
+
+    @property
+    def batch_axis(self) -> int:
+        """Where `network` has the batch: mixing positions by an MLP wants these in front."""
+        return 1 if self.mixing == "mlp" else 0
 
     def setup(self):
         """Declares the variables of all three collections."""
@@ -169,7 +174,7 @@ class TRM(nn.Module):
         return math.sqrt(self.hidden_size) * x
 
     def network(self, h: jax.Array) -> jax.Array:
-        """The one small network, `[batch, length, hidden]` to the same shape."""
+        """The one small network: states with the batch at `batch_axis` to the same shape."""
         for layer in self.layers:
             h = layer(h)
         return h
@@ -189,7 +194,8 @@ class TRM(nn.Module):
         """One pass through everything, which is what `init` needs; training uses the parts."""
         x = self.embed(inputs, self.puzzle_table.value[puzzle_identifiers])
         y, z = self.initial_state()
-        return self.heads(self.network(x + y + z))
+        h = self.network(jnp.moveaxis(x + y + z, 0, self.batch_axis))
+        return self.heads(jnp.moveaxis(h, self.batch_axis, 0))
 
     def network_flops(self) -> int:
         """FLOPs of one `network` call for one example: 2 per multiply-add of its matrix products.

@@ -93,7 +93,7 @@ def test_a_trace_read_at_the_end_of_its_steps_is_what_the_evaluator_predicts():
     pieces, _, state = problem.build()
     examples = {name: column[:1] for name, column in problem.examples().items()}
     weights = averaged(state)
-    (predictions,) = pieces.evaluator.predict(*weights, examples)
+    (predictions,) = pieces.evaluator.predict(weights, examples)
     trace = tracing.trace(
         pieces.model,
         pieces.curriculum.full_depth,

@@ -14,6 +14,7 @@ from cgar_jax.evaluation import Evaluator, accuracy_by_difficulty, correctness
 from cgar_jax.losses import IGNORE_LABEL
 from cgar_jax.mesh import make_mesh
 from cgar_jax.models import Outputs
+from cgar_jax.training.state import Weights
 
 CELLS = 4
 
@@ -25,6 +26,8 @@ class SecondThought(nn.Module):
     """
 
     state_shape = (CELLS, 1)
+    batch_axis = 0
+    dtype = "float32"
 
     def embed(self, inputs, puzzle_rows):
         """Ignores the question."""
@@ -56,7 +59,7 @@ def examples(*labels):
 def evaluate(batch, batch_size=4, steps=3, devices=1, accepts=None):
     mesh = make_mesh({"data": devices}, 8)
     evaluator = Evaluator(SecondThought(), Depth(1, 1), steps, batch_size, mesh)
-    return evaluator({}, jnp.zeros((1, 1)), batch, accepts)
+    return evaluator(Weights({}, jnp.zeros((1, 1))), batch, accepts)
 
 
 def test_exact_accuracy_is_told_for_every_supervision_step():
@@ -164,7 +167,7 @@ def test_examples_of_one_difficulty_stay_together(values):
 def test_answers_and_halting_probabilities_come_in_the_order_of_the_examples():
     mesh = make_mesh({"data": 1}, 8)
     evaluator = Evaluator(SecondThought(), Depth(1, 1), 2, 2, mesh)
-    parts = list(evaluator.predict({}, jnp.zeros((1, 1)), examples(0, 1, 1)))
+    parts = list(evaluator.predict(Weights({}, jnp.zeros((1, 1))), examples(0, 1, 1)))
     assert [part.answers.shape for part in parts] == [(2, CELLS), (1, CELLS)]
     assert [part.exact[-1].tolist() for part in parts] == [[False, True], [True]]
     probabilities = np.concatenate([part.halting_probabilities for part in parts])

@@ -42,6 +42,7 @@ class Counter(nn.Module):
 
     dtype = jnp.float32
     state_shape = (CELLS, 1)
+    batch_axis = 0
 
     def embed(self, inputs, puzzle_rows):
         """A question is a number of steps."""

@@ -101,7 +101,8 @@ def test_flops_by_formula_are_those_the_compiler_counts(mixing):
     def network(h):
         return model.apply(variables, h, method="network")
 
-    compiled = jax.jit(network).lower(jnp.zeros((8, *model.state_shape))).compile()
+    states = jnp.moveaxis(jnp.zeros((8, *model.state_shape)), 0, model.batch_axis)
+    compiled = jax.jit(network).lower(states).compile()
     counted = compiled.cost_analysis()["flops"]
     # The compiler counts norms, gates and softmax as well.
     assert 8 * model.network_flops() == pytest.approx(counted, rel=0.1)

@@ -4,14 +4,18 @@ import collections
 import functools
 
 import jax
+import jax.numpy as jnp
 import ml_collections
 import pytest
 
 from cgar_jax import experiment
 from cgar_jax.costs import step_transfers
 from cgar_jax.curricula import Depth
+from cgar_jax.evaluation import thinking
+from cgar_jax.mesh import over_batch
 from cgar_jax.training.collectives import collectives, loops_around
 from cgar_jax.training.programs import step_program
+from cgar_jax.training.state import averaged
 from tests.training import problem
 
 # Losses, norms, weights and metrics: a few dozen numbers a step.
@@ -75,6 +79,23 @@ def test_devices_talk_once_a_step_and_never_within_the_recursion(program):
     _, text = program()
     assert max(loops_around(text).values()) >= 3  # steps, cycles, and updates of the latent
     assert {found.loops for found in collectives(text)} == {1}
+
+
+@pytest.mark.parametrize("program", [shared_batch, split_parameters_and_table])
+def test_devices_never_talk_while_they_think_about_questions(program):
+    pieces, _ = program()
+    split = over_batch(pieces.mesh)
+
+    def shaped(*shape, dtype=jnp.int32):
+        return jax.ShapeDtypeStruct(shape, dtype, sharding=split)
+
+    rows = thinking.Rows(shaped(16, problem.CELLS), *(shaped(16) for _ in range(4)))
+    states = (shaped(16, *pieces.model.state_shape, dtype=pieces.model.dtype),) * 2
+    think = thinking.compiled(pieces.model, DEPTH, 2, thinking.attempt, pieces.mesh)
+    weights = averaged(pieces.abstract_state())
+    text = think.lower(weights, states, rows).compile().as_text()
+    assert max(loops_around(text).values()) >= 3
+    assert {found.loops for found in collectives(text)} <= {0}
 
 
 def test_devices_that_share_the_batch_sum_one_gradient():
