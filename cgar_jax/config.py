@@ -81,7 +81,8 @@ def default_config() -> ml_collections.ConfigDict:
     config.checkpoint.every_steps = 1_000
     config.checkpoint.keep = 3
 
-    # During training, a fixed part of the validation split; at the end, the whole test split.
+    # During training, `num_examples` drawn once from the validation split; at the end, the whole
+    # test split.
     config.evaluation = ml_collections.ConfigDict()
     config.evaluation.every_steps = 5_000
     config.evaluation.num_examples = 500

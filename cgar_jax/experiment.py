@@ -138,6 +138,19 @@ class Experiment:
         stream = self.stream(examples, augment)
         return stream.template, stream
 
+    def drawn_for_validation(self, examples: Examples) -> Examples:
+        """The examples that scores during training are of: `evaluation.num_examples` at random.
+
+        They depend on the config's seed alone, and so are the same throughout a run.
+
+        Args:
+          examples: of a `Dataset`, its validation split.
+        """
+        num = len(examples["inputs"])
+        size = min(self.config.evaluation.num_examples, num)
+        drawn = np.random.default_rng(self.config.seed).choice(num, size, replace=False)
+        return {name: column[np.sort(drawn)] for name, column in examples.items()}
+
     def evaluate(
         self, weights: Weights, examples: dict[str, np.ndarray], accepts: Any = None
     ) -> dict[str, Any]:

@@ -50,7 +50,7 @@ def train(config: ml_collections.ConfigDict, workdir: str | os.PathLike) -> dict
     pieces = experiment.build(config, task)
     settings = run_folder.settings(config, task)
     examples, feed = pieces.feed(dataset.train, dataset.augment)
-    validation = jax.tree.map(lambda c: c[: config.evaluation.num_examples], dataset.validation)
+    validation = pieces.drawn_for_validation(dataset.validation)
 
     with Checkpoints(workdir, settings, config.checkpoint.keep) as checkpoints:
         restored = checkpoints.restore(pieces.abstract_state())

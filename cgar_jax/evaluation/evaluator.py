@@ -82,11 +82,12 @@ class Evaluator:
             puzzle, be it the one labelled or not.
 
         Returns:
-          `exact_accuracy`, `cell_accuracy` (after the last supervision step), the same by step as
-          lists `exact_accuracy_by_step`, `cell_accuracy_by_step`, `halting_accuracy` (halting logit
-          > 0 against solved, after the last step), `mean_halting_step` (first step whose halting
-          logit is > 0, else the last), `num_examples`, examples without a cell that counts left
-          out; `accepted_accuracy` if there is `accepts`; `exact_accuracy_by_difficulty` as in
+          `exact_accuracy` and its `exact_accuracy_interval` (see `accuracy_interval`),
+          `cell_accuracy` (after the last supervision step), the same by step as lists
+          `exact_accuracy_by_step`, `cell_accuracy_by_step`, `halting_accuracy` (halting logit > 0
+          against solved, after the last step), `mean_halting_step` (first step whose halting logit
+          is > 0, else the last), `num_examples`, examples without a cell that counts left out;
+          `accepted_accuracy` if there is `accepts`; `exact_accuracy_by_difficulty` as in
           `accuracy_by_difficulty` if there is `difficulty`.
 
         Raises:
@@ -172,6 +173,7 @@ def _scores(predictions: Predictions) -> dict[str, Any]:
     by_step, cells_by_step = mean(exact), mean(predictions.cell_accuracy)
     return {
         "exact_accuracy": by_step[-1],
+        "exact_accuracy_interval": accuracy_interval(int(exact[-1][counts].sum()), num),
         "cell_accuracy": cells_by_step[-1],
         "exact_accuracy_by_step": by_step,
         "cell_accuracy_by_step": cells_by_step,
@@ -179,6 +181,18 @@ def _scores(predictions: Predictions) -> dict[str, Any]:
         "mean_halting_step": mean(first_halt),
         "num_examples": num,
     }
+
+
+def accuracy_interval(num_right: int, num: int) -> list[float]:
+    """Wilson's 95 % confidence interval of a share, as `[low, high]`; `[0, 1]` of no examples.
+
+    It is of the share among all examples of which these were drawn at random.
+    Source: Wilson 1927, "Probable inference, the law of succession, and statistical inference".
+    """
+    from scipy import stats  # which takes a while
+
+    interval = stats.binomtest(num_right, num).proportion_ci(method="wilson") if num else (0, 1)
+    return [float(bound) for bound in interval]
 
 
 def first_halting_steps(halts: np.ndarray) -> np.ndarray:

@@ -32,7 +32,7 @@ def result_rows(result: Mapping[str, Any]) -> dict[str, str]:
     shown = sorted({1, 2, 4, 8, 16, len(by_step)} & set(range(1, len(by_step) + 1)))
     rows = {
         "puzzles": f"{result['num_examples']:,}",
-        "exact accuracy": f"{result['exact_accuracy']:.2%}",
+        "exact accuracy": f"{result['exact_accuracy']:.2%}{_interval(result)}",
         "  by supervision step": "  ".join(f"{step}: {by_step[step - 1]:.1%}" for step in shown),
         **_finer(result),
         "cell accuracy": f"{result['cell_accuracy']:.2%}",
@@ -46,6 +46,14 @@ def result_rows(result: Mapping[str, Any]) -> dict[str, str]:
             "model FLOPs of training": f"{result['model_flops']:.3g}",
         }
     return rows
+
+
+def _interval(result: Mapping[str, Any]) -> str:
+    """That of the exact accuracy; results of earlier versions have none."""
+    if "exact_accuracy_interval" not in result:
+        return ""
+    low, high = result["exact_accuracy_interval"]
+    return f" (95% interval {low:.1%} to {high:.1%})"
 
 
 def _finer(result: Mapping[str, Any]) -> dict[str, str]:

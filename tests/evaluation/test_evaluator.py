@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from cgar_jax.curricula import Depth
 from cgar_jax.evaluation import Evaluator, accuracy_by_difficulty, correctness
+from cgar_jax.evaluation.evaluator import accuracy_interval
 from cgar_jax.losses import IGNORE_LABEL
 from cgar_jax.mesh import make_mesh
 from cgar_jax.models import Outputs
@@ -107,6 +108,30 @@ def test_cells_that_do_not_count_are_left_out():
 def test_examples_without_a_cell_that_counts_are_left_out():
     scores = evaluate(examples(1, IGNORE_LABEL))
     assert (scores["num_examples"], scores["exact_accuracy"]) == (1, 1.0)
+
+
+def test_a_set_smaller_than_a_batch_makes_a_batch_of_its_own_size(monkeypatch):
+    seen = []
+    embed = SecondThought.embed
+    monkeypatch.setattr(
+        SecondThought, "embed", lambda model, *a: seen.append(len(a[0])) or embed(model, *a)
+    )
+    scores = evaluate(examples(0, 1, 1), batch_size=768)
+    assert scores["num_examples"] == 3
+    assert set(seen) == {3}
+
+
+@pytest.mark.parametrize(
+    ("num_right", "num", "low", "high"),
+    [
+        (81, 263, 0.2553, 0.3662),
+        (15, 148, 0.0624, 0.1605),
+        (0, 20, 0.0, 0.1611),
+        (29, 29, 0.8830, 1),
+    ],
+)
+def test_the_interval_is_wilsons_as_newcombe_tabulates_it(num_right, num, low, high):
+    assert accuracy_interval(num_right, num) == pytest.approx([low, high], abs=5e-5)
 
 
 def test_an_empty_set_is_an_error():
