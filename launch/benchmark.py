@@ -15,6 +15,7 @@ many: arguments, the wait for the result, and the host.
 """
 
 import dataclasses
+import functools
 import json
 import pathlib
 import time
@@ -24,6 +25,7 @@ import jax
 import numpy as np
 from absl import flags
 from jax import lax
+from jax.sharding import Mesh, PartitionSpec
 from ml_collections import config_flags
 from rich.console import Console
 from rich.table import Table
@@ -31,6 +33,7 @@ from rich.table import Table
 from cgar_jax import command, costs, data, experiment
 from cgar_jax._progress import progress_bar
 from cgar_jax.curricula import Depth
+from cgar_jax.mesh import BATCH, over_batch, replicated
 from cgar_jax.training.programs import Programs
 
 
@@ -53,16 +56,27 @@ class Timed:
     single_seconds: list[float] = dataclasses.field(default_factory=list)
 
 
-def matrix_product(dtype: str, size: int, repeats: int) -> Any:
-    """A program that multiplies two matrices `[size, size]` so often, and its two arguments."""
+def matrix_product(mesh: Mesh, dtype: str, size: int, repeats: int) -> Any:
+    """Each device multiplies matrices `[size, size]` so often: the program, and its arguments.
 
+    All devices at once: simulated ones share what one machine can do.
+    """
+    whole = PartitionSpec()
+
+    @functools.partial(jax.shard_map, mesh=mesh, in_specs=(BATCH, whole), out_specs=BATCH)
     def products(a, b):
         return lax.fori_loop(0, repeats, lambda _, c: (c @ b).astype(c.dtype), a)
 
-    keys = jax.random.split(jax.random.key(0))
     # Of such deviation that the products neither grow nor vanish.
-    a, b = (jax.random.normal(key, (size, size), dtype) * size**-0.5 for key in keys)
-    return jax.jit(products), (a, b)
+    keys, shapes = jax.random.split(jax.random.key(0)), (mesh.size * size, size)
+    a, b = (
+        jax.random.normal(key, (rows, size), dtype) * size**-0.5
+        for key, rows in zip(keys, shapes, strict=True)
+    )
+    return jax.jit(products), (
+        jax.device_put(a, over_batch(mesh)),
+        jax.device_put(b, replicated(mesh)),
+    )
 
 
 def seconds_of(function: Any, *arguments: Any) -> tuple[Any, float]:
@@ -85,13 +99,14 @@ def measure(
             program = programs.prepare(depth).result()
             stages.append(Timed(depth, program, time.perf_counter() - begin))
     size = values.matrix_size or (2048 if jax.default_backend() == "cpu" else 8192)
-    product, matrices = matrix_product(pieces.model.dtype, size, values.products)
+    product, matrices = matrix_product(pieces.mesh, pieces.model.dtype, size, values.products)
     rates = []
     with progress_bar() as progress:
         for turn in progress.track(range(values.turns + 1), description="timing"):
             _, product_seconds = seconds_of(product, *matrices)
             if turn:  # the first one is to get warm
-                rates.append(2 * values.products * size**3 / product_seconds)
+                products = values.products * pieces.mesh.size
+                rates.append(2 * products * size**3 / product_seconds)
             for stage in stages:
                 (state, _), single = seconds_of(stage.program, state, examples, np.int32(1))
                 (state, _), many = seconds_of(stage.program, state, examples, values.steps)
@@ -105,7 +120,7 @@ def figures(
     pieces: experiment.Experiment, stages: list[Timed], rates: list[float], steps: int
 ) -> dict[str, Any]:
     """All figures, for JSON: seconds, bytes, FLOPs."""
-    rate = float(np.median(rates)) * pieces.mesh.size
+    rate = float(np.median(rates))
     return {
         "device": pieces.mesh.devices.flat[0].device_kind,
         "devices": pieces.mesh.size,

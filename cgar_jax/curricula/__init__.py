@@ -8,6 +8,7 @@ depth is run is the recursion's business; how much each loss counts is that of
 
 | name | value | use it | source | how sure |
 | --- | --- | --- | --- | --- |
+| `budgeted_depth_curriculum` | Depth(2, 1), (4, 2), (6, 3), as long as the FLOPs allow | a run of given cost | ours | |
 | `curriculum_weight_average` | mean of the parameters of the last updates | data that gets better, in place of a rate that decays to 0 | 2511.18903 | inspired by |
 | `draw_domains` | which domain each example comes from | with a mixer | | |
 | `el2n_score` | norm of (softmax - one-hot) of each example | prune easy data early | 2107.07075 | certain |
@@ -25,6 +26,7 @@ depth is run is the recursion's business; how much each loss counts is that of
 | `score_pruned_sampler` | the examples of highest score | train on less | 2107.07075 | certain |
 | `skill_it_mixer` | probabilities of skills, by the losses of what they help | skills that build on each other | 2307.14430 | certain |
 | `skip_schedule` | K, the largest distance of ranks compared | with `losses.rank_list_loss` | 2508.09826 | inspired by |
+| `smooth_depth_curriculum` | Depth(2, 1), (3, 1), (4, 2), (5, 2), (6, 3), by progress | PDC without large steps | ours | |
 | `sorted_exits_curriculum` | Depth(6, 3) read after cycles 1, 2 and 3 | a model that works at every depth | 2309.08968 | likely: the exits |
 
 `Depth` is n latent recursions in each of T cycles. `build` makes a depth curriculum, and
@@ -39,9 +41,11 @@ from cgar_jax.curricula.depth import (
     DepthCurriculum,
     NestedDepths,
     Stage,
+    budgeted_depth_curriculum,
     fixed_depth_curriculum,
     nested_depth_curriculum,
     progressive_depth_curriculum,
+    smooth_depth_curriculum,
     sorted_exits_curriculum,
 )
 from cgar_jax.curricula.mixing import (
@@ -94,6 +98,7 @@ __all__ = [
     "Stage",
     "WeightAverageState",
     "averaged_params",
+    "budgeted_depth_curriculum",
     "build",
     "build_sampling",
     "curriculum_weight_average",
@@ -118,6 +123,7 @@ __all__ = [
     "score_pruned_sampling",
     "skill_it_mixer",
     "skip_schedule",
+    "smooth_depth_curriculum",
     "sorted_exits_curriculum",
     "uniform_sampling",
 ]

@@ -8,6 +8,7 @@ import dataclasses
 import itertools
 import math
 from collections.abc import Sequence
+from fractions import Fraction
 from typing import Literal, NamedTuple
 
 from cgar_jax._registry import check_name
@@ -301,6 +302,101 @@ def progressive_depth_curriculum(
     Source: Qasim and Zhang, 2025, arXiv 2511.08653; certain.
     """
     return DepthCurriculum(tuple(stages), tuple(boundaries))
+
+
+def smooth_depth_curriculum(
+    first: Depth | tuple[int, int] = (2, 1),
+    last: Depth | tuple[int, int] = (6, 3),
+    end: float = 0.6,
+    power: float = 1.0,
+) -> DepthCurriculum:
+    """Smooth depth curriculum: from the first depth to the last by the smallest steps there are.
+
+    ``s = min(progress / end, 1)^power``, ``n = n_first + floor(s (n_last - n_first))``, and ``T``
+    likewise: (2, 1), (3, 1), (4, 2), (5, 2), (6, 3) by default, the last from ``end`` on.
+
+    Args:
+      first: ``(n, T)`` at the beginning.
+      last: ``(n, T)``, neither of them less.
+      end: progress at which the last depth begins, in (0, 1].
+      power: above 0; above 1 the shallow depths last longer, below 1 the deeper ones.
+
+    Returns:
+      A `DepthCurriculum`; each of its stages is a program of its own, compiled beside training.
+
+    Raises:
+      ValueError: ``last`` is not deeper than ``first``; ``end`` or ``power`` out of range.
+
+    Source: ours, after the progressive depth curriculum of arXiv 2511.08653.
+    """
+    first, last = _as_depth(first), _as_depth(last)
+    growth = last.n - first.n, last.T - first.T
+    if min(growth) < 0 or max(growth) == 0:
+        raise ValueError(
+            f"a smooth curriculum from {first} to {last}: neither n nor T of the last must be "
+            "less, and one of them must be more"
+        )
+    if not (0 < end <= 1 and power > 0):
+        raise ValueError(
+            f"end is {end} and power {power}, but end must be in (0, 1] and power above 0"
+        )
+    # Fractions, so that n and T that grow at the same moment share a stage.
+    moments = sorted({Fraction(k, size) for size in growth for k in range(1, size + 1)})
+    stages = [
+        Depth(first.n + math.floor(s * growth[0]), first.T + math.floor(s * growth[1]))
+        for s in (Fraction(0), *moments)
+    ]
+    return DepthCurriculum(tuple(stages), tuple(end * float(s) ** (1 / power) for s in moments))
+
+
+def budgeted_depth_curriculum(
+    budget: float,
+    stages: Sequence[Depth | tuple[int, int]] = ((2, 1), (4, 2), (6, 3)),
+    shares: Sequence[float] = (),
+) -> DepthCurriculum:
+    """Stages that last so long that training costs a given part of full depth throughout.
+
+    The stages before the last take a part ``t`` of training, each its share of it:
+    ``t sum_i shares_i cost_i / cost_last + (1 - t) = budget`` is solved for ``t``; costs count as
+    `Depth.gradient_aware_cost`.
+
+    Args:
+      budget: relative FLOPs of training, above 0 and at most 1.
+      stages: depths ``(n, T)`` in their order, the last one the dearest; those of another
+        curriculum, such as `smooth_depth_curriculum`, may be given.
+      shares: of the stages before the last, above 0 and summing to 1; by default all the same.
+
+    Returns:
+      A `DepthCurriculum` whose ``relative_cost("gradient_aware")`` is ``budget``; with a budget of
+      1 its one stage is the last.
+
+    Raises:
+      ValueError: a budget out of range, or less than the shallow stages alone cost (the message
+        has the least that can be); stages or shares that are not as above.
+
+    Source: ours; the count of FLOPs after arXiv 2511.08653.
+    """
+    *shallow, last = (_as_depth(stage) for stage in stages)
+    shares = tuple(map(float, shares)) or (1 / max(len(shallow), 1),) * len(shallow)
+    if len(shares) != len(shallow) or min(shares, default=0) <= 0 or abs(sum(shares) - 1) > 1e-6:
+        raise ValueError(
+            f"shares are {shares}, but there must be one, above 0, for each of the "
+            f"{len(shallow)} stages before the last (at least one), and they must sum to 1"
+        )
+    costs = [stage.gradient_aware_cost / last.gradient_aware_cost for stage in shallow]
+    if max(costs) >= 1:
+        raise ValueError(f"of the stages {stages} the last must cost more than any other")
+    least = sum(share * cost for share, cost in zip(shares, costs, strict=True))
+    if not least <= budget <= 1:
+        raise ValueError(
+            f"budget is {budget}, but these stages and shares cost {least:.3f} (nothing but the "
+            "shallow ones) to 1 (nothing but the last)"
+        )
+    if budget == 1:
+        return DepthCurriculum((last,))
+    part = (1 - budget) / (1 - least)
+    boundaries = (min(part * before, 1.0) for before in itertools.accumulate(shares))
+    return DepthCurriculum((*shallow, last), tuple(boundaries))
 
 
 def fixed_depth_curriculum(depth: Depth | tuple[int, int] = (6, 3)) -> DepthCurriculum:

@@ -6,9 +6,11 @@ from typing import Any
 from cgar_jax._registry import call_by_name
 from cgar_jax.curricula.depth import (
     DepthCurriculum,
+    budgeted_depth_curriculum,
     fixed_depth_curriculum,
     nested_depth_curriculum,
     progressive_depth_curriculum,
+    smooth_depth_curriculum,
     sorted_exits_curriculum,
 )
 from cgar_jax.curricula.sampling import (
@@ -22,9 +24,11 @@ from cgar_jax.curricula.sampling import (
 )
 
 CURRICULA: dict[str, Callable[..., DepthCurriculum]] = {
+    "budgeted_depth_curriculum": budgeted_depth_curriculum,
     "fixed_depth_curriculum": fixed_depth_curriculum,
     "nested_depth_curriculum": nested_depth_curriculum,
     "progressive_depth_curriculum": progressive_depth_curriculum,
+    "smooth_depth_curriculum": smooth_depth_curriculum,
     "sorted_exits_curriculum": sorted_exits_curriculum,
 }
 """Every depth curriculum that a config may name."""
