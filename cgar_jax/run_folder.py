@@ -43,11 +43,15 @@ def read_settings(workdir: pathlib.Path) -> tuple[ml_collections.ConfigDict, Tas
 
 
 def read_metrics(workdir: pathlib.Path) -> list[dict[str, Any]]:
-    """The log of a run, an entry for each line of `metrics.jsonl`; none where it has no log.
+    """The log of a run, an entry for each line of `metrics.jsonl`; none where it has no log."""
+    return read_json_lines(workdir / "metrics.jsonl")
+
+
+def read_json_lines(path: pathlib.Path) -> list[dict[str, Any]]:
+    """What the lines of a file hold; none where there is no file.
 
     What a kill in the middle of a write has torn is left out.
     """
-    path = workdir / "metrics.jsonl"
     entries = []
     for line in path.read_text().splitlines() if path.is_file() else []:
         with contextlib.suppress(ValueError):
