@@ -45,7 +45,6 @@ Change = Callable[[ml_collections.ConfigDict], Any]
 
 def method(name: str, decay: float = 0.7) -> Change:
     """A method of `set_method`."""
-
     return lambda config: set_method(config, name, decay)
 
 
@@ -211,20 +210,20 @@ def main(values: flags.FlagValues) -> None:
         raise ValueError(f"unknown ways {sorted(unknown)}; there are: {'; '.join(WAYS)}")
     targets = sorted(map(float, values.targets))
     output = pathlib.Path(values.output)
+    ended, runs = read(output), []
     for seed in range(values.seeds):
         for way in values.ways:
-            if (way, seed) in read(output):
-                continue
-            config = ml_collections.ConfigDict(values.config)
-            WAYS[way](config)
-            config.seed, config.evaluation.every_steps = seed, values.evaluate_every
-            with progress_bar() as progress:
-                found = run(config, targets, progress, f"{way}, seed {seed}")
-            with output.open("a") as file:
-                file.write(json.dumps({"way": way, "seed": seed} | found) + "\n")
-            jax.clear_caches()
-    wanted = {(way, seed) for way in values.ways for seed in range(values.seeds)}
-    runs = [record for key, record in read(output).items() if key in wanted]
+            if (way, seed) not in ended:
+                config = ml_collections.ConfigDict(values.config)
+                WAYS[way](config)
+                config.seed, config.evaluation.every_steps = seed, values.evaluate_every
+                with progress_bar() as progress:
+                    found = run(config, targets, progress, f"{way}, seed {seed}")
+                ended[way, seed] = {"way": way, "seed": seed} | found
+                with output.open("a") as file:
+                    file.write(json.dumps(ended[way, seed]) + "\n")
+                jax.clear_caches()
+            runs.append(ended[way, seed])
     Console(highlight=False).print(table(runs, targets))
 
 

@@ -2,12 +2,13 @@
 
 import numpy as np
 
+from cgar_jax import experiment
 from tests.training import problem
 
 
 def drawn(examples, **changes):
-    pieces, _, _ = problem.build(**changes)
-    return pieces.drawn_for_validation(examples)
+    task = experiment.Task(problem.VOCABULARY, problem.CELLS, num_puzzle_identifiers=3)
+    return experiment.build(problem.config(**changes), task).drawn_for_validation(examples)
 
 
 def test_the_examples_for_validation_are_drawn_once_from_all_of_the_split():

@@ -8,7 +8,6 @@ import dataclasses
 import itertools
 import math
 from collections.abc import Sequence
-from fractions import Fraction
 from typing import Literal, NamedTuple
 
 from cgar_jax._registry import check_name
@@ -340,13 +339,15 @@ def smooth_depth_curriculum(
         raise ValueError(
             f"end is {end} and power {power}, but end must be in (0, 1] and power above 0"
         )
-    # Fractions, so that n and T that grow at the same moment share a stage.
-    moments = sorted({Fraction(k, size) for size in growth for k in range(1, size + 1)})
+    # In whole parts of the way, so that n and T that grow at the same moment share a stage.
+    parts = math.lcm(*filter(None, growth))
+    moments = sorted({k * parts // size for size in growth for k in range(1, size + 1)})
     stages = [
-        Depth(first.n + math.floor(s * growth[0]), first.T + math.floor(s * growth[1]))
-        for s in (Fraction(0), *moments)
+        Depth(first.n + moment * growth[0] // parts, first.T + moment * growth[1] // parts)
+        for moment in (0, *moments)
     ]
-    return DepthCurriculum(tuple(stages), tuple(end * float(s) ** (1 / power) for s in moments))
+    boundaries = (end * (moment / parts) ** (1 / power) for moment in moments)
+    return DepthCurriculum(tuple(stages), tuple(boundaries))
 
 
 def budgeted_depth_curriculum(
