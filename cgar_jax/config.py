@@ -188,10 +188,19 @@ def set_method(config: ml_collections.ConfigDict, method: str, decay: float = 0.
     of the two, "trm" neither. "nested" draws the number of cycles at each step (SortedNet), "exits"
     supervises the answer after each cycle (SoFT); both weigh all steps alike.
 
-    Call it last: the full depth is the curriculum's last stage.
+    Call it last: the full depth is the curriculum's last stage. Weightings that the config had are
+    replaced.
+
+    Raises:
+      ValueError: an unknown method, or a curriculum without stages.
     """
     if method not in METHODS:
         raise ValueError(f"unknown method {method!r}; use one of {', '.join(METHODS)}")
+    if "stages" not in config.curriculum:
+        raise ValueError(
+            f"the config has the curriculum {config.curriculum.name!r} already; choose a method "
+            "for one whose curriculum has stages, as that of 'cgar' and of the default"
+        )
     n, cycles = depth = config.curriculum.stages[-1]
     fixed = {"name": "fixed_depth_curriculum", "depth": depth}
     nested = tuple((n, cycle) for cycle in range(1, cycles + 1))
@@ -203,9 +212,9 @@ def set_method(config: ml_collections.ConfigDict, method: str, decay: float = 0.
     }
     if method in curriculum:
         config.curriculum = ml_collections.ConfigDict(curriculum[method])
-    if method in ("cgar", "hsw"):
-        settings = {"decay": decay, "num_steps": config.supervision.max_supervision_steps}
-        config.weighting = (("hierarchical_supervision_weighting", settings),)
+    settings = {"decay": decay, "num_steps": config.supervision.max_supervision_steps}
+    hierarchical = (("hierarchical_supervision_weighting", settings),)
+    config.weighting = hierarchical if method in ("cgar", "hsw") else ()
 
 
 def grid(choices: Mapping[str, Iterable[Any]]) -> list[dict[str, Any]]:

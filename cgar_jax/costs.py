@@ -12,7 +12,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from cgar_jax.curricula import Depth, NestedDepths
+from cgar_jax.curricula import Depth, StageDepth
 from cgar_jax.devices import Device
 from cgar_jax.experiment import Experiment
 from cgar_jax.training.feed import BLOCKS_AHEAD
@@ -57,7 +57,7 @@ class StageCost:
     Attributes:
       depth: of its steps.
       num_steps: optimizer steps.
-      model_flops: of one step on all devices, as `Experiment.step_flops`.
+      model_flops: of one step on all devices, as `TrainStep.step_flops`.
       hardware_flops: the same with what is computed a second time to save memory.
       memory: bytes on each device, by what they are for.
       compute_seconds: of one step, at the share of the peak that was assumed.
@@ -65,7 +65,7 @@ class StageCost:
       communication_seconds: of one step, at full bandwidth, while nothing else goes on.
     """
 
-    depth: Depth | NestedDepths
+    depth: StageDepth
     num_steps: int
     model_flops: float
     hardware_flops: float
@@ -155,7 +155,7 @@ def costs(
         cost = StageCost(
             depth=stage.depth,
             num_steps=stage.end_step - stage.first_step,
-            model_flops=experiment.step_flops(stage.depth),
+            model_flops=experiment.train_step.step_flops(stage.depth),
             hardware_flops=flops,
             memory=step_memory(experiment, stage.depth, num_train),
             compute_seconds=flops / experiment.mesh.size / (utilization * peak),
@@ -168,7 +168,7 @@ def costs(
     return Costs(parameters, mesh, batch_size, tuple(stages), transfers)
 
 
-def forward_passes(experiment: Experiment, depth: Depth | NestedDepths) -> float:
+def forward_passes(experiment: Experiment, depth: StageDepth) -> float:
     """What a step computes of the network for one example, in forward calls, recomputation too.
 
     A cycle of `n + 1` calls without gradient counts once, one with gradient four times: forward,
@@ -182,7 +182,7 @@ def forward_passes(experiment: Experiment, depth: Depth | NestedDepths) -> float
     )
 
 
-def hardware_flops(experiment: Experiment, depth: Depth | NestedDepths) -> float:
+def hardware_flops(experiment: Experiment, depth: StageDepth) -> float:
     """FLOPs of one step on all devices: matrix products of network and heads, see `forward_passes`.
 
     The optimizer, norms, gates and softmax are left out.
@@ -193,7 +193,7 @@ def hardware_flops(experiment: Experiment, depth: Depth | NestedDepths) -> float
     return experiment.config.batch_size * per_example
 
 
-def step_traffic(experiment: Experiment, depth: Depth | NestedDepths) -> float:
+def step_traffic(experiment: Experiment, depth: StageDepth) -> float:
     """Bytes that one step must move to and from one device's memory: of network calls, at least."""
     parameters = sum(leaf.size for leaf in jax.tree.leaves(experiment.abstract_state().params))
     slots = experiment.config.batch_size // experiment.mesh.size
@@ -202,9 +202,7 @@ def step_traffic(experiment: Experiment, depth: Depth | NestedDepths) -> float:
     return forward_passes(experiment, depth) * per_call
 
 
-def step_memory(
-    experiment: Experiment, depth: Depth | NestedDepths, num_train: int = 0
-) -> dict[str, float]:
+def step_memory(experiment: Experiment, depth: StageDepth, num_train: int = 0) -> dict[str, float]:
     """Bytes on each device while a step runs, by what they are for.
 
     Activations are the inputs of all network calls with gradient, what the backward pass of one

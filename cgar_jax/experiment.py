@@ -173,23 +173,12 @@ class Experiment:
         trained = self.evaluate(weights, dataset.train)["exact_accuracy"]
         return scores | votes | {"train_exact_accuracy": trained}, submission
 
-    def train_flops(self, num_steps: int | None = None) -> int:
-        """Model FLOPs of the first optimizer steps, or of the whole run, see `step_flops`."""
-        end = self.config.training.steps if num_steps is None else num_steps
-        steps = [
-            (min(stage.end_step, end) - stage.first_step, stage.depth) for stage in self.stages
-        ]
-        return round(sum(max(num, 0) * self.step_flops(depth) for num, depth in steps))
-
-    def step_flops(self, depth: curricula.Depth | curricula.NestedDepths) -> float:
-        """Model FLOPs of one optimizer step: matrix products, a backward pass as two forward ones.
-
-        Args:
-          depth: of the step; of several that may be drawn, it is the mean.
-        """
-        network, heads = self.model.network_flops(), 3 * self.model.heads_flops()
-        per_example = depth.gradient_aware_cost * network + depth.num_exits * heads
-        return self.config.batch_size * per_example
+    def planned_flops(self) -> float:
+        """Model FLOPs of the whole run, as far as they are known beforehand."""
+        return sum(
+            (stage.end_step - stage.first_step) * self.train_step.step_flops(stage.depth)
+            for stage in self.stages
+        )
 
     def _init(self, key: jax.Array) -> TrainState:
         return self.train_step.init(key, self.task.sequence_length)
@@ -231,6 +220,7 @@ def build(
         optimizer=optimizers.build(optimizer, steps),
         weighting=weighting.build(config.weighting),
         sampling=curricula.build_sampling(**config.sampling),
+        curriculum=curriculum,
         total_steps=steps,
         answer_loss=ANSWER_LOSSES[config.loss.answer],
         halting_loss_weight=config.loss.halting_weight,

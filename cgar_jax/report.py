@@ -295,8 +295,17 @@ def _learning_curve(run: Run) -> pictures.LearningCurve:
         [_number(entry["loss"]) for entry in trained_entries],
         [entry["step"] for entry in validations],
         [_number(entry[VALIDATED]) for entry in validations],
-        [(str(s.depth), s.first_step, s.end_step) for s in run.model.pieces.stages],
+        _stages(trained_entries),
     )
+
+
+def _stages(entries: Sequence[Mapping[str, Any]]) -> list[tuple[str, int, int]]:
+    """The depths that were trained at, each with its first step and the step after its last."""
+    lasts = {}
+    for entry in entries:
+        lasts[entry["depth"]] = entry["step"]
+    ends = (0, *lasts.values())
+    return [(depth, *ends[i : i + 2]) for i, depth in enumerate(lasts)]
 
 
 def _number(value: float | None) -> float:
@@ -304,8 +313,8 @@ def _number(value: float | None) -> float:
 
 
 def _validated_flops(run: Run, curve: pictures.LearningCurve) -> tuple[list[int], Sequence[float]]:
-    flops = [run.model.pieces.train_flops(step) for step in curve.validated]
-    return flops, curve.accuracies
+    spent = {entry["step"]: entry["train_flops"] for entry in run.metrics if "loss" in entry}
+    return [spent[step] for step in curve.validated], curve.accuracies
 
 
 def _by_step(found: Findings) -> tuple[np.ndarray, np.ndarray]:

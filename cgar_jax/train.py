@@ -75,23 +75,21 @@ def train(config: ml_collections.ConfigDict, workdir: str | os.PathLike) -> dict
             )
             state = loop.run(state, feed, clock)
             scores = run_folder.score(pieces, averaged(state), dataset, workdir)
-            result = scores | _account(pieces, state, clock)
+            result = scores | _account(config.seed, state, clock)
             run_folder.write_json(workdir / run_folder.RESULT, result)
             logs.say(result_table(result, "held-out test puzzles"), f"all of it is in {workdir}")
     return result
 
 
-def _account(
-    pieces: experiment.Experiment, state: TrainState, clock: Clock
-) -> dict[str, float | int | str]:
+def _account(seed: int, state: TrainState, clock: Clock) -> dict[str, float | int | str]:
     """What the run cost and came to, beside its scores."""
     return {
         "train_seconds": round(clock.train_seconds, 3),
         "compile_seconds": round(clock.compile_seconds, 3),
         "data_seconds": round(clock.data_seconds, 3),
         "steps": int(state.step),
-        "seed": pieces.config.seed,
-        "model_flops": pieces.train_flops(),
+        "seed": seed,
+        "model_flops": round(clock.train_flops),
         "parameters_sha256": parameters_sha256(state.params),
     }
 

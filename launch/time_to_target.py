@@ -5,11 +5,12 @@
         --ways=trm,cgar --targets=0.9 --seeds=5
 
 Each way to train is the config with a few settings changed, see `WAYS`; all have the same puzzles,
-model, number of steps and validation puzzles. The ways take turns, seed by seed, so that what else
-the machine does falls on all of them alike. Every `--evaluate_every` steps the validation puzzles
-are solved, which is not timed; a target is reached at the first evaluation with that exact
-accuracy, and a run ends when all are. Seconds are those of training, without compilation; FLOPs are
-model FLOPs by formula. Medians count a run that never got there as infinite.
+model and validation puzzles, and the model FLOPs of the config's own run to spend: a way whose
+steps are dearer has fewer of them. The ways take turns, seed by seed, so that what else the machine
+does falls on all of them alike. Every `--evaluate_every` steps the validation puzzles are solved,
+which is not timed; a target is reached at the first evaluation with that exact accuracy, and a run
+ends when all are. Seconds are those of training, without compilation; FLOPs are model FLOPs by
+formula. Medians count a run that never got there as infinite.
 
 `--output` gets a line for each run as it ends; the same command again goes on with those that are
 missing. Source of the method: Dahl et al. 2023, arXiv 2306.07179 (AlgoPerf).
@@ -94,6 +95,8 @@ WAYS: dict[str, Change] = {
     "cgar smooth": cgar(**SMOOTH),
     "cgar smooth to the end": cgar(**SMOOTH, end=1.0),
     "cgar budget 0.5": cgar(name="budgeted_depth_curriculum", budget=0.5),
+    "cgar plateau": cgar(name="plateau_depth_curriculum"),
+    "cgar plateau, patient": cgar(name="plateau_depth_curriculum", patience=6),
     "nested": method("nested"),
     "exits": method("exits"),
     "cgar adam_atan2": optimizer("adam_atan2"),
@@ -105,22 +108,38 @@ class _Done(Exception):
     """All targets are reached."""
 
 
+def spend(config: ml_collections.ConfigDict, task: experiment.Task, flops: float) -> None:
+    """Sets the number of steps so that training takes so many model FLOPs, or as nearly as can be.
+
+    Args:
+      config: of the run, changed.
+      task: of its puzzles.
+      flops: to spend.
+    """
+    share = flops / experiment.build(config, task).planned_flops()
+    config.training.steps = max(round(config.training.steps * share), 1)
+
+
 def run(
-    config: ml_collections.ConfigDict, targets: list[float], progress: Progress, title: str
+    config: ml_collections.ConfigDict,
+    dataset: data.Dataset,
+    targets: list[float],
+    progress: Progress,
+    title: str,
 ) -> dict[str, Any]:
     """Trains until all targets are reached, or to the end.
 
     Args:
       config: of the run; it is evaluated every `evaluation.every_steps`.
+      dataset: of the config.
       targets: exact accuracies on the validation puzzles.
       progress: shows how far it is.
       title: what it is called there.
 
     Returns:
-      `reached`, by target the `step`, `seconds` and `flops` it took, and `curve`, pairs of step and
-      accuracy.
+      `reached`, by target the `step`, `seconds` and `flops` it took, `curve`, pairs of step and
+      accuracy, and `steps` that there would have been.
     """
-    dataset = data.load(config.data)
     task = experiment.Task.of(dataset)
     pieces = experiment.build(config, task)
     examples, feed = pieces.feed(dataset.train, dataset.augment)
@@ -136,7 +155,7 @@ def run(
                 reached[str(target)] = {
                     "step": step,
                     "seconds": clock.train_seconds,
-                    "flops": pieces.train_flops(step),
+                    "flops": clock.train_flops,
                 }
         if len(reached) == len(targets):
             raise _Done
@@ -159,7 +178,7 @@ def run(
         )
         with contextlib.suppress(_Done):
             evaluate(loop.run(state, feed, clock), config.training.steps)
-    return {"reached": reached, "curve": curve}
+    return {"reached": reached, "curve": curve, "steps": config.training.steps}
 
 
 def read(path: pathlib.Path) -> dict[tuple[str, int], dict[str, Any]]:
@@ -210,6 +229,9 @@ def main(values: flags.FlagValues) -> None:
         raise ValueError(f"unknown ways {sorted(unknown)}; there are: {'; '.join(WAYS)}")
     targets = sorted(map(float, values.targets))
     output = pathlib.Path(values.output)
+    dataset = data.load(values.config.data)
+    task = experiment.Task.of(dataset)
+    budget = experiment.build(values.config, task).planned_flops()
     ended, runs = read(output), []
     for seed in range(values.seeds):
         for way in values.ways:
@@ -217,8 +239,9 @@ def main(values: flags.FlagValues) -> None:
                 config = ml_collections.ConfigDict(values.config)
                 WAYS[way](config)
                 config.seed, config.evaluation.every_steps = seed, values.evaluate_every
+                spend(config, task, budget)
                 with progress_bar() as progress:
-                    found = run(config, targets, progress, f"{way}, seed {seed}")
+                    found = run(config, dataset, targets, progress, f"{way}, seed {seed}")
                 ended[way, seed] = {"way": way, "seed": seed} | found
                 with output.open("a") as file:
                     file.write(json.dumps(ended[way, seed]) + "\n")

@@ -160,7 +160,11 @@ def result(workdir: pathlib.Path) -> dict:
     return json.loads((workdir / "result.json").read_text())
 
 
+def metrics(workdir: pathlib.Path) -> list[dict]:
+    """What a run has logged."""
+    return [json.loads(line) for line in (workdir / "metrics.jsonl").read_text().splitlines()]
+
+
 def losses(workdir: pathlib.Path) -> list[float]:
     """The mean losses of the dispatches of a run."""
-    records = map(json.loads, (workdir / "metrics.jsonl").read_text().splitlines())
-    return [record["loss"] for record in records if "loss" in record]
+    return [entry["loss"] for entry in metrics(workdir) if "loss" in entry]

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import pytest
 
 from cgar_jax import data, experiment
-from cgar_jax.config import METHODS
+from cgar_jax.config import METHODS, default_config, set_method
 from cgar_jax.curricula import Depth
 from cgar_jax.data.arc.augmentation import augment
 from cgar_jax.mesh import replicated
@@ -47,6 +47,21 @@ def test_one_word_switches_the_method(path, method):
     full = pieces.curriculum.full_depth
     assert len(pieces.curriculum(1.0).draws) == (full.T if method == "nested" else 1)
     assert pieces.curriculum(1.0).num_exits == (full.T if method == "exits" else 1)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_method_replaces_the_weighting_of_another(method):
+    config = default_config()
+    set_method(config, "cgar")
+    set_method(config, method)
+    assert len(config.weighting) == (1 if method in ("cgar", "hsw") else 0)
+
+
+def test_a_method_that_cannot_know_the_full_depth_any_more_says_so():
+    config = default_config()
+    set_method(config, "trm")
+    with pytest.raises(ValueError, match="fixed_depth_curriculum"):
+        set_method(config, "cgar")
 
 
 @pytest.mark.parametrize("path", FULL_SIZE, ids=lambda path: path.stem)

@@ -116,7 +116,7 @@ def test_flops_of_every_depth_agree_with_the_traced_step(depth, microbatches):
 
 def test_model_flops_leave_out_what_is_computed_again():
     pieces = build()
-    ratio = costs.hardware_flops(pieces, Depth(6, 3)) / pieces.step_flops(Depth(6, 3))
+    ratio = costs.hardware_flops(pieces, Depth(6, 3)) / pieces.train_step.step_flops(Depth(6, 3))
     assert ratio == pytest.approx(6 / 5, rel=1e-2)  # (3 + 3) cycles instead of (3 + 2)
 
 
@@ -187,7 +187,7 @@ def test_a_run_takes_as_long_as_its_steps():
     expected = first.num_steps * first.step_seconds + second.num_steps * second.step_seconds
     assert result.train_seconds == pytest.approx(expected)
     flops = sum(stage.num_steps * stage.model_flops for stage in result.stages)
-    assert flops == pytest.approx(pieces.train_flops())
+    assert flops == pytest.approx(pieces.planned_flops())
 
 
 def test_an_unknown_device_is_told_the_nearest():

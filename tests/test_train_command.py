@@ -44,10 +44,47 @@ def test_the_progress_line_tells_stage_depth_loss_and_accuracy(finished_run):
 
 
 def test_metrics_have_each_dispatch_once_and_in_order(finished_run):
-    lines = (finished_run[0] / "metrics.jsonl").read_text().splitlines()
-    steps = [json.loads(line)["step"] for line in lines if "validation" not in line]
+    steps = [entry["step"] for entry in commands.metrics(finished_run[0]) if "loss" in entry]
     assert steps == sorted(set(steps))
     assert steps[-1] == 40
+
+
+PLATEAUS = """
+from configs import sudoku_mini
+
+
+def get_config():
+    config = sudoku_mini.get_config()
+    config.curriculum = type(config)(
+        dict(name="plateau_depth_curriculum", stages=((1, 1), (2, 2)), window=0.01, patience=1)
+    )
+    return config
+"""
+
+
+def test_a_depth_that_grows_at_plateaus_is_told_and_its_flops_are_counted(
+    finished_run, tmp_path, cache
+):
+    config = tmp_path / "plateaus.py"
+    config.write_text(PLATEAUS)
+    tiny = [flag for flag in commands.TINY[1:] if ".curriculum." not in flag]
+    workdir = f"--workdir={tmp_path}/run"
+    code, output = commands.run(TRAIN, f"--config={config}", *tiny, workdir, cache=cache)
+    assert code == 0, output
+    assert "step 40/40 · stage 2/2 depth (2, 2) · loss" in output
+    flops = {
+        entry["depth"]: entry["model_flops"]
+        for entry in commands.metrics(finished_run[0])
+        if "loss" in entry
+    }
+    spent, last = 0, 0
+    for entry in commands.metrics(tmp_path / "run"):
+        if "loss" in entry:
+            share = entry["depth_index"]
+            each = (1 - share) * flops["(1, 1)"] + share * flops["(2, 2)"]
+            spent, last = spent + (entry["step"] - last) * each, entry["step"]
+            assert entry["train_flops"] == pytest.approx(spent, rel=1e-5)
+    assert commands.result(tmp_path / "run")["model_flops"] == pytest.approx(spent, rel=1e-5)
 
 
 def test_another_seed_gives_other_parameters(finished_run, tmp_path, cache):

@@ -1,8 +1,9 @@
 """Curricula: what changes over training. A curriculum is a callable, ``(progress) -> value``.
 
 Progress is the fraction of training done, in [0, 1]. A curriculum has no state: where training
-stands is all that it knows, so a resumed run finds its place by itself. Mixers and averages, which
-follow what training has seen, keep a state of arrays alone, for the caller's checkpoint. How a
+stands is all that it knows, so a resumed run finds its place by itself. Mixers, averages and
+plateaus, which follow what training has seen, keep a state of arrays alone, for the caller's
+checkpoint. How a
 depth is run is the recursion's business; how much each loss counts is that of
 `cgar_jax.weighting`.
 
@@ -22,6 +23,7 @@ depth is run is the recursion's business; how much each loss counts is that of
 | `odm_mixer` | probabilities of domains, by a bandit on their losses | mixed sources, no validation sets | 2312.02406 | likely: the reward |
 | `pacing_subset_curriculum` | share of the examples in use, easiest first | easy to hard over a run | 2212.12712 | likely: the families |
 | `personal_loss_resampler` | one of each user's candidates, low losses likelier | noisy labels or augmentations | 2502.00348 | certain |
+| `plateau_depth_curriculum` | Depth(2, 1), (4, 2), (6, 3), the next when the loss stops falling | you do not know when | ours | |
 | `progressive_depth_curriculum` | Depth(2, 1), (4, 2), (6, 3), by progress | a cheaper run (PDC of CGAR) | 2511.08653 | certain |
 | `score_pruned_sampler` | the examples of highest score | train on less | 2107.07075 | certain |
 | `skill_it_mixer` | probabilities of skills, by the losses of what they help | skills that build on each other | 2307.14430 | certain |
@@ -40,10 +42,15 @@ from cgar_jax.curricula.depth import (
     Depth,
     DepthCurriculum,
     NestedDepths,
+    PlateauDepths,
     Stage,
+    StageDepth,
+)
+from cgar_jax.curricula.depth_curricula import (
     budgeted_depth_curriculum,
     fixed_depth_curriculum,
     nested_depth_curriculum,
+    plateau_depth_curriculum,
     progressive_depth_curriculum,
     smooth_depth_curriculum,
     sorted_exits_curriculum,
@@ -92,10 +99,12 @@ __all__ = [
     "NestedDepths",
     "OnlineMixingState",
     "PacingCurriculum",
+    "PlateauDepths",
     "Request",
     "Sampling",
     "SkillItState",
     "Stage",
+    "StageDepth",
     "WeightAverageState",
     "averaged_params",
     "budgeted_depth_curriculum",
@@ -118,6 +127,7 @@ __all__ = [
     "pacing_subset_curriculum",
     "pacing_subset_sampling",
     "personal_loss_resampler",
+    "plateau_depth_curriculum",
     "progressive_depth_curriculum",
     "score_pruned_sampler",
     "score_pruned_sampling",

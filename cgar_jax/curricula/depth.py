@@ -1,7 +1,8 @@
-"""The depth of the recursion, and how it changes over training: it grows (PDC), or is drawn.
+"""The depth of the recursion, and of which stages a curriculum of it is made.
 
 A depth is static under ``jax.jit``: each stage is its own compiled step, and a shallow stage really
-costs less. A traced depth would need a while loop, which has no reverse-mode gradient.
+costs less. A traced depth would need a while loop, which has no reverse-mode gradient; where a
+stage has several depths, its step holds all of them and runs one.
 """
 
 import dataclasses
@@ -10,6 +11,11 @@ import math
 from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
+import jax
+import jax.numpy as jnp
+import optax
+import optax.contrib
+
 from cgar_jax._registry import check_name
 
 # A boundary closer than this to a step's progress is at that step: 0.1 + 0.2 means 0.3. It is less
@@ -17,8 +23,22 @@ from cgar_jax._registry import check_name
 _TOLERANCE = 1e-9
 
 
+class _Stateless:
+    """What does not depend on how training has gone. See `PlateauDepths`."""
+
+    def init(self, total_steps: int) -> tuple[()]:
+        """Return the state of a run before its first step: there is none."""
+        del total_steps
+        return ()
+
+    def update(self, state: tuple[()], loss: jax.Array, total_steps: int) -> tuple[()]:
+        """Return the state after a step: as it was."""
+        del loss, total_steps
+        return state
+
+
 @dataclasses.dataclass(frozen=True)
-class Depth:
+class Depth(_Stateless):
     """How deep one supervision step thinks: T cycles of n latent recursions and one answer update.
 
     Hashable, so that it can be a static argument of a compiled function.
@@ -72,8 +92,13 @@ class Depth:
         )
 
     @property
+    def depths(self) -> tuple["Depth"]:
+        """What may run: this depth alone. For several see `NestedDepths`."""
+        return (self,)
+
+    @property
     def draws(self) -> tuple[tuple[float, "Depth"], ...]:
-        """What may run, with its probability: this depth, always. See `NestedDepths`."""
+        """What may run, with its share of the steps: this depth, always."""
         return ((1.0, self),)
 
     @property
@@ -91,9 +116,46 @@ class Depth:
         """Cost in forward calls, ``(T + 2 E)(n + 1)``, E exits: a backward costs two forwards."""
         return (self.T + 2 * self.num_exits) * (self.n + 1)
 
+    def choose(self, state: tuple[()], key: jax.Array, progress: jax.Array) -> int:
+        """Return the index of the depth of one step: 0."""
+        del state, key, progress
+        return 0
+
+
+class _SeveralDepths:
+    """Depths that share a stage: what a step of it costs on the whole, and the deepest of them."""
+
+    depths: tuple[Depth, ...]
+    probabilities: tuple[float, ...]
+
+    @property
+    def full(self) -> Depth:
+        """The depth to evaluate with: the deepest."""
+        return self.depths[-1]
+
+    @property
+    def draws(self) -> tuple[tuple[float, Depth], ...]:
+        """What may run, with its share of the steps."""
+        return tuple(zip(self.probabilities, self.depths, strict=True))
+
+    @property
+    def num_exits(self) -> int:
+        """Each depth is read once, at its end."""
+        return 1
+
+    @property
+    def network_calls(self) -> float:
+        """Expected forward calls of the network, as `Depth.network_calls`."""
+        return sum(probability * depth.network_calls for probability, depth in self.draws)
+
+    @property
+    def gradient_aware_cost(self) -> float:
+        """Expected cost in forward calls, as `Depth.gradient_aware_cost`."""
+        return sum(probability * depth.gradient_aware_cost for probability, depth in self.draws)
+
 
 @dataclasses.dataclass(frozen=True)
-class NestedDepths:
+class NestedDepths(_SeveralDepths, _Stateless):
     """Depths of which each optimizer step draws one for its whole batch.
 
     Depth i is the first cycles of depth i + 1: the networks are nested, and all their parameters
@@ -112,7 +174,7 @@ class NestedDepths:
     probabilities: tuple[float, ...] = ()
 
     def __post_init__(self):
-        depths = tuple(_as_depth(depth) for depth in self.depths)
+        depths = tuple(as_depth(depth) for depth in self.depths)
         count = max(len(depths), 1)
         probabilities = tuple(map(float, self.probabilities)) or (1 / count,) * count
         nested = depths and all(a.n == b.n and a.T < b.T for a, b in itertools.pairwise(depths))
@@ -133,49 +195,129 @@ class NestedDepths:
     def __str__(self) -> str:
         return " or ".join(map(str, self.depths))
 
-    @property
-    def full(self) -> Depth:
-        """The depth to evaluate with: the deepest."""
-        return self.depths[-1]
+    def choose(self, state: tuple[()], key: jax.Array, progress: jax.Array) -> jax.Array:
+        """Draw the index of the depth of one step, int32 scalar, from a random key."""
+        del state, progress
+        return jax.random.choice(key, len(self.depths), p=jnp.asarray(self.probabilities))
+
+
+@dataclasses.dataclass(frozen=True)
+class PlateauDepths(_SeveralDepths):
+    """Depths of which the next begins when the loss has stopped falling.
+
+    The loss of a step is averaged over windows of steps. Once ``patience`` windows in a row have
+    not brought the least mean so far down by the share ``improvement``, the next depth runs; from
+    progress ``latest`` on it is the last one at any rate. Made by `plateau_depth_curriculum`;
+    frozen and hashable. What it has seen is a state of arrays: `init`, and `update` after a step.
+
+    Attributes:
+      depths: two or more, each dearer than the one before; pairs ``(n, T)`` become `Depth`.
+      latest: progress in (0, 1].
+      window: part of training, in (0, 1], at least one step.
+      patience: windows, at least 1.
+      improvement: part of the least mean, in (0, 1).
+
+    Raises:
+      ValueError: depths or numbers that are not as above.
+    """
+
+    depths: tuple[Depth, ...]
+    latest: float
+    window: float
+    patience: int
+    improvement: float
+
+    def __post_init__(self):
+        depths = tuple(as_depth(depth) for depth in self.depths)
+        costs = [depth.gradient_aware_cost for depth in depths]
+        if len(depths) < 2 or not all(a < b for a, b in itertools.pairwise(costs)):
+            raise ValueError(
+                f"the depths {', '.join(map(str, depths))} do not grow; there must be two or more, "
+                "each dearer than the one before, as (2, 1), (4, 2), (6, 3)"
+            )
+        if any(depth != depth.full for depth in depths):
+            raise ValueError("depths that follow each other at plateaus have no exits of their own")
+        in_range = 0 < self.latest <= 1 and 0 < self.window <= 1 and 0 < self.improvement < 1
+        if not (in_range and self.patience >= 1):
+            raise ValueError(
+                f"latest is {self.latest}, window {self.window}, improvement {self.improvement} "
+                f"and patience {self.patience}, but latest and window must be in (0, 1], "
+                "improvement in (0, 1), and patience 1 or more"
+            )
+        object.__setattr__(self, "depths", depths)
+
+    def __str__(self) -> str:
+        return f"{', '.join(map(str, self.depths))} at plateaus (planned: evenly spaced)"
 
     @property
-    def draws(self) -> tuple[tuple[float, Depth], ...]:
-        """What may run, with its probability."""
-        return tuple(zip(self.probabilities, self.depths, strict=True))
+    def probabilities(self) -> tuple[float, ...]:
+        """Shares of the steps as planned: when plateaus come is not known beforehand.
 
-    @property
-    def num_exits(self) -> int:
-        """Each depth is read once, at its end."""
-        return 1
+        The depths before the last share the time until ``latest`` evenly.
+        """
+        before = len(self.depths) - 1
+        return (self.latest / before,) * before + (1 - self.latest,)
 
-    @property
-    def network_calls(self) -> float:
-        """Expected forward calls of the network, as `Depth.network_calls`."""
-        return sum(probability * depth.network_calls for probability, depth in self.draws)
+    def init(self, total_steps: int) -> optax.contrib.ReduceLROnPlateauState:
+        """Return the state of a run before its first step."""
+        return self._detector(total_steps).init(jnp.float32(0))
 
-    @property
-    def gradient_aware_cost(self) -> float:
-        """Expected cost in forward calls, as `Depth.gradient_aware_cost`."""
-        return sum(probability * depth.gradient_aware_cost for probability, depth in self.draws)
+    def choose(
+        self, state: optax.contrib.ReduceLROnPlateauState, key: jax.Array, progress: jax.Array
+    ) -> jax.Array:
+        """Return the index of the depth of one step, int32 scalar: plateaus so far.
+
+        Args:
+          state: of `init` or `update`.
+          key: not used.
+          progress: float32 scalar, share of training done.
+        """
+        del key
+        last = len(self.depths) - 1
+        # Each plateau has halved the scale, which is exact.
+        plateaus = jnp.round(-jnp.log2(state.scale)).astype(jnp.int32)
+        # Progress is float32 here: a moment early rather than a step late.
+        return jnp.where(progress >= self.latest - 1e-6, last, plateaus)
+
+    def update(
+        self, state: optax.contrib.ReduceLROnPlateauState, loss: jax.Array, total_steps: int
+    ) -> optax.contrib.ReduceLROnPlateauState:
+        """Return the state after a step of this loss, float32 scalar."""
+        return self._detector(total_steps).update({}, state, value=loss)[1]
+
+    def _detector(self, total_steps: int) -> optax.GradientTransformationExtraArgs:
+        """What lowers learning rates at plateaus, asked how often it would have halved one."""
+        return optax.contrib.reduce_on_plateau(
+            factor=0.5,
+            patience=self.patience,
+            rtol=self.improvement,
+            accumulation_size=max(round(self.window * total_steps), 1),
+            min_scale=0.5 ** (len(self.depths) - 1),
+        )
 
 
-def _as_depth(depth: "Depth | NestedDepths | Sequence[int]") -> "Depth | NestedDepths":
-    return depth if isinstance(depth, Depth | NestedDepths) else Depth(*depth)
+StageDepth = Depth | NestedDepths | PlateauDepths
+"""The depth of a stage."""
+
+
+def as_depth(depth: StageDepth | Sequence[int]) -> StageDepth:
+    """Return a depth as it is, and of a pair ``(n, T)`` the `Depth`."""
+    return depth if isinstance(depth, StageDepth) else Depth(*depth)
 
 
 class Stage(NamedTuple):
     """One stage of a run: ``depth`` for the optimizer steps ``first_step <= step < end_step``."""
 
-    depth: Depth | NestedDepths
+    depth: StageDepth
     first_step: int
     end_step: int
 
 
 @dataclasses.dataclass(frozen=True)
 class DepthCurriculum:
-    """A depth for every moment of training: ``curriculum(progress) -> Depth`` or `NestedDepths`.
+    """A depth for every moment of training: ``curriculum(progress) -> Depth``, or several.
 
-    Made by the functions below; frozen and hashable.
+    Made by the functions of `cgar_jax.curricula`; frozen and hashable.
 
     Attributes:
       stages: the depths in their order, K of them; tuples ``(n, T)`` become `Depth`.
@@ -183,14 +325,15 @@ class DepthCurriculum:
 
     Raises:
       ValueError: no stage; not one boundary fewer than stages; boundaries that do not increase
-        strictly or leave [0, 1]; a depth that is not of positive ints.
+        strictly or leave [0, 1]; a depth that is not of positive ints; `PlateauDepths` and
+        other stages beside.
     """
 
-    stages: tuple[Depth | NestedDepths, ...]
+    stages: tuple[StageDepth, ...]
     boundaries: tuple[float, ...] = ()
 
     def __post_init__(self):
-        stages = tuple(_as_depth(stage) for stage in self.stages)
+        stages = tuple(as_depth(stage) for stage in self.stages)
         boundaries = tuple(float(boundary) for boundary in self.boundaries)
         if len(stages) != len(boundaries) + 1:
             raise ValueError(
@@ -202,8 +345,14 @@ class DepthCurriculum:
             raise ValueError(
                 f"boundaries are {boundaries}, but they must increase strictly and lie in [0, 1]"
             )
+        if len(stages) > 1 and any(isinstance(stage, PlateauDepths) for stage in stages):
+            raise ValueError("depths that change at plateaus must be the only stage")
         object.__setattr__(self, "stages", stages)
         object.__setattr__(self, "boundaries", boundaries)
+
+    def init(self, total_steps: int) -> optax.contrib.ReduceLROnPlateauState | tuple[()]:
+        """Return what `PlateauDepths` must remember; of any other depth that is nothing."""
+        return self.stages[0].init(total_steps)
 
     def stage_index(self, progress: float) -> int:
         """Index of the stage at this progress: how many boundaries have been reached.
@@ -225,7 +374,7 @@ class DepthCurriculum:
         """The depth to evaluate with: that of the last stage, the deepest of it."""
         return self.stages[-1].full
 
-    def __call__(self, progress: float) -> Depth | NestedDepths:
+    def __call__(self, progress: float) -> StageDepth:
         """Depth of the stage at this progress, as in `stage_index`."""
         return self.stages[self.stage_index(progress)]
 
@@ -276,194 +425,3 @@ _COSTS = {
     "paper": lambda depth: depth.network_calls,
     "gradient_aware": lambda depth: depth.gradient_aware_cost,
 }
-
-
-def progressive_depth_curriculum(
-    stages: Sequence[Depth | tuple[int, int]] = ((2, 1), (4, 2), (6, 3)),
-    boundaries: Sequence[float] = (0.3, 0.6),
-) -> DepthCurriculum:
-    """Progressive depth curriculum (PDC): train shallow first, deeper as training goes on.
-
-    ``stages[i]`` from progress ``boundaries[i - 1]`` on: (2, 1) before 0.3, (4, 2) before 0.6,
-    (6, 3) after.
-
-    Args:
-      stages: depths ``(n, T)`` in their order.
-      boundaries: one fewer than stages, strictly increasing in [0, 1]. With the first at 0 the
-        first stage is skipped, with the last at 1 the last one has no step.
-
-    Returns:
-      A `DepthCurriculum`: ``curriculum(progress) -> Depth``.
-
-    Raises:
-      ValueError: as `DepthCurriculum`.
-
-    Source: Qasim and Zhang, 2025, arXiv 2511.08653; certain.
-    """
-    return DepthCurriculum(tuple(stages), tuple(boundaries))
-
-
-def smooth_depth_curriculum(
-    first: Depth | tuple[int, int] = (2, 1),
-    last: Depth | tuple[int, int] = (6, 3),
-    end: float = 0.6,
-    power: float = 1.0,
-) -> DepthCurriculum:
-    """Smooth depth curriculum: from the first depth to the last by the smallest steps there are.
-
-    ``s = min(progress / end, 1)^power``, ``n = n_first + floor(s (n_last - n_first))``, and ``T``
-    likewise: (2, 1), (3, 1), (4, 2), (5, 2), (6, 3) by default, the last from ``end`` on.
-
-    Args:
-      first: ``(n, T)`` at the beginning.
-      last: ``(n, T)``, neither of them less.
-      end: progress at which the last depth begins, in (0, 1].
-      power: above 0; above 1 the shallow depths last longer, below 1 the deeper ones.
-
-    Returns:
-      A `DepthCurriculum`; each of its stages is a program of its own, compiled beside training.
-
-    Raises:
-      ValueError: ``last`` is not deeper than ``first``; ``end`` or ``power`` out of range.
-
-    Source: ours, after the progressive depth curriculum of arXiv 2511.08653.
-    """
-    first, last = _as_depth(first), _as_depth(last)
-    growth = last.n - first.n, last.T - first.T
-    if min(growth) < 0 or max(growth) == 0:
-        raise ValueError(
-            f"a smooth curriculum from {first} to {last}: neither n nor T of the last must be "
-            "less, and one of them must be more"
-        )
-    if not (0 < end <= 1 and power > 0):
-        raise ValueError(
-            f"end is {end} and power {power}, but end must be in (0, 1] and power above 0"
-        )
-    # In whole parts of the way, so that n and T that grow at the same moment share a stage.
-    parts = math.lcm(*filter(None, growth))
-    moments = sorted({k * parts // size for size in growth for k in range(1, size + 1)})
-    stages = [
-        Depth(first.n + moment * growth[0] // parts, first.T + moment * growth[1] // parts)
-        for moment in (0, *moments)
-    ]
-    boundaries = (end * (moment / parts) ** (1 / power) for moment in moments)
-    return DepthCurriculum(tuple(stages), tuple(boundaries))
-
-
-def budgeted_depth_curriculum(
-    budget: float,
-    stages: Sequence[Depth | tuple[int, int]] = ((2, 1), (4, 2), (6, 3)),
-    shares: Sequence[float] = (),
-) -> DepthCurriculum:
-    """Stages that last so long that training costs a given part of full depth throughout.
-
-    The stages before the last take a part ``t`` of training, each its share of it:
-    ``t sum_i shares_i cost_i / cost_last + (1 - t) = budget`` is solved for ``t``; costs count as
-    `Depth.gradient_aware_cost`.
-
-    Args:
-      budget: relative FLOPs of training, above 0 and at most 1.
-      stages: depths ``(n, T)`` in their order, the last one the dearest; those of another
-        curriculum, such as `smooth_depth_curriculum`, may be given.
-      shares: of the stages before the last, above 0 and summing to 1; by default all the same.
-
-    Returns:
-      A `DepthCurriculum` whose ``relative_cost("gradient_aware")`` is ``budget``; with a budget of
-      1 its one stage is the last.
-
-    Raises:
-      ValueError: a budget out of range, or less than the shallow stages alone cost (the message
-        has the least that can be); stages or shares that are not as above.
-
-    Source: ours; the count of FLOPs after arXiv 2511.08653.
-    """
-    *shallow, last = (_as_depth(stage) for stage in stages)
-    shares = tuple(map(float, shares)) or (1 / max(len(shallow), 1),) * len(shallow)
-    if len(shares) != len(shallow) or min(shares, default=0) <= 0 or abs(sum(shares) - 1) > 1e-6:
-        raise ValueError(
-            f"shares are {shares}, but there must be one, above 0, for each of the "
-            f"{len(shallow)} stages before the last (at least one), and they must sum to 1"
-        )
-    costs = [stage.gradient_aware_cost / last.gradient_aware_cost for stage in shallow]
-    if max(costs) >= 1:
-        raise ValueError(f"of the stages {stages} the last must cost more than any other")
-    least = sum(share * cost for share, cost in zip(shares, costs, strict=True))
-    if not least <= budget <= 1:
-        raise ValueError(
-            f"budget is {budget}, but these stages and shares cost {least:.3f} (nothing but the "
-            "shallow ones) to 1 (nothing but the last)"
-        )
-    if budget == 1:
-        return DepthCurriculum((last,))
-    part = (1 - budget) / (1 - least)
-    boundaries = (min(part * before, 1.0) for before in itertools.accumulate(shares))
-    return DepthCurriculum((*shallow, last), tuple(boundaries))
-
-
-def fixed_depth_curriculum(depth: Depth | tuple[int, int] = (6, 3)) -> DepthCurriculum:
-    """One depth throughout: the baseline, TRM as published.
-
-    Args:
-      depth: ``(n, T)``.
-
-    Returns:
-      A `DepthCurriculum` of one stage.
-
-    Raises:
-      ValueError: as `Depth`.
-
-    Source: Jolicoeur-Martineau, 2025, arXiv 2510.04871; certain.
-    """
-    return DepthCurriculum((depth,))
-
-
-def nested_depth_curriculum(
-    depths: Sequence[Depth | tuple[int, int]] = ((6, 1), (6, 2), (6, 3)),
-    probabilities: Sequence[float] = (),
-) -> DepthCurriculum:
-    """Nested depths: each optimizer step draws how many cycles to run, and saves the others.
-
-    ``i ~ probabilities; loss = loss at depths[i]``, whose expectation is
-    ``sum_i probabilities[i] loss at depths[i]``. Every depth becomes a network to use by itself.
-
-    Args:
-      depths: ``(n, T)``, with one n and increasing T, so that each is the beginning of the next.
-      probabilities: of each; by default all the same.
-
-    Returns:
-      A `DepthCurriculum` of one stage, `NestedDepths`. To weigh the losses of all depths instead of
-      drawing one, see `sorted_exits_curriculum`.
-
-    Raises:
-      ValueError: as `NestedDepths`.
-
-    Source: Valipour et al., SortedNet, 2023, arXiv 2309.00255 (id from memory), there over layers
-    and widths; likely: that depths are drawn evenly is not confirmed. Over the cycles of a
-    recursion it is ours.
-    """
-    return DepthCurriculum((NestedDepths(tuple(depths), tuple(probabilities)),))
-
-
-def sorted_exits_curriculum(
-    depth: Depth | tuple[int, int] = (6, 3), exits: Sequence[int] = ()
-) -> DepthCurriculum:
-    """Sorted exits: the answer is read after several cycles, and each reading is supervised.
-
-    ``loss = 1/|E| sum_{e in E} loss after cycle e``, by the same head. The cycle that ends in an
-    exit runs with gradient, so each exit more costs two more forward passes of a cycle.
-
-    Args:
-      depth: ``(n, T)``.
-      exits: increasing cycles that end with T; by default all, 1 to T.
-
-    Returns:
-      A `DepthCurriculum` of one stage. Its losses are ``[batch, exits]``, for weightings too.
-
-    Raises:
-      ValueError: as `Depth`.
-
-    Source: Kavehzadeh et al., SoFT, 2023, arXiv 2309.08968 (id from memory), there over layers;
-    likely: which exits the paper takes is not confirmed. Over the cycles of a recursion it is ours.
-    """
-    depth = _as_depth(depth)
-    return DepthCurriculum((Depth(depth.n, depth.T, tuple(exits) or tuple(range(1, depth.T + 1))),))

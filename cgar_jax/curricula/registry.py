@@ -4,11 +4,12 @@ from collections.abc import Callable
 from typing import Any
 
 from cgar_jax._registry import call_by_name
-from cgar_jax.curricula.depth import (
-    DepthCurriculum,
+from cgar_jax.curricula.depth import DepthCurriculum
+from cgar_jax.curricula.depth_curricula import (
     budgeted_depth_curriculum,
     fixed_depth_curriculum,
     nested_depth_curriculum,
+    plateau_depth_curriculum,
     progressive_depth_curriculum,
     smooth_depth_curriculum,
     sorted_exits_curriculum,
@@ -27,6 +28,7 @@ CURRICULA: dict[str, Callable[..., DepthCurriculum]] = {
     "budgeted_depth_curriculum": budgeted_depth_curriculum,
     "fixed_depth_curriculum": fixed_depth_curriculum,
     "nested_depth_curriculum": nested_depth_curriculum,
+    "plateau_depth_curriculum": plateau_depth_curriculum,
     "progressive_depth_curriculum": progressive_depth_curriculum,
     "smooth_depth_curriculum": smooth_depth_curriculum,
     "sorted_exits_curriculum": sorted_exits_curriculum,

@@ -41,10 +41,11 @@ class CheckpointError(ValueError):
 
 @dataclasses.dataclass
 class Clock:
-    """Seconds a run has spent so far, over all its starts."""
+    """Seconds and FLOPs a run has spent so far, over all its starts."""
 
     train_seconds: float = 0.0
     compile_seconds: float = 0.0
+    train_flops: float = 0.0  # model FLOPs, see `TrainStep.step_flops`
     data_seconds: float = 0.0  # of the training, in which the host waited for examples
 
 

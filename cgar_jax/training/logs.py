@@ -16,7 +16,7 @@ from typing import Any
 from rich.console import Console
 
 from cgar_jax._progress import Ticker
-from cgar_jax.curricula import Stage
+from cgar_jax.curricula import PlateauDepths, Stage
 from cgar_jax.training import processes
 from cgar_jax.training.loop import Progress
 
@@ -40,6 +40,8 @@ class Logs:
     ):
         """Opens the log; `first_step` is where the run starts or resumes."""
         self._stages, self._batch_size = stages, batch_size
+        first = stages[0].depth
+        self._num_stages = len(first.depths if isinstance(first, PlateauDepths) else stages)
         self._console = Console(highlight=False)
         self._path = workdir / "metrics.jsonl"
         self._drop_after(first_step)
@@ -63,6 +65,7 @@ class Logs:
         """Writes the metrics of a dispatch; prints a line every few seconds and at the end."""
         about = {"stage": progress.stage, "depth": str(progress.depth)}
         about["train_seconds"] = round(progress.train_seconds, 3)
+        about["train_flops"] = progress.train_flops
         self._write(progress.step, about | progress.metrics, progress.metrics)
         if self._last_seconds is None:
             # The first dispatch of this start has nothing before it to measure a speed against.
@@ -112,7 +115,7 @@ class Logs:
         seconds = progress.train_seconds - self._last_seconds
         parts = [
             f"step {progress.step:>{len(str(total))}}/{total}",
-            f"stage {progress.stage + 1}/{len(self._stages)} depth {progress.depth}",
+            f"stage {progress.stage + 1}/{self._num_stages} depth {progress.depth}",
             f"loss {metrics['loss']:.4f}",
             f"exact {_percent(metrics['exact_accuracy'])}{self._validation}",
         ]

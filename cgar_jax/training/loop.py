@@ -16,7 +16,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from cgar_jax.curricula import Depth, NestedDepths, Stage
+from cgar_jax.curricula import PlateauDepths, Stage, StageDepth
 from cgar_jax.training import processes
 from cgar_jax.training.checkpoints import Checkpoints, Clock
 from cgar_jax.training.feed import Span
@@ -54,8 +54,9 @@ class Progress:
 
     step: int
     stage: int  # 0-based
-    depth: Depth | NestedDepths
+    depth: StageDepth
     train_seconds: float
+    train_flops: float
     metrics: dict[str, float]
 
 
@@ -149,9 +150,7 @@ class Loop:
             yield step, stop
             step = stop
 
-    def _program(
-        self, depth: Depth | NestedDepths, state: TrainState, stopwatch: "_Stopwatch"
-    ) -> Any:
+    def _program(self, depth: StageDepth, state: TrainState, stopwatch: "_Stopwatch") -> Any:
         future = self.programs.prepare(depth)
         if not future.done():
             jax.block_until_ready(state.step)
@@ -179,8 +178,12 @@ class Loop:
                 f"{self.checkpoints.newest or 'none was written yet'}; "
                 "a lower optimizer.learning_rate or an optimizer.clip_norm may help"
             )
-        seconds = stopwatch.clock.train_seconds
-        self.report(Progress(step, dispatch.stage, dispatch.depth, seconds, metrics))
+        clock, stage, depth = stopwatch.clock, dispatch.stage, dispatch.depth
+        clock.train_flops += float(sums["model_flops"])
+        if isinstance(depth, PlateauDepths):  # the only stage, in which there are others
+            stage = round(metrics["depth_index"])
+            depth = depth.depths[stage]
+        self.report(Progress(step, stage, depth, clock.train_seconds, clock.train_flops, metrics))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -189,7 +192,7 @@ class _Dispatch:
 
     first_step: int
     stage: int
-    depth: Depth | NestedDepths
+    depth: StageDepth
     sums: dict[str, Any]
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from cgar_jax.curricula import Depth, NestedDepths
+from cgar_jax.curricula import StageDepth
 from cgar_jax.mesh import replicated
 from cgar_jax.training.shardings import abstract_state, state_shardings
 from cgar_jax.training.state import TrainState
@@ -16,7 +16,7 @@ from cgar_jax.training.step import TrainingData, TrainStep
 
 def step_program(
     train_step: TrainStep,
-    depth: Depth | NestedDepths,
+    depth: StageDepth,
     state: TrainState,
     data: TrainingData,
 ) -> tuple[Any, tuple]:
@@ -58,7 +58,7 @@ class Programs:
         # Shapes alone: arrays that somebody holds are not freed.
         shapes = abstract_state(train_step.mesh, state), jax.tree.map(_shape_of, data)
         self._program_for = lambda depth: step_program(train_step, depth, *shapes)
-        self._futures: dict[Depth | NestedDepths, concurrent.futures.Future] = {}
+        self._futures: dict[StageDepth, concurrent.futures.Future] = {}
         self._executor = concurrent.futures.ThreadPoolExecutor(1, "compile")
 
     def __enter__(self) -> "Programs":
@@ -68,13 +68,13 @@ class Programs:
         # Drops what has not begun; a compilation under way ends first.
         self._executor.shutdown(wait=True, cancel_futures=True)
 
-    def prepare(self, depth: Depth | NestedDepths) -> concurrent.futures.Future:
+    def prepare(self, depth: StageDepth) -> concurrent.futures.Future:
         """Begins to compile for a depth, unless that has begun already."""
         if depth not in self._futures:
             self._futures[depth] = self._executor.submit(self._compile, depth)
         return self._futures[depth]
 
-    def _compile(self, depth: Depth | NestedDepths) -> Any:
+    def _compile(self, depth: StageDepth) -> Any:
         function, arguments = self._program_for(depth)
         return function.lower(*arguments).compile()
 

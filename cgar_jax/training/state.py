@@ -25,6 +25,7 @@ class TrainState(NamedTuple):
     optimizer_state: Any
     weighting_state: Any
     sampling_state: Any
+    depth_state: Any  # of the depth curriculum
     carry: halting.Carry
 
 
@@ -50,6 +51,7 @@ def initial_state(
     optimizer: optax.GradientTransformation,
     weighting: optax.GradientTransformationExtraArgs,
     sampling: Sampling,
+    depth_state: Any,
     loss_template: Any,
     fresh_examples: dict[str, jax.Array],
     key: jax.Array,
@@ -61,6 +63,7 @@ def initial_state(
       optimizer: of the parameters.
       weighting: of the per-example losses.
       sampling: of the training examples.
+      depth_state: of the depth curriculum.
       loss_template: the losses that the weighting will see, for shapes and dtypes.
       fresh_examples: one batch, for shapes and dtypes.
       key: of the run.
@@ -82,6 +85,7 @@ def initial_state(
         optimizer_state=optimizer.init(params),
         weighting_state=weighting.init(loss_template),
         sampling_state=sampling.init(),
+        depth_state=depth_state,
         carry=carry,
     )
 

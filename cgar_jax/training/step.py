@@ -16,7 +16,7 @@ from jax import lax
 from jax.sharding import Mesh, PartitionSpec
 
 from cgar_jax import halting, losses, optimizers, weighting
-from cgar_jax.curricula import Depth, NestedDepths, Request, Sampling
+from cgar_jax.curricula import DepthCurriculum, Request, Sampling, StageDepth
 from cgar_jax.evaluation.metrics import Correctness, correctness
 from cgar_jax.mesh import BATCH, over_batch
 from cgar_jax.recursion import STATES_BEFORE_GRADIENT, supervision_step
@@ -87,7 +87,8 @@ class TrainStep:
       optimizer: of the parameters.
       weighting: of the per-example losses `{"answer", "halt"}`.
       sampling: which examples a batch holds.
-      total_steps: optimizer steps of the run, for the sampling's progress.
+      curriculum: of the depth.
+      total_steps: optimizer steps of the run, for the progress of sampling and depth.
       answer_loss: unreduced, see `example_losses`.
       halting_loss_weight: see `example_losses`.
       batch_size: slots.
@@ -105,6 +106,7 @@ class TrainStep:
     optimizer: optax.GradientTransformation
     weighting: optax.GradientTransformationExtraArgs
     sampling: Sampling
+    curriculum: DepthCurriculum
     total_steps: int
     answer_loss: Callable[..., jax.Array]
     halting_loss_weight: float
@@ -125,8 +127,25 @@ class TrainStep:
             for name, (shape, dtype) in CARRIED.items()
         }
         return initial_state(
-            self.model, self.optimizer, self.weighting, self.sampling, template, fresh, key
+            self.model,
+            self.optimizer,
+            self.weighting,
+            self.sampling,
+            self.curriculum.init(self.total_steps),
+            template,
+            fresh,
+            key,
         )
+
+    def step_flops(self, depth: StageDepth) -> float:
+        """Model FLOPs of one optimizer step: matrix products, a backward pass as two forward ones.
+
+        Args:
+          depth: of the step; of several it is the mean.
+        """
+        network, heads = self.model.network_flops(), 3 * self.model.heads_flops()
+        per_example = depth.gradient_aware_cost * network + depth.num_exits * heads
+        return self.batch_size * per_example
 
     def draw(self, key: jax.Array, state: TrainState, data: TrainingData) -> tuple[Examples, Any]:
         """A batch of fresh examples, augmented, and the sampling's state; the host takes no part.
@@ -139,7 +158,7 @@ class TrainStep:
         else:
             request = Request(
                 key=draw_key,
-                progress=state.step.astype(jnp.float32) / self.total_steps,
+                progress=self._progress(state),
                 groups=data.examples["groups"],
                 wanted=state.carry.halted,
             )
@@ -152,7 +171,7 @@ class TrainStep:
         return data.augment(augment_key, examples), sampling_state
 
     def step(
-        self, depth: Depth | NestedDepths, state: TrainState, data: TrainingData
+        self, depth: StageDepth, state: TrainState, data: TrainingData
     ) -> tuple[TrainState, dict[str, jax.Array]]:
         """One optimizer step, and its metrics for `finish_metrics`."""
         key = jax.random.fold_in(state.key, state.step)
@@ -176,16 +195,15 @@ class TrainStep:
                 weighting_key,
             )
 
-        probabilities, depths = zip(*depth.draws, strict=True)
-        drawn = jax.random.choice(depth_key, len(depths), p=jnp.asarray(probabilities))
-        (loss, aux), gradients = lax.switch(drawn, [gradient_at(depth) for depth in depths])
+        chosen = depth.choose(state.depth_state, depth_key, self._progress(state))
+        (loss, aux), gradients = lax.switch(chosen, [gradient_at(each) for each in depth.depths])
         thought = aux["thought"]
+        answer_losses = thought.losses["answer"].reshape(self.batch_size, -1).mean(-1)
         sampling_state = self.sampling.update(
-            sampling_state,
-            thought.losses["answer"].reshape(self.batch_size, -1).mean(-1),
-            carry.examples["domain_ids"],
-            thought.right.counts,
+            sampling_state, answer_losses, carry.examples["domain_ids"], thought.right.counts
         )
+        mean_loss = losses.masked_mean(answer_losses, where=thought.right.counts)
+        depth_state = depth.update(state.depth_state, mean_loss, self.total_steps)
         carry = halting.advance(
             carry,
             thought.y,
@@ -197,14 +215,17 @@ class TrainStep:
         )
         metrics = {"loss": loss, "gradient_norm": optax.tree.norm(gradients)}
         metrics |= _batch_metrics(thought, aux["weights"], carry)
+        metrics |= self._depth_metrics(depth, chosen)
         state = self._update(state, gradients, carry)._replace(
-            weighting_state=aux["weighting_state"], sampling_state=sampling_state
+            weighting_state=aux["weighting_state"],
+            sampling_state=sampling_state,
+            depth_state=depth_state,
         )
         return state, metrics
 
     def run(
         self,
-        depth: Depth | NestedDepths,
+        depth: StageDepth,
         state: TrainState,
         data: TrainingData,
         num_steps: jax.Array,
@@ -239,6 +260,14 @@ class TrainStep:
             return state, jax.tree.map(jnp.add, sums, metrics | {"steps": 1})
 
         return lax.while_loop(unfinished, one_more, (state, zeros))
+
+    def _progress(self, state) -> jax.Array:
+        return state.step.astype(jnp.float32) / self.total_steps
+
+    def _depth_metrics(self, depth, chosen) -> dict[str, jax.Array]:
+        flops = jnp.asarray([self.step_flops(each) for each in depth.depths], jnp.float32)
+        several = {"depth_index": chosen} if len(depth.depths) > 1 else {}
+        return {"model_flops": flops[chosen]} | several
 
     def _loss(self, params, puzzle_rows, depth, state, carry, key):
         thought = self._think(params, puzzle_rows, depth, state, carry)

@@ -40,7 +40,15 @@ def test_a_target_counts_from_the_first_evaluation_that_reaches_it(times):
         assert record["curve"][0][0] == record["reached"]["0.0"]["step"] == 20
         assert record["reached"]["0.0"]["seconds"] > 0
         assert NEVER not in record["reached"]
-        assert [step for step, _ in record["curve"]] == [20, 40]
+        assert [step for step, _ in record["curve"]] == [20, record["steps"]]
+
+
+def test_every_way_has_the_same_flops_to_spend(times):
+    _, (cgar, trm), _ = times
+    each = [record["reached"]["0.0"]["flops"] / 20 for record in (cgar, trm)]
+    spent_by_cgar = 20 * each[0] + 20 * each[1]  # half of its 40 steps are of full depth
+    assert cgar["steps"] == 40
+    assert trm["steps"] == round(spent_by_cgar / each[1])
 
 
 def test_a_curriculum_reaches_the_same_step_with_fewer_flops(times):

@@ -8,7 +8,8 @@ import ml_collections
 import numpy as np
 import pytest
 
-from cgar_jax.curricula import Depth, NestedDepths
+from cgar_jax import curricula
+from cgar_jax.curricula import Depth, NestedDepths, PlateauDepths
 from cgar_jax.training.programs import Programs
 from cgar_jax.training.step import finish_metrics
 from tests.training import problem
@@ -16,16 +17,34 @@ from tests.training import problem
 SHALLOW, DEEP = Depth(2, 1), Depth(2, 2)
 
 
+# A plateau whatever the loss does: two steps of the first depth, and then the second.
+AT_ONCE = ml_collections.ConfigDict(
+    {
+        "name": "plateau_depth_curriculum",
+        "stages": ((2, 1), (2, 2)),
+        "latest": 1.0,
+        "window": 0.01,
+        "patience": 1,
+        "improvement": 0.99,
+    }
+)
+
+
+def built(depth):
+    changes = {"curriculum": AT_ONCE} if isinstance(depth, PlateauDepths) else {}
+    return problem.build(weighting=(), **changes)
+
+
 @functools.cache
 def program_of(depth):
-    pieces, dataset, state = problem.build(weighting=())
+    pieces, dataset, state = built(depth)
     with Programs(pieces.train_step, state, dataset) as programs:
         return programs.prepare(depth).result()
 
 
 def trained(depth, *chunks):
     """State and last metrics after dispatches of these many steps from the beginning."""
-    _, dataset, state = problem.build(weighting=())
+    _, dataset, state = built(depth)
     for chunk in chunks:
         state, sums = program_of(depth)(state, dataset, np.int32(chunk))
     return jax.device_get(state), finish_metrics(jax.device_get(sums))
@@ -58,9 +77,23 @@ def test_nested_depths_draw_both_over_the_steps():
     assert len({round(loss, 4) for loss in losses}) == 3
 
 
-def test_the_draws_of_depths_do_not_depend_on_how_steps_are_dispatched():
-    depths = NestedDepths((SHALLOW, DEEP))
+(PLATEAUS,) = curricula.build(**AT_ONCE).stages
+
+
+@pytest.mark.parametrize("depths", [NestedDepths((SHALLOW, DEEP)), PLATEAUS])
+def test_which_depths_run_does_not_depend_on_how_steps_are_dispatched(depths):
     chex.assert_trees_all_equal(trained(depths, 6)[0], trained(depths, 1, 5)[0])
+
+
+def test_the_depth_grows_after_a_plateau():
+    indices = [trained(PLATEAUS, *[1] * number)[1]["depth_index"] for number in (1, 2, 3, 4)]
+    assert indices == [0, 0, 1, 1]
+
+
+def test_the_flops_of_a_step_are_those_of_the_depth_that_ran():
+    step_flops = built(PLATEAUS)[0].train_step.step_flops
+    mean = (2 * step_flops(SHALLOW) + 4 * step_flops(DEEP)) / 6
+    np.testing.assert_allclose(trained(PLATEAUS, 6)[1]["model_flops"], mean, rtol=1e-6)
 
 
 @pytest.mark.parametrize(
@@ -68,6 +101,7 @@ def test_the_draws_of_depths_do_not_depend_on_how_steps_are_dispatched():
     [
         ("nested_depth_curriculum", {"depths": ((2, 1), (2, 2))}),
         ("sorted_exits_curriculum", {"depth": (2, 2)}),
+        ("plateau_depth_curriculum", {"stages": ((2, 1), (2, 2))}),
     ],
 )
 def test_a_config_selects_the_depth_curriculum_and_evaluates_at_its_full_depth(name, settings):
