@@ -157,6 +157,12 @@ class Experiment:
         """Scores weights, see `Evaluator`."""
         return self.evaluator(weights, examples, accepts)
 
+    def validate(self, weights: Weights, examples: Examples) -> dict[str, Any]:
+        """Scores weights during training, as `evaluation.until_halted` has it, see `Evaluator`."""
+        if self.config.evaluation.until_halted:
+            return self.evaluator.until_halted(weights, examples)
+        return self.evaluator(weights, examples)
+
     def score(
         self, weights: Weights, dataset: data.Dataset
     ) -> tuple[dict[str, Any], dict[str, Any] | None]:

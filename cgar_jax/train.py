@@ -66,7 +66,7 @@ def train(config: ml_collections.ConfigDict, workdir: str | os.PathLike) -> dict
                 programs=programs,
                 checkpoints=checkpoints,
                 evaluate=lambda state, step: logs.evaluation(
-                    step, pieces.evaluate(averaged(state), validation)
+                    step, pieces.validate(averaged(state), validation)
                 ),
                 report=logs.progress,
                 steps_per_dispatch=config.training.steps_per_dispatch,

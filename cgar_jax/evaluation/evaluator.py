@@ -1,4 +1,4 @@
-"""Scoring a model on a set of puzzles: full depth, all supervision steps, nothing halts early."""
+"""Scoring a model on puzzles at full depth: after all supervision steps, or when each halts."""
 
 import functools
 from collections.abc import Callable, Iterable, Iterator
@@ -11,7 +11,14 @@ from jax.sharding import Mesh
 
 from cgar_jax.curricula import Depth
 from cgar_jax.evaluation.metrics import correctness_of_answers
-from cgar_jax.evaluation.thinking import Rows, attempt, empty_states, think, think_apart
+from cgar_jax.evaluation.thinking import (
+    Rows,
+    attempt,
+    empty_states,
+    think,
+    think_apart,
+    think_until_halted,
+)
 from cgar_jax.losses import IGNORE_LABEL
 from cgar_jax.mesh import over_batch, place, replicated
 from cgar_jax.training.state import Weights
@@ -38,11 +45,14 @@ class Evaluator:
         self, model: Any, depth: Depth, num_supervision_steps: int, batch_size: int, mesh: Mesh
     ):
         """Evaluates `batch_size` puzzles at a time, rounded up to what the mesh divides."""
-        self._batch_size, self._num_devices = batch_size, mesh.size
-        self._over_batch = over_batch(mesh)
+        self._batch_size, self._mesh = batch_size, mesh
         thinks = functools.partial(think, model, depth, num_supervision_steps, attempt)
         self._predict = jax.jit(
             functools.partial(_predict, model, functools.partial(think_apart, mesh, thinks)),
+            out_shardings=replicated(mesh),
+        )
+        self._until_halted = jax.jit(
+            functools.partial(think_until_halted, mesh, model, depth, num_supervision_steps),
             out_shardings=replicated(mesh),
         )
 
@@ -55,11 +65,11 @@ class Evaluator:
         """
         num = len(examples["inputs"])
         # A set smaller than a batch pays for itself alone.
-        size = -(-min(self._batch_size, num) // self._num_devices) * self._num_devices
+        size = self._divisible(min(self._batch_size, num))
         waiting = None
         for start in range(0, num, size or 1):
             batch = {name: examples[name][start : start + size] for name in COLUMNS}
-            placed = place(_pad(batch, size), self._over_batch)
+            placed = place(_pad(batch, size), over_batch(self._mesh))
             found = self._predict(weights, placed), len(batch["inputs"])
             if waiting is not None:  # the device works on this batch while the last one is read
                 yield _unpad(*waiting)
@@ -93,8 +103,7 @@ class Evaluator:
         Raises:
           ValueError: the set is empty.
         """
-        if not len(examples["inputs"]):
-            raise ValueError("nothing to evaluate: the set of examples is empty")
+        _check_some(examples)
         parts, accepted, row = [], [], 0
         for part in self.predict(weights, examples):
             if accepts is not None:
@@ -113,8 +122,43 @@ class Evaluator:
             )
         return scores
 
+    def until_halted(self, weights: Weights, examples: dict[str, np.ndarray]) -> dict[str, Any]:
+        """Scores the answers that puzzles have when they halt, for the price of these steps alone.
+
+        Args:
+          weights: as for `predict`.
+          examples: as for `predict`; all of them lie on the devices at once.
+
+        Returns:
+          As of a call `exact_accuracy`, `exact_accuracy_interval`, `cell_accuracy`,
+          `mean_halting_step` and `num_examples`, and `halting_accuracy`, of halting before the last
+          step or at it against solved.
+
+        Raises:
+          ValueError: the set is empty.
+        """
+        _check_some(examples)
+        num = len(examples["inputs"])
+        columns = _pad({name: examples[name] for name in COLUMNS}, self._divisible(num))
+        placed = place(columns, over_batch(self._mesh))
+        thoughts = self._until_halted(weights, placed["inputs"], placed["puzzle_identifiers"])
+        (answers, halt_logits), steps = jax.device_get(thoughts)
+        right = jax.device_get(correctness_of_answers(answers, columns["labels"]))
+        halts, exact, cells = (x[None] for x in (halt_logits > 0, right.exact, right.cell_accuracy))
+        scores = _scores(Predictions(answers, halt_logits, halts, exact, cells, right.counts))
+        scores["mean_halting_step"] = float(steps[right.counts].mean())
+        return {name: value for name, value in scores.items() if not name.endswith("_by_step")}
+
+    def _divisible(self, num: int) -> int:
+        return -(-num // self._mesh.size) * self._mesh.size
+
 
 COLUMNS = ("inputs", "labels", "puzzle_identifiers")
+
+
+def _check_some(examples: dict[str, np.ndarray]) -> None:
+    if not len(examples["inputs"]):
+        raise ValueError("nothing to evaluate: the set of examples is empty")
 
 
 def _pad(batch: dict[str, np.ndarray], size: int) -> dict[str, np.ndarray]:

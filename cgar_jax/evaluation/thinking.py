@@ -165,6 +165,77 @@ def think_apart(
     return here(weights.variables, puzzle_rows, states, rows, *noise)
 
 
+class Thoughts(NamedTuple):
+    """What came of puzzles that each were thought about for as long as they wanted."""
+
+    attempt: Attempt  # the last one of each, leaves [num, ...]
+    supervision_steps: jax.Array  # [num] int32, taken
+
+
+def think_until_halted(
+    mesh: Mesh,
+    model: Any,
+    depth: Depth,
+    max_steps: int,
+    weights: Weights,
+    inputs: jax.Array,
+    puzzle_identifiers: jax.Array,
+) -> Thoughts:
+    """Thinks about each puzzle until its halting logit is positive; all in one dispatch.
+
+    Of `num` puzzles a device works on `num / max_steps` at once. One that halts leaves its slot to
+    the next, so that the last ones, for which nobody waits, cost no more than a step of all.
+
+    Args:
+      mesh: of the devices; each has its own puzzles and its own end.
+      model: a flax module of `cgar_jax.models`.
+      depth: of each deep recursion.
+      max_steps: at which a puzzle ends anyway.
+      weights: of the model, however they lie on the devices.
+      inputs: tokens `[num, sequence_length]`; the mesh divides `num`.
+      puzzle_identifiers: `[num]`.
+    """
+    num = len(inputs) // mesh.size  # of each device
+    num_slots = -(-num // max_steps)
+
+    def of_each(device_array):
+        return jnp.tile(device_array, (mesh.size,) + (1,) * (device_array.ndim - 1))
+
+    slots = of_each(jnp.arange(num_slots)), of_each(jnp.zeros(num_slots, jnp.int32))
+    states = empty_states(model, mesh.size * num_slots)
+    answers = jnp.zeros(inputs.shape, jnp.uint8)
+    blank = jnp.zeros(len(inputs), jnp.float32)
+    thoughts = Thoughts(Attempt(answers, blank), blank.astype(jnp.int32))
+
+    @functools.partial(
+        jax.shard_map,
+        mesh=mesh,
+        in_specs=(PartitionSpec(), *(BATCH for _ in range(5))),
+        out_specs=BATCH,
+    )
+    def here(variables, puzzle_rows, inputs, slots, states, thoughts):
+        def step(loop):
+            (numbers, steps), states, thoughts = loop
+            rows = Rows(inputs[numbers], numbers, numbers, jnp.zeros_like(steps), steps)
+            own = Weights(variables, puzzle_rows)
+            states, found = think(model, depth, 1, attempt, own, states, rows)
+            now = Thoughts(jax.tree.map(lambda x: x[0], found), steps + 1)
+            # An idle slot has a number beyond the last, which is dropped.
+            thoughts = jax.tree.map(
+                lambda old, new: old.at[numbers].set(new, mode="drop"), thoughts, now
+            )
+            done = (now.attempt.halt_logits > 0) | (now.supervision_steps >= max_steps)
+            behind = jnp.max(numbers) + jnp.cumsum(done)  # numbers are given out in order
+            numbers = jnp.where(done, jnp.minimum(behind, num), numbers)
+            return (numbers, jnp.where(done, 0, now.supervision_steps)), states, thoughts
+
+        loop = slots, states, thoughts
+        return lax.while_loop(lambda loop: jnp.any(loop[0][0] < num), step, loop)[-1]
+
+    puzzle_rows = weights.puzzle_table[puzzle_identifiers]
+    return here(weights.variables, puzzle_rows, inputs, slots, states, thoughts)
+
+
 @functools.lru_cache
 def compiled(
     model: Any, depth: Depth, num_steps: int, read: Callable[[Any], Any], mesh: Mesh | None = None

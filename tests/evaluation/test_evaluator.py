@@ -1,7 +1,9 @@
 """Scores, on a network whose every answer is known beforehand."""
 
+import functools
 import itertools
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -11,7 +13,7 @@ from hypothesis import strategies as st
 
 from cgar_jax.curricula import Depth
 from cgar_jax.evaluation import Evaluator, accuracy_by_difficulty, correctness
-from cgar_jax.evaluation.evaluator import accuracy_interval
+from cgar_jax.evaluation.evaluator import accuracy_interval, first_halting_steps, join
 from cgar_jax.losses import IGNORE_LABEL
 from cgar_jax.mesh import make_mesh
 from cgar_jax.models import Outputs
@@ -46,6 +48,31 @@ class SecondThought(nn.Module):
     def initial_state(self):
         """From zero."""
         return jnp.zeros(1), jnp.zeros(1)
+
+
+class SoonerOrLater(SecondThought):
+    """Halts at step 1, 2, 3, 4 or never where the inputs are 4, 0, -2, -3 or -4.
+
+    Its answer is 1 soon after that, and 0 before and later.
+    """
+
+    def embed(self, inputs, puzzle_rows):
+        """Half the input."""
+        return inputs[..., None] / 2
+
+    def heads(self, y):
+        """Is right for a moment."""
+        sure = y[..., 0] - 3
+        right = jnp.where((sure > 0) & (sure <= 4), 1.0, -1.0)
+        return Outputs(jnp.stack([jnp.zeros_like(sure), right], -1), sure[:, 0], sure[:, 0])
+
+
+def sooner_or_later(inputs, devices, steps=4):
+    """An evaluator, and examples of these inputs, the last of which does not count."""
+    mesh = make_mesh({"data": devices}, 8)
+    batch = examples(*[1] * len(inputs), IGNORE_LABEL)
+    batch["inputs"][:] = np.array([*inputs, 0])[:, None]
+    return Evaluator(SoonerOrLater(), Depth(1, 1), steps, 4, mesh), batch
 
 
 def examples(*labels):
@@ -121,6 +148,35 @@ def test_a_set_smaller_than_a_batch_makes_a_batch_of_its_own_size(monkeypatch):
     assert set(seen) == {3}
 
 
+@pytest.mark.parametrize("devices", [1, 8])
+@given(inputs=st.lists(st.sampled_from([4, 0, -2, -3, -4]), min_size=1, max_size=20))
+def test_until_halted_the_scores_are_those_of_the_steps_at_which_puzzles_halt(inputs, devices):
+    evaluator, batch = sooner_or_later(inputs, devices)
+    weights = Weights({}, jnp.zeros((1, 1)))
+    every_step = join(evaluator.predict(weights, batch))
+    ends = np.minimum(first_halting_steps(every_step.halts), 4)[: len(inputs)]
+    exact, halts = (
+        column[ends - 1, np.arange(len(inputs))] for column in (every_step.exact, every_step.halts)
+    )
+    scores = evaluator.until_halted(weights, batch)
+    assert scores["num_examples"] == len(inputs)
+    assert scores["exact_accuracy"] == scores["cell_accuracy"] == pytest.approx(exact.mean())
+    assert scores["halting_accuracy"] == pytest.approx((exact == halts).mean())
+    assert scores["mean_halting_step"] == pytest.approx(ends.mean())
+
+
+def test_a_puzzle_that_halts_leaves_its_place_to_the_next(monkeypatch):
+    evaluator, batch = sooner_or_later([4] * 39, 1)
+    seen = []
+    heads = SoonerOrLater.heads
+    count = functools.partial(jax.debug.callback, lambda: seen.append(1))
+    monkeypatch.setattr(SoonerOrLater, "heads", lambda model, y: count() or heads(model, y))
+    evaluator.until_halted(Weights({}, jnp.zeros((1, 1))), batch)
+    # Forty puzzles, ten at once, of one step each, but for the one that halts at its second.
+    jax.effects_barrier()
+    assert len(seen) == 5
+
+
 @pytest.mark.parametrize(
     ("num_right", "num", "low", "high"),
     [
@@ -138,6 +194,8 @@ def test_an_empty_set_is_an_error():
     empty = {name: column[:0] for name, column in examples(1).items()}
     with pytest.raises(ValueError, match="empty"):
         evaluate(empty)
+    with pytest.raises(ValueError, match="empty"):
+        sooner_or_later([], 1)[0].until_halted(Weights({}, jnp.zeros((1, 1))), empty)
 
 
 def test_an_example_in_which_no_cell_counts_is_not_solved():

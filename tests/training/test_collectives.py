@@ -98,6 +98,22 @@ def test_devices_never_talk_while_they_think_about_questions(program):
     assert {found.loops for found in collectives(text)} <= {0}
 
 
+@pytest.mark.parametrize("program", [shared_batch, split_parameters_and_table])
+def test_devices_never_talk_while_puzzles_halt_and_others_take_their_place(program):
+    pieces, _ = program()
+    shaped = functools.partial(
+        jax.ShapeDtypeStruct, dtype=jnp.int32, sharding=over_batch(pieces.mesh)
+    )
+    questions = shaped((64, problem.CELLS)), shaped((64,))
+    until_halted = jax.jit(
+        functools.partial(thinking.think_until_halted, pieces.mesh, pieces.model, DEPTH, 2)
+    )
+    weights = averaged(pieces.abstract_state())
+    text = until_halted.lower(weights, *questions).compile().as_text()
+    assert max(loops_around(text).values()) >= 3
+    assert {found.loops for found in collectives(text)} <= {0}
+
+
 def test_devices_that_share_the_batch_sum_one_gradient():
     pieces, text = shared_batch()
     parameters, _ = parameter_bytes(pieces)
