@@ -2,6 +2,7 @@
 
     python launch/benchmark.py --config=configs/sudoku_mini.py
     python launch/benchmark.py --config=configs/sudoku_extreme.py --json=FILE.json    # on a GPU
+    python launch/benchmark.py --config=configs/sudoku_mini.py --torch    # PyTorch beside it
 
 The config's model is trained for a while on its own puzzles. The stages of the curriculum and a
 product of two large matrices are timed in turns, so that what else the machine does falls on all of
@@ -10,15 +11,21 @@ them alike; figures are medians over the turns, with quartiles.
 The share of the matrix rate is of FLOPs that the step really computes (with those of the backward
 pass that are computed again), over what the product reaches in the same dtype. XLA counts the body
 of a loop once, so its FLOPs are those of a step as shallow as that, scaled by the formula.
-The time between steps is what a dispatch of one step takes longer than a step within a dispatch of
-many: arguments, the wait for the result, and the host.
+The time between dispatches is what a dispatch of one step takes longer than a step within one of
+many: arguments, the wait for the result, and the host. The wait for data is that of the host before
+a dispatch of many; a training set above `data.max_device_megabytes` is streamed.
+
+With `--torch`, the same model's step in PyTorch (`torch_step.py`) takes its turns too, as written
+and with `torch.compile`; each library has all the cores while it runs. Needs the `peers` extra.
 """
 
 import dataclasses
 import functools
+import itertools
 import json
 import pathlib
 import time
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -47,6 +54,8 @@ class Timed:
       compile_seconds: tracing and compilation.
       step_seconds: within a dispatch of many steps, a figure for each turn.
       single_seconds: of a dispatch of one step, likewise.
+      waits: for the data of the dispatch of many, in seconds, likewise.
+      torch_seconds: of a step in PyTorch, by how it is run, likewise.
     """
 
     depth: Any
@@ -54,6 +63,8 @@ class Timed:
     compile_seconds: float
     step_seconds: list[float] = dataclasses.field(default_factory=list)
     single_seconds: list[float] = dataclasses.field(default_factory=list)
+    waits: list[float] = dataclasses.field(default_factory=list)
+    torch_seconds: dict[str, list[float]] = dataclasses.field(default_factory=dict)
 
 
 def matrix_product(mesh: Mesh, dtype: str, size: int, repeats: int) -> Any:
@@ -90,7 +101,7 @@ def measure(
     pieces: experiment.Experiment, dataset: data.Dataset, values: flags.FlagValues
 ) -> tuple[list[Timed], list[float]]:
     """Times all stages and the matrix product in turns: the stages, and rates in FLOP/s."""
-    examples = pieces.on_device(dataset.train, dataset.augment)
+    examples, feed = pieces.feed(dataset.train, dataset.augment)
     state = pieces.initial_state()
     stages = []
     with Programs(pieces.train_step, state, examples) as programs:
@@ -98,22 +109,48 @@ def measure(
             begin = time.perf_counter()
             program = programs.prepare(depth).result()
             stages.append(Timed(depth, program, time.perf_counter() - begin))
+    peers = [torch_steps(pieces, stage.depth) if values.torch else {} for stage in stages]
     size = values.matrix_size or (2048 if jax.default_backend() == "cpu" else 8192)
     product, matrices = matrix_product(pieces.mesh, pieces.model.dtype, size, values.products)
     rates = []
+    lengths = [1, values.steps] * len(stages) * (values.turns + 1)
+    feeding = feed(list(itertools.pairwise(itertools.accumulate(lengths, initial=0))))
+
+    def timed(stage, num_steps):
+        nonlocal state
+        block, wait = seconds_of(next, feeding)
+        (state, _), seconds = seconds_of(stage.program, state, block, np.int32(num_steps))
+        return seconds / num_steps, wait
+
     with progress_bar() as progress:
         for turn in progress.track(range(values.turns + 1), description="timing"):
             _, product_seconds = seconds_of(product, *matrices)
             if turn:  # the first one is to get warm
                 products = values.products * pieces.mesh.size
                 rates.append(2 * products * size**3 / product_seconds)
-            for stage in stages:
-                (state, _), single = seconds_of(stage.program, state, examples, np.int32(1))
-                (state, _), many = seconds_of(stage.program, state, examples, values.steps)
+            for stage, steps in zip(stages, peers, strict=True):
+                single, _ = timed(stage, 1)
+                each_of_many, wait = timed(stage, values.steps)
+                of_peers = {name: seconds_of(step)[1] for name, step in steps.items()}
                 if turn:
                     stage.single_seconds.append(single)
-                    stage.step_seconds.append(many / values.steps)
+                    stage.step_seconds.append(each_of_many)
+                    stage.waits.append(wait)
+                    for name, seconds in of_peers.items():
+                        stage.torch_seconds.setdefault(name, []).append(seconds)
     return stages, rates
+
+
+def torch_steps(pieces: experiment.Experiment, depth: Depth) -> dict[str, Callable[[], float]]:
+    """Steps of this depth in PyTorch, by how they are run."""
+    from torch_step import TorchStep  # which imports torch
+
+    device = "cpu" if jax.default_backend() == "cpu" else "cuda"
+    of_model = pieces.model, depth.full, pieces.config.batch_size, device
+    return {
+        "PyTorch": TorchStep(*of_model).step,
+        "PyTorch, compiled": TorchStep(*of_model, compiled=True).step,
+    }
 
 
 def figures(
@@ -121,12 +158,14 @@ def figures(
 ) -> dict[str, Any]:
     """All figures, for JSON: seconds, bytes, FLOPs."""
     rate = float(np.median(rates))
+    device = pieces.mesh.local_devices[0]
     return {
-        "device": pieces.mesh.devices.flat[0].device_kind,
+        "device": device.device_kind,
         "devices": pieces.mesh.size,
         "dtype": pieces.model.dtype,
         "batch_size": pieces.config.batch_size,
         "matrix_flops_per_second": _spread(rates),
+        "device_peak_bytes": (device.memory_stats() or {}).get("peak_bytes_in_use"),
         "stages": [_stage(pieces, stage, rate, steps) for stage in stages],
     }
 
@@ -134,6 +173,7 @@ def figures(
 def _stage(pieces, stage, rate, steps):
     seconds = float(np.median(stage.step_seconds))
     between = float(np.median(np.subtract(stage.single_seconds, stage.step_seconds)))
+    in_dispatches = [steps * each for each in stage.step_seconds]
     flops = costs.hardware_flops(pieces, stage.depth)
     memory = stage.program.memory_analysis()
     peak = memory.argument_size_in_bytes + memory.output_size_in_bytes + memory.temp_size_in_bytes
@@ -153,6 +193,8 @@ def _stage(pieces, stage, rate, steps):
         "temporary_bytes": memory.temp_size_in_bytes,
         "seconds_between_dispatches": between,
         "share_between_dispatches": between / (between + steps * seconds),
+        "share_waiting_for_data": sum(stage.waits) / sum(stage.waits + in_dispatches),
+        "torch_step_seconds": {name: _spread(all) for name, all in stage.torch_seconds.items()},
     }
 
 
@@ -174,7 +216,10 @@ def table(found: dict[str, Any]) -> Table:
         f"a product of matrices in {found['dtype']}: {_giga(rate['median'])} GFLOP/s "
         f"({_giga(rate['low'])} to {_giga(rate['high'])})"
     )
-    shown = Table("", *(f"depth {stage['depth']}" for stage in found["stages"]), title=title)
+    peak = found["device_peak_bytes"]  # not known on CPU
+    caption = f"at the peak the device had {peak / 1e6:,.1f} MB in use" if peak else None
+    depths = (f"depth {stage['depth']}" for stage in found["stages"])
+    shown = Table("", *depths, title=title, caption=caption)
     rows = {
         "step": lambda one: _milliseconds(one["step_seconds"]),
         "examples/s": lambda one: f"{one['examples_per_second']:,.0f}",
@@ -187,8 +232,11 @@ def table(found: dict[str, Any]) -> Table:
         "memory, at the peak": lambda one: f"{one['peak_bytes'] / 1e6:,.1f} MB",
         "  of it temporary": lambda one: f"{one['temporary_bytes'] / 1e6:,.1f} MB",
         "time between dispatches": lambda one: f"{one['share_between_dispatches']:.2%}",
+        "waiting for data": lambda one: f"{one['share_waiting_for_data']:.2%}",
         "compilation": lambda one: f"{one['compile_seconds']:.1f} s",
     }
+    for peer in found["stages"][0]["torch_step_seconds"]:
+        rows[peer] = lambda one, peer=peer: _milliseconds(one["torch_step_seconds"][peer])
     for name, show in rows.items():
         shown.add_row(name, *map(show, found["stages"]))
     return shown
@@ -210,11 +258,13 @@ def define_flags() -> None:
     flags.DEFINE_integer("steps", 5, "Of one dispatch of many steps.", lower_bound=2)
     flags.DEFINE_integer("products", 8, "Of matrices, one after another.", lower_bound=1)
     flags.DEFINE_integer("matrix_size", 0, "0: 2,048 on CPU, else 8,192.", lower_bound=0)
+    flags.DEFINE_bool("torch", False, "Time PyTorch beside it.")
     flags.DEFINE_string("json", None, "File to write the figures to.")
 
 
 def main(values: flags.FlagValues) -> None:
     """The command line."""
+    values.config.training.steps_per_dispatch = values.steps
     dataset = data.load(values.config.data)
     pieces = experiment.build(values.config, experiment.Task.of(dataset))
     stages, rates = measure(pieces, dataset, values)

@@ -1,9 +1,11 @@
 """Running launch scripts as a user does, with programs of a test's own in the place of others'."""
 
+import importlib.util
 import os
 import pathlib
 import subprocess
 import sys
+import types
 
 from tests import commands
 
@@ -32,6 +34,14 @@ def run(script: str, *arguments: str, cwd: pathlib.Path = ROOT, **more: str) -> 
         timeout=800,
     )
     return done.returncode, done.stdout
+
+
+def module(name: str) -> types.ModuleType:
+    """Imports `launch/name.py`."""
+    spec = importlib.util.spec_from_file_location(name, ROOT / "launch" / f"{name}.py")
+    found = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(found)
+    return found
 
 
 def executable(path: pathlib.Path, program: str) -> pathlib.Path:

@@ -50,3 +50,22 @@ def test_the_share_is_of_the_rate_that_was_measured_beside_it(found):
         assert stage["share_of_matrix_rate"] * rate * seconds == pytest.approx(
             stage["hardware_flops"]
         )
+
+
+def test_data_that_are_streamed_are_waited_for(tmp_path):
+    file = tmp_path / "figures.json"
+    code, output = scripts.run(
+        "benchmark.py",
+        *commands.TINY,
+        "--config.data.max_device_megabytes=0",
+        "--config.sampling.name=epoch_sampling",
+        "--turns=1",
+        "--steps=2",
+        "--matrix_size=64",
+        f"--json={file}",
+        CGAR_DATA_DIR=str(tmp_path),
+        XLA_FLAGS=commands.HASTY,
+    )
+    assert code == 0, output
+    for stage in json.loads(file.read_text())["stages"]:
+        assert 0 < stage["share_waiting_for_data"] < 1
