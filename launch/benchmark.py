@@ -132,6 +132,7 @@ def measure(
                 single, _ = timed(stage, 1)
                 each_of_many, wait = timed(stage, values.steps)
                 of_peers = {name: seconds_of(step)[1] for name, step in steps.items()}
+                time.sleep(1.0 if steps else 0.0)  # its threads look for more work for a while
                 if turn:
                     stage.single_seconds.append(single)
                     stage.step_seconds.append(each_of_many)
