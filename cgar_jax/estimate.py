@@ -46,14 +46,24 @@ def estimate(
         raise ValueError(f"--devices={num_devices}; expected 1 or more")
     if num_puzzle_identifiers < 0:
         raise ValueError(f"--num_puzzle_identifiers={num_puzzle_identifiers}; expected 0 or more")
-    expected = data.expected(config.data)
-    task = experiment.Task(
-        expected.vocab_size,
-        expected.sequence_length,
-        num_puzzle_identifiers or expected.num_puzzle_identifiers,
-    )
+    task, num_train = expected_task(config.data, num_puzzle_identifiers)
     pieces = experiment.build(config, task, num_devices)
-    return costs.costs(pieces, kind, utilization, expected.num_train)
+    return costs.costs(pieces, kind, utilization, num_train)
+
+
+def expected_task(
+    config: ml_collections.ConfigDict, num_puzzle_identifiers: int = 0
+) -> tuple[experiment.Task, int]:
+    """The task that a config's data pose, and how many training examples there are; none is read.
+
+    Args:
+      config: of the data.
+      num_puzzle_identifiers: rows of the puzzle table; 0 for as many as there may be.
+    """
+    expected = data.expected(config)
+    identifiers = num_puzzle_identifiers or expected.num_puzzle_identifiers
+    task = experiment.Task(expected.vocab_size, expected.sequence_length, identifiers)
+    return task, expected.num_train
 
 
 def run_table(result: costs.Costs, kind: Device, title: str) -> Table:
