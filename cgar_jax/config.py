@@ -11,7 +11,8 @@ from typing import Any
 
 import ml_collections
 
-METHODS = ("cgar", "pdc", "hsw", "trm", "nested", "exits")
+METHODS = ("cgar", "pdc", "hsw", "trm", "plateau", "nested", "exits")
+HIERARCHICAL = ("cgar", "hsw", "plateau")  # of them, those that weigh early steps more
 
 
 def default_config() -> ml_collections.ConfigDict:
@@ -186,8 +187,10 @@ def set_method(config: ml_collections.ConfigDict, method: str, decay: float = 0.
     """Chooses the depth curriculum and the weighting of supervision steps by one word.
 
     "cgar" has a depth that grows (PDC) and weighs early steps more (HSW); "pdc" and "hsw" have one
-    of the two, "trm" neither. "nested" draws the number of cycles at each step (SortedNet), "exits"
-    supervises the answer after each cycle (SoFT); both weigh all steps alike.
+    of the two, "trm" neither. "plateau" is CGAR whose depth grows when the loss has stopped
+    falling; the last depth begins where that of "cgar" does at the latest. "nested" draws the
+    number of cycles at each step (SortedNet), "exits" supervises the answer after each cycle
+    (SoFT); both weigh all steps alike.
 
     Call it last: the full depth is the curriculum's last stage. Weightings that the config had are
     replaced.
@@ -204,10 +207,12 @@ def set_method(config: ml_collections.ConfigDict, method: str, decay: float = 0.
         )
     n, cycles = depth = config.curriculum.stages[-1]
     fixed = {"name": "fixed_depth_curriculum", "depth": depth}
+    plateau = {"name": "plateau_depth_curriculum", "stages": config.curriculum.stages}
     nested = tuple((n, cycle) for cycle in range(1, cycles + 1))
     curriculum = {
         "hsw": fixed,
         "trm": fixed,
+        "plateau": plateau | {"latest": config.curriculum.boundaries[-1]},
         "nested": {"name": "nested_depth_curriculum", "depths": nested},
         "exits": {"name": "sorted_exits_curriculum", "depth": depth},
     }
@@ -215,7 +220,7 @@ def set_method(config: ml_collections.ConfigDict, method: str, decay: float = 0.
         config.curriculum = ml_collections.ConfigDict(curriculum[method])
     settings = {"decay": decay, "num_steps": config.supervision.max_supervision_steps}
     hierarchical = (("hierarchical_supervision_weighting", settings),)
-    config.weighting = hierarchical if method in ("cgar", "hsw") else ()
+    config.weighting = hierarchical if method in HIERARCHICAL else ()
 
 
 def grid(choices: Mapping[str, Iterable[Any]]) -> list[dict[str, Any]]:

@@ -95,7 +95,7 @@ WAYS: dict[str, Change] = {
     "cgar smooth": cgar(**SMOOTH),
     "cgar smooth to the end": cgar(**SMOOTH, end=1.0),
     "cgar budget 0.5": cgar(name="budgeted_depth_curriculum", budget=0.5),
-    "cgar plateau": cgar(name="plateau_depth_curriculum"),
+    "cgar plateau": method("plateau"),
     "cgar plateau, patient": cgar(name="plateau_depth_curriculum", patience=6),
     "nested": method("nested"),
     "exits": method("exits"),

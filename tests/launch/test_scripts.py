@@ -45,6 +45,8 @@ def test_help_shows_a_command_that_names_the_script(script):
         ("slurm.sh", ["--nodes=2"], "give the trainer's arguments after --"),
         ("slurm.sh", ["--config=c.py"], "unknown option --config"),
         ("slurm.sh", ["c.py"], "unexpected argument c.py"),
+        ("one_gpu.sh", [], "give the folder of the puzzles as --source=FOLDER"),
+        ("one_gpu.sh", ["--source=f", "--steps=many"], "--steps=many is not a whole number"),
         ("one_host.py", ["--processes=0"], "processes"),
         ("one_host.py", ["--proceses=2"], "Did you mean: processes"),
         ("one_host.py", ["--processes=2"], "give the trainer's arguments after --"),
