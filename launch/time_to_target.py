@@ -9,8 +9,10 @@ model and validation puzzles, and the model FLOPs of the config's own run to spe
 steps are dearer has fewer of them. The ways take turns, seed by seed, so that what else the machine
 does falls on all of them alike. Every `--evaluate_every` steps the validation puzzles are solved,
 which is not timed; a target is reached at the first evaluation with that exact accuracy, and a run
-ends when all are. Seconds are those of training, without compilation; FLOPs are model FLOPs by
-formula. Medians count a run that never got there as infinite.
+ends when all are. (`--config.evaluation.until_halted=False` lets puzzles take all supervision
+steps.) Seconds are those of training, without compilation; FLOPs are model FLOPs by formula.
+Medians count a run that never got there as infinite; a run that was spared the rest of its steps
+has its last accuracy "at the end".
 
 `--output` gets a line for each run as it ends; the same command again goes on with those that are
 missing. Source of the method: Dahl et al. 2023, arXiv 2306.07179 (AlgoPerf).
@@ -105,7 +107,7 @@ WAYS: dict[str, Change] = {
 
 
 class _Done(Exception):
-    """All targets are reached."""
+    """All targets are reached, or all FLOPs are spent."""
 
 
 def spend(config: ml_collections.ConfigDict, task: experiment.Task, flops: float) -> None:
@@ -124,15 +126,17 @@ def run(
     config: ml_collections.ConfigDict,
     dataset: data.Dataset,
     targets: list[float],
+    budget: float,
     progress: Progress,
     title: str,
 ) -> dict[str, Any]:
-    """Trains until all targets are reached, or to the end.
+    """Trains until all targets are reached or the budget is spent, or to the end.
 
     Args:
       config: of the run; it is evaluated every `evaluation.every_steps`.
       dataset: of the config.
       targets: exact accuracies on the validation puzzles.
+      budget: model FLOPs, for a run that turns out dearer than planned.
       progress: shows how far it is.
       title: what it is called there.
 
@@ -148,7 +152,7 @@ def run(
     bar = progress.add_task(title, total=config.training.steps)
 
     def evaluate(state: TrainState, step: int) -> None:
-        accuracy = pieces.evaluate(averaged(state), validation)["exact_accuracy"]
+        accuracy = pieces.validate(averaged(state), validation)["exact_accuracy"]
         curve.append((step, accuracy))
         for target in targets:
             if accuracy >= target and str(target) not in reached:
@@ -157,7 +161,7 @@ def run(
                     "seconds": clock.train_seconds,
                     "flops": clock.train_flops,
                 }
-        if len(reached) == len(targets):
+        if len(reached) == len(targets) or clock.train_flops >= budget:
             raise _Done
 
     state = pieces.initial_state()
@@ -188,10 +192,12 @@ def read(path: pathlib.Path) -> dict[tuple[str, int], dict[str, Any]]:
 
 def table(runs: list[dict[str, Any]], targets: list[float]) -> Table:
     """A row for each way and target: how many runs got there, and what it took them."""
-    columns = ("way to train", "target", "reached", "steps", "model FLOPs", "seconds")
+    columns = ("way to train", "target", "reached", "steps", "model FLOPs", "seconds", "at the end")
     shown = Table(*columns, title="to reach a target: median (least to most)")
     for way in dict.fromkeys(record["way"] for record in runs):
-        of_way = [record["reached"] for record in runs if record["way"] == way]
+        records = [record for record in runs if record["way"] == way]
+        of_way = [record["reached"] for record in records]
+        at_the_end = _spread([record["curve"][-1][1] for record in records], ".1%")
         for target in map(str, targets):
             found = [reached[target] for reached in of_way if target in reached]
             missing = [math.inf] * (len(of_way) - len(found))
@@ -200,7 +206,7 @@ def table(runs: list[dict[str, Any]], targets: list[float]) -> Table:
                 for figure, style in (("step", ",.0f"), ("flops", ".3g"), ("seconds", ",.1f"))
             )
             counted = f"{len(found)} of {len(of_way)}"
-            shown.add_row(way, f"{float(target):.0%}", counted, *spreads)
+            shown.add_row(way, f"{float(target):.0%}", counted, *spreads, at_the_end)
     return shown
 
 
@@ -241,7 +247,7 @@ def main(values: flags.FlagValues) -> None:
                 config.seed, config.evaluation.every_steps = seed, values.evaluate_every
                 spend(config, task, budget)
                 with progress_bar() as progress:
-                    found = run(config, dataset, targets, progress, f"{way}, seed {seed}")
+                    found = run(config, dataset, targets, budget, progress, f"{way}, seed {seed}")
                 ended[way, seed] = {"way": way, "seed": seed} | found
                 with output.open("a") as file:
                     file.write(json.dumps(ended[way, seed]) + "\n")

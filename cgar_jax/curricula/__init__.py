@@ -3,8 +3,7 @@
 Progress is the fraction of training done, in [0, 1]. A curriculum has no state: where training
 stands is all that it knows, so a resumed run finds its place by itself. Mixers, averages and
 plateaus, which follow what training has seen, keep a state of arrays alone, for the caller's
-checkpoint. How a
-depth is run is the recursion's business; how much each loss counts is that of
+checkpoint. How a depth is run is the recursion's business; how much each loss counts is that of
 `cgar_jax.weighting`.
 
 | name | value | use it | source | how sure |
