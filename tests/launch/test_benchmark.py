@@ -8,22 +8,26 @@ from tests import commands
 from tests.launch import scripts
 
 
-@pytest.fixture(scope="module")
-def found(tmp_path_factory):
+def benchmark(folder, *flags):
     """The figures of a tiny config, and what the command printed."""
-    folder = tmp_path_factory.mktemp("benchmark")
     code, output = scripts.run(
         "benchmark.py",
         *commands.TINY,
-        "--turns=2",
         "--steps=2",
         "--matrix_size=64",
         f"--json={folder / 'figures.json'}",
+        *flags,
         CGAR_DATA_DIR=str(folder),
         XLA_FLAGS=commands.HASTY,
     )
     assert code == 0, output
     return json.loads((folder / "figures.json").read_text()), output
+
+
+@pytest.fixture(scope="module")
+def found(tmp_path_factory):
+    """Of data that lie on the device."""
+    return benchmark(tmp_path_factory.mktemp("benchmark"), "--turns=2")
 
 
 def test_every_stage_of_the_curriculum_is_timed(found):
@@ -53,19 +57,7 @@ def test_the_share_is_of_the_rate_that_was_measured_beside_it(found):
 
 
 def test_data_that_are_streamed_are_waited_for(tmp_path):
-    file = tmp_path / "figures.json"
-    code, output = scripts.run(
-        "benchmark.py",
-        *commands.TINY,
-        "--config.data.max_device_megabytes=0",
-        "--config.sampling.name=epoch_sampling",
-        "--turns=1",
-        "--steps=2",
-        "--matrix_size=64",
-        f"--json={file}",
-        CGAR_DATA_DIR=str(tmp_path),
-        XLA_FLAGS=commands.HASTY,
-    )
-    assert code == 0, output
-    for stage in json.loads(file.read_text())["stages"]:
+    streamed = "--config.data.max_device_megabytes=0", "--config.sampling.name=epoch_sampling"
+    figures, _ = benchmark(tmp_path, *streamed, "--turns=1")
+    for stage in figures["stages"]:
         assert 0 < stage["share_waiting_for_data"] < 1
