@@ -133,7 +133,7 @@ def plateau_depth_curriculum(
     stages: Sequence[Depth | tuple[int, int]] = ((2, 1), (4, 2), (6, 3)),
     latest: float = 0.6,
     window: float = 0.01,
-    patience: int = 3,
+    patience: int = 6,
     improvement: float = 0.01,
 ) -> DepthCurriculum:
     """Depths that grow when the loss has stopped falling, not at a moment fixed beforehand.
