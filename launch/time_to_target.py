@@ -107,6 +107,13 @@ WAYS: dict[str, Change] = {
 }
 
 
+def changed(config: ml_collections.ConfigDict, way: str) -> ml_collections.ConfigDict:
+    """The config for a way to train; the one that is given stays as it is."""
+    config = config.copy_and_resolve_references()  # a ConfigDict of a ConfigDict shares its parts
+    WAYS[way](config)
+    return config
+
+
 class _Done(Exception):
     """All targets are reached, or all FLOPs are spent."""
 
@@ -243,8 +250,7 @@ def main(values: flags.FlagValues) -> None:
     for seed in range(values.seeds):
         for way in values.ways:
             if (way, seed) not in ended:
-                config = ml_collections.ConfigDict(values.config)
-                WAYS[way](config)
+                config = changed(values.config, way)
                 config.seed, config.evaluation.every_steps = seed, values.evaluate_every
                 spend(config, task, budget)
                 with progress_bar() as progress:

@@ -4,10 +4,12 @@ import json
 
 import pytest
 
+from cgar_jax.config import default_config
 from tests import commands
 from tests.launch import scripts
 
 NEVER = "1.0"
+TIME_TO_TARGET = scripts.module("time_to_target")
 
 
 @pytest.fixture(scope="module")
@@ -77,3 +79,10 @@ def test_an_unknown_way_is_named_with_those_that_there_are(times):
     code, _, output = run("--ways=cgra")
     assert code == 2
     assert "unknown ways ['cgra']; there are: trm; pdc" in output
+
+
+@pytest.mark.parametrize("way", TIME_TO_TARGET.WAYS)
+def test_a_way_leaves_the_config_to_the_next_one_as_it_was(way):
+    config = default_config()
+    TIME_TO_TARGET.changed(config, way)
+    assert config == default_config()
