@@ -88,6 +88,8 @@ def default_config() -> ml_collections.ConfigDict:
     config.evaluation.every_steps = 5_000
     config.evaluation.num_examples = 500
     config.evaluation.batch_size = 768
+    # Scores during training are of the answers at halting, which is cheap and may differ from those
+    # after all steps while the model learns when to halt; the final score is after all steps.
     config.evaluation.until_halted = True
     # Of ARC: in how many variants each test is asked at the end, 0 for all there are.
     config.evaluation.num_variants = 0

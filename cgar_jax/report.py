@@ -219,7 +219,8 @@ def _of_training(runs: Sequence[Run]) -> Iterator[tuple[str, str, Figure, str]]:
             "Learning curves",
             "learning_curves",
             pictures.learning_curves(curves),
-            "Exact accuracy on the validation split with averaged weights at full depth, and the "
+            "Exact accuracy on the validation split with averaged weights at full depth (unless "
+            "evaluation.until_halted is off: of the answers when puzzles halt), and the "
             "loss that was trained, which has the weights of the run in it and rises when easy "
             "examples begin to halt and leave the batch. Dotted lines: the depth grows.",
         )
