@@ -198,23 +198,27 @@ def set_method(config: ml_collections.ConfigDict, method: str, decay: float = 0.
     replaced.
 
     Raises:
-      ValueError: an unknown method, or a curriculum without stages.
+      ValueError: an unknown method, or a curriculum that is not the progressive one any more.
     """
     if method not in METHODS:
         raise ValueError(f"unknown method {method!r}; use one of {', '.join(METHODS)}")
-    if "stages" not in config.curriculum:
+    if config.curriculum.name != "progressive_depth_curriculum":
         raise ValueError(
             f"the config has the curriculum {config.curriculum.name!r} already; choose a method "
-            "for one whose curriculum has stages, as that of 'cgar' and of the default"
+            "for one whose curriculum is progressive, as that of 'cgar' and of the default"
         )
     n, cycles = depth = config.curriculum.stages[-1]
     fixed = {"name": "fixed_depth_curriculum", "depth": depth}
-    plateau = {"name": "plateau_depth_curriculum", "stages": config.curriculum.stages}
+    plateau = {
+        "name": "plateau_depth_curriculum",
+        "stages": config.curriculum.stages,
+        "latest": config.curriculum.boundaries[-1],
+    }
     nested = tuple((n, cycle) for cycle in range(1, cycles + 1))
     curriculum = {
         "hsw": fixed,
         "trm": fixed,
-        "plateau": plateau | {"latest": config.curriculum.boundaries[-1]},
+        "plateau": plateau,
         "nested": {"name": "nested_depth_curriculum", "depths": nested},
         "exits": {"name": "sorted_exits_curriculum", "depth": depth},
     }

@@ -41,7 +41,7 @@ from cgar_jax import command, costs, data, experiment
 from cgar_jax._progress import progress_bar
 from cgar_jax.curricula import Depth
 from cgar_jax.mesh import BATCH, over_batch, replicated
-from cgar_jax.training.programs import Programs
+from cgar_jax.training.programs import Programs, peak_bytes
 
 
 @dataclasses.dataclass
@@ -176,8 +176,6 @@ def _stage(pieces, stage, rate, steps):
     between = float(np.median(np.subtract(stage.single_seconds, stage.step_seconds)))
     in_dispatches = [steps * each for each in stage.step_seconds]
     flops = costs.hardware_flops(pieces, stage.depth)
-    memory = stage.program.memory_analysis()
-    peak = memory.argument_size_in_bytes + memory.output_size_in_bytes + memory.temp_size_in_bytes
     counted = stage.program.cost_analysis()["flops"] * pieces.mesh.size
     return {
         "depth": str(stage.depth),
@@ -190,8 +188,8 @@ def _stage(pieces, stage, rate, steps):
         "flops_per_second": flops / seconds,
         "share_of_matrix_rate": flops / seconds / rate,
         "model_share_of_matrix_rate": pieces.train_step.step_flops(stage.depth) / seconds / rate,
-        "peak_bytes": peak - memory.alias_size_in_bytes,
-        "temporary_bytes": memory.temp_size_in_bytes,
+        "peak_bytes": peak_bytes(stage.program),
+        "temporary_bytes": stage.program.memory_analysis().temp_size_in_bytes,
         "seconds_between_dispatches": between,
         "share_between_dispatches": between / (between + steps * seconds),
         "share_waiting_for_data": sum(stage.waits) / sum(stage.waits + in_dispatches),

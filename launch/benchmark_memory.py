@@ -17,18 +17,16 @@ from cgar_jax import command, costs, experiment
 from cgar_jax._progress import progress_bar
 from cgar_jax.curricula import StageDepth
 from cgar_jax.estimate import expected_task
-from cgar_jax.training.programs import step_program
+from cgar_jax.training.programs import peak_bytes, step_program
 
 
-def peak_bytes(pieces: experiment.Experiment, depth: StageDepth, num_train: int) -> int:
-    """What one device must hold at once while it runs steps of a depth, by XLA's analysis."""
-    training_set = pieces.abstract_training_set(num_train)
-    function, arguments = step_program(
-        pieces.train_step, depth, pieces.abstract_state(), training_set
-    )
-    memory = function.lower(*arguments).compile().memory_analysis()
-    held = memory.argument_size_in_bytes + memory.output_size_in_bytes
-    return held + memory.temp_size_in_bytes - memory.alias_size_in_bytes
+def cell(pieces: experiment.Experiment, depth: StageDepth, num_train: int) -> str:
+    """What steps of a depth take, by XLA's analysis and as it is estimated."""
+    shapes = pieces.abstract_state(), pieces.abstract_training_set(num_train)
+    function, arguments = step_program(pieces.train_step, depth, *shapes)
+    counted = peak_bytes(function.lower(*arguments).compile())
+    estimated = sum(costs.step_memory(pieces, depth, num_train).values())
+    return f"{counted / 1e9:,.3g} GB ({estimated / 1e9:,.3g})"
 
 
 def table(config: ml_collections.ConfigDict, microbatches: list[int]) -> Table:
@@ -40,12 +38,7 @@ def table(config: ml_collections.ConfigDict, microbatches: list[int]) -> Table:
             config.training.microbatches = parts
             pieces = experiment.build(config, task)
             depths = list(dict.fromkeys(stage.depth for stage in pieces.stages))
-            row = [
-                f"{peak_bytes(pieces, depth, num_train) / 1e9:,.3g} GB "
-                f"({sum(costs.step_memory(pieces, depth, num_train).values()) / 1e9:,.3g})"
-                for depth in depths
-            ]
-            rows.append((str(parts), *row))
+            rows.append((str(parts), *(cell(pieces, depth, num_train) for depth in depths)))
     title = f"memory of a device at the peak, batch {config.batch_size:,}, {config.model.dtype}"
     shown = Table("microbatches", *(f"depth {depth}" for depth in depths), title=title)
     for row in rows:

@@ -1,5 +1,6 @@
 """Running the commands in processes of their own, on a config of seconds."""
 
+import importlib.util
 import json
 import multiprocessing
 import os
@@ -9,6 +10,7 @@ import socket
 import sys
 import tempfile
 import time
+import types
 from collections.abc import Callable
 from typing import Any
 
@@ -56,6 +58,14 @@ TINY = [
     "--config.checkpoint.every_steps=10",
     "--config.evaluation.every_steps=20",
 ]
+
+
+def load(path: pathlib.Path) -> types.ModuleType:
+    """Imports a file that lies in no package."""
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
 class Forked:

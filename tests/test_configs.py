@@ -1,6 +1,5 @@
 """Every config there is: it says how to run it, and its training step can be built."""
 
-import importlib.util
 import pathlib
 
 import jax
@@ -14,19 +13,13 @@ from cgar_jax.curricula import Depth
 from cgar_jax.data.arc.augmentation import augment
 from cgar_jax.mesh import replicated
 from cgar_jax.training.programs import step_program
+from tests.commands import load
 
 CONFIGS = sorted((pathlib.Path(__file__).parent.parent / "configs").glob("*.py"))
 FULL_SIZE = [path for path in CONFIGS if not path.stem.endswith("mini")]
 TASK = experiment.Task(vocab_size=11, sequence_length=81, num_puzzle_identifiers=1)
 # n and T of the last stage, as published for the benchmark.
 FULL_DEPTHS = {"arc": Depth(4, 3), "maze": Depth(4, 3), "sudoku": Depth(6, 3)}
-
-
-def load(path):
-    spec = importlib.util.spec_from_file_location(path.stem, path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 @pytest.fixture(params=CONFIGS, ids=lambda path: path.stem)
@@ -57,10 +50,14 @@ def test_a_method_replaces_the_weighting_of_another(method):
     assert bool(config.weighting) == (method in ("cgar", "hsw", "plateau"))
 
 
-def test_a_method_that_cannot_know_the_full_depth_any_more_says_so():
+@pytest.mark.parametrize(
+    ("method", "curriculum"),
+    [("trm", "fixed_depth_curriculum"), ("plateau", "plateau_depth_curriculum")],
+)
+def test_a_method_that_cannot_know_the_stages_any_more_says_so(method, curriculum):
     config = default_config()
-    set_method(config, "trm")
-    with pytest.raises(ValueError, match="fixed_depth_curriculum"):
+    set_method(config, method)
+    with pytest.raises(ValueError, match=curriculum):
         set_method(config, "cgar")
 
 

@@ -8,7 +8,8 @@ import pytest
 from cgar_jax import estimate
 from cgar_jax.devices import DEVICES
 from tests import commands
-from tests.test_configs import CONFIGS, FULL_SIZE, load
+from tests.commands import load
+from tests.test_configs import CONFIGS, FULL_SIZE
 
 SUDOKU = "--config=configs/sudoku_extreme.py"
 

@@ -10,7 +10,7 @@ import numpy as np
 from jax.sharding import Mesh
 
 from cgar_jax.curricula import Depth
-from cgar_jax.evaluation.metrics import correctness_of_answers
+from cgar_jax.evaluation.metrics import Correctness, correctness_of_answers
 from cgar_jax.evaluation.thinking import (
     Rows,
     attempt,
@@ -112,7 +112,7 @@ class Evaluator:
             row += len(part.answers)
             parts.append(part._replace(answers=part.answers[:, :0]))
         whole = join(parts)
-        scores = _scores(whole)
+        scores = _scores_by_step(whole)
         if accepts is not None:
             right = np.concatenate(accepted)[whole.counts]
             scores["accepted_accuracy"] = float(right.mean()) if right.size else 0.0
@@ -144,10 +144,7 @@ class Evaluator:
         thoughts = self._until_halted(weights, placed["inputs"], placed["puzzle_identifiers"])
         (answers, halt_logits), steps = jax.device_get(thoughts)
         right = jax.device_get(correctness_of_answers(answers, columns["labels"]))
-        halts, exact, cells = (x[None] for x in (halt_logits > 0, right.exact, right.cell_accuracy))
-        scores = _scores(Predictions(answers, halt_logits, halts, exact, cells, right.counts))
-        scores["mean_halting_step"] = float(steps[right.counts].mean())
-        return {name: value for name, value in scores.items() if not name.endswith("_by_step")}
+        return _scores(right, halt_logits > 0, steps)
 
     def _divisible(self, num: int) -> int:
         return -(-num // self._mesh.size) * self._mesh.size
@@ -205,26 +202,33 @@ def join(parts: Iterable[Predictions]) -> Predictions:
     return jax.tree.map(lambda axis, *columns: np.concatenate(columns, axis), _EXAMPLE_AXES, *parts)
 
 
-def _scores(predictions: Predictions) -> dict[str, Any]:
-    counts = predictions.counts
-    num = int(counts.sum())
-
-    def mean(values):
-        return (values[..., counts].sum(-1, dtype=np.float64) / max(num, 1)).tolist()
-
-    halts, exact = predictions.halts, predictions.exact
+def _scores_by_step(predictions: Predictions) -> dict[str, Any]:
+    counts, halts = predictions.counts, predictions.halts
+    last = Correctness(counts, predictions.exact[-1], predictions.cell_accuracy[-1])
     first_halt = np.minimum(first_halting_steps(halts), len(halts))
-    by_step, cells_by_step = mean(exact), mean(predictions.cell_accuracy)
+    return _scores(last, halts[-1], first_halt) | {
+        "exact_accuracy_by_step": _mean(predictions.exact, counts),
+        "cell_accuracy_by_step": _mean(predictions.cell_accuracy, counts),
+    }
+
+
+def _scores(right: Correctness, halts: np.ndarray, halting_steps: np.ndarray) -> dict[str, Any]:
+    """Figures of the answers that count, arguments `[num]`."""
+    counts = right.counts
+    num = int(counts.sum())
     return {
-        "exact_accuracy": by_step[-1],
-        "exact_accuracy_interval": accuracy_interval(int(exact[-1][counts].sum()), num),
-        "cell_accuracy": cells_by_step[-1],
-        "exact_accuracy_by_step": by_step,
-        "cell_accuracy_by_step": cells_by_step,
-        "halting_accuracy": mean(halts[-1] == exact[-1]),
-        "mean_halting_step": mean(first_halt),
+        "exact_accuracy": _mean(right.exact, counts),
+        "exact_accuracy_interval": accuracy_interval(int(right.exact[counts].sum()), num),
+        "cell_accuracy": _mean(right.cell_accuracy, counts),
+        "halting_accuracy": _mean(halts == right.exact, counts),
+        "mean_halting_step": _mean(halting_steps, counts),
         "num_examples": num,
     }
+
+
+def _mean(values: np.ndarray, counts: np.ndarray) -> Any:
+    """Over the examples that count, the last axis; 0 if none does."""
+    return (values[..., counts].sum(-1, dtype=np.float64) / max(int(counts.sum()), 1)).tolist()
 
 
 def accuracy_interval(num_right: int, num: int) -> list[float]:

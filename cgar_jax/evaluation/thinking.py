@@ -198,14 +198,12 @@ def think_until_halted(
     num = len(inputs) // mesh.size  # of each device
     num_slots = -(-num // max_steps)
 
-    def of_each(device_array):
-        return jnp.tile(device_array, (mesh.size,) + (1,) * (device_array.ndim - 1))
-
-    slots = of_each(jnp.arange(num_slots)), of_each(jnp.zeros(num_slots, jnp.int32))
-    states = empty_states(model, mesh.size * num_slots)
-    answers = jnp.zeros(inputs.shape, jnp.uint8)
-    blank = jnp.zeros(len(inputs), jnp.float32)
-    thoughts = Thoughts(Attempt(answers, blank), blank.astype(jnp.int32))
+    # Of each slot, the number of its puzzle and the steps that this one has had.
+    numbers = jnp.tile(jnp.arange(num_slots), mesh.size)
+    slots = numbers, jnp.zeros_like(numbers)
+    states = empty_states(model, len(numbers))
+    nothing = Attempt(jnp.zeros(inputs.shape, jnp.uint8), jnp.zeros(len(inputs)))
+    thoughts = Thoughts(nothing, jnp.zeros(len(inputs), jnp.int32))
 
     @functools.partial(
         jax.shard_map,

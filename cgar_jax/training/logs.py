@@ -16,7 +16,7 @@ from typing import Any
 from rich.console import Console
 
 from cgar_jax._progress import Ticker
-from cgar_jax.curricula import PlateauDepths, Stage
+from cgar_jax.curricula import Stage
 from cgar_jax.training import processes
 from cgar_jax.training.loop import Progress
 
@@ -40,8 +40,6 @@ class Logs:
     ):
         """Opens the log; `first_step` is where the run starts or resumes."""
         self._stages, self._batch_size = stages, batch_size
-        first = stages[0].depth
-        self._num_stages = len(first.depths if isinstance(first, PlateauDepths) else stages)
         self._console = Console(highlight=False)
         self._path = workdir / "metrics.jsonl"
         self._drop_after(first_step)
@@ -115,7 +113,7 @@ class Logs:
         seconds = progress.train_seconds - self._last_seconds
         parts = [
             f"step {progress.step:>{len(str(total))}}/{total}",
-            f"stage {progress.stage + 1}/{self._num_stages} depth {progress.depth}",
+            f"stage {progress.stage + 1}/{progress.num_stages} depth {progress.depth}",
             f"loss {metrics['loss']:.4f}",
             f"exact {_percent(metrics['exact_accuracy'])}{self._validation}",
         ]

@@ -54,6 +54,7 @@ class Progress:
 
     step: int
     stage: int  # 0-based
+    num_stages: int
     depth: StageDepth
     train_seconds: float
     train_flops: float
@@ -180,10 +181,12 @@ class Loop:
             )
         clock, stage, depth = stopwatch.clock, dispatch.stage, dispatch.depth
         clock.train_flops += float(sums["model_flops"])
+        num_stages = len(self.stages)
         if isinstance(depth, PlateauDepths):  # the only stage, in which there are others
-            stage = round(metrics["depth_index"])
+            stage, num_stages = round(metrics["depth_index"]), len(depth.depths)
             depth = depth.depths[stage]
-        self.report(Progress(step, stage, depth, clock.train_seconds, clock.train_flops, metrics))
+        spent = clock.train_seconds, clock.train_flops
+        self.report(Progress(step, stage, num_stages, depth, *spent, metrics))
 
 
 @dataclasses.dataclass(frozen=True)

@@ -47,6 +47,13 @@ def step_program(
     return function, (abstract_state(mesh, state), jax.tree.map(_shape_of, data), num_steps)
 
 
+def peak_bytes(program: jax.stages.Compiled) -> int:
+    """What one device must hold at once while a program runs, by XLA's analysis."""
+    memory = program.memory_analysis()
+    held = memory.argument_size_in_bytes + memory.output_size_in_bytes
+    return held + memory.temp_size_in_bytes - memory.alias_size_in_bytes
+
+
 class Programs:
     """Compiles `TrainStep.run` for each depth asked for, so that the next stage does not wait.
 

@@ -1,6 +1,5 @@
 """Running launch scripts as a user does, with programs of a test's own in the place of others'."""
 
-import importlib.util
 import os
 import pathlib
 import subprocess
@@ -38,10 +37,7 @@ def run(script: str, *arguments: str, cwd: pathlib.Path = ROOT, **more: str) -> 
 
 def module(name: str) -> types.ModuleType:
     """Imports `launch/name.py`."""
-    spec = importlib.util.spec_from_file_location(name, ROOT / "launch" / f"{name}.py")
-    found = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(found)
-    return found
+    return commands.load(ROOT / "launch" / f"{name}.py")
 
 
 def executable(path: pathlib.Path, program: str) -> pathlib.Path:
