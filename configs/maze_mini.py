@@ -27,7 +27,9 @@ def get_config(method: str = "pdc"):
     config.batch_size = 64
     config.curriculum.stages = ((1, 1), (2, 1), (3, 2))
     config.supervision.max_supervision_steps = 4
-    config.optimizer.learning_rate = 1e-3
+    # Puzzles halt after one or two steps; without more exploration late ones are hardly trained.
+    config.supervision.exploration_probability = 0.5
+    config.optimizer.learning_rate = 1.5e-3
     config.optimizer.clip_norm = 1.0
     config.optimizer.ema_decay = 0.99
     config.training.steps = 2_400

@@ -4,6 +4,7 @@ Each says which axes it works on, and follows the published initialisation (trun
 over the fan-in). What a whole network is, is said in the files of the models.
 """
 
+import functools
 from typing import Literal
 
 import jax
@@ -20,7 +21,7 @@ def rms_norm(x: jax.Array, axis: int = -1, epsilon: float = 1e-5) -> jax.Array:
     Statistics are float32 at least, whatever the dtype of `x`; shape and dtype are kept.
     Source: Zhang & Sennrich 2019, arXiv 1910.07467.
     """
-    precise = x.astype(jnp.promote_types(x.dtype, jnp.float32))
+    precise = x.astype(_precise(x))
     mean_square = jnp.mean(jnp.square(precise), axis=axis, keepdims=True)
     return (precise * jax.lax.rsqrt(mean_square + epsilon)).astype(x.dtype)
 
@@ -75,12 +76,29 @@ def rotary_angles(length: int, head_size: int, base: float = 10_000.0) -> np.nda
 
 
 def rotate(x: jax.Array, angles: np.ndarray) -> jax.Array:
-    """Turns the feature pairs `(i, i + head_size/2)` of `[batch, length, heads, head_size]`."""
-    cos, sin = np.cos(angles)[:, None], np.sin(angles)[:, None]
-    precise = x.astype(jnp.promote_types(x.dtype, jnp.float32))
-    first, second = jnp.split(precise, 2, axis=-1)
+    """Turns the feature pairs `(i, i + head_size/2)` of `[..., length, head_size]`."""
+    cos, sin = np.cos(angles), np.sin(angles)
+    first, second = jnp.split(x.astype(_precise(x)), 2, axis=-1)
     rotated = (first * cos - second * sin, second * cos + first * sin)
     return jnp.concatenate(rotated, axis=-1).astype(x.dtype)
+
+
+def attend(query: jax.Array, key: jax.Array, value: jax.Array) -> jax.Array:
+    """`softmax(query key^T / sqrt(head_size)) value`, of `[batch, heads, length, head_size]` each.
+
+    The same as `jax.nn.dot_product_attention`, in an order that takes half as long on CPU, forward
+    and backward. Products add up and statistics are in float32 at least; the dtype is kept.
+    Source: Vaswani et al. 2017, arXiv 1706.03762.
+    """
+    precise = functools.partial(jnp.einsum, preferred_element_type=_precise(value))
+    # Left to itself, XLA turns the gradient of the scores for the sake of the key's: they are
+    # `[length, length]`, the key is small.
+    key = jax.lax.optimization_barrier(key.swapaxes(2, 3))
+    scores = precise("bnlh,bnhm->bnlm", query * query.shape[-1] ** -0.5, key)
+    weights = jnp.exp(scores - jax.lax.stop_gradient(scores).max(axis=-1, keepdims=True))
+    attended = precise("bnlm,bnmh->bnlh", weights.astype(value.dtype), value)
+    # Divides rows of the head's size, not of the length.
+    return (attended / weights.sum(axis=-1, keepdims=True)).astype(value.dtype)
 
 
 class Attention(nn.Module):
@@ -102,12 +120,17 @@ class Attention(nn.Module):
         output = self.param("output", LECUN_NORMAL, (hidden_size, hidden_size), self.param_dtype)
         x, qkv, output = nn.dtypes.promote_dtype(x, qkv, output, dtype=self.dtype)
         head_size = hidden_size // self.num_heads
-        # Of matrices, not of arrays of three axes: the gradient then costs half as much.
-        heads = x.reshape(-1, hidden_size) @ qkv
-        heads = heads.reshape(batch, length, 3 * self.num_heads, head_size)
-        query, key, value = jnp.split(heads, 3, axis=2)
+        rows = x.reshape(-1, hidden_size)  # of matrices, for the sake of the gradient, as above
+        query, key, value = (
+            (rows @ third).reshape(batch, length, self.num_heads, head_size).swapaxes(1, 2)
+            for third in jnp.split(qkv, 3, axis=-1)
+        )
         if self.rotary:
             angles = rotary_angles(length, head_size)
             query, key = rotate(query, angles), rotate(key, angles)
-        attended = jax.nn.dot_product_attention(query, key, value)
-        return (attended.reshape(-1, hidden_size) @ output).reshape(x.shape)
+        attended = attend(query, key, value)
+        return (attended.swapaxes(1, 2).reshape(-1, hidden_size) @ output).reshape(x.shape)
+
+
+def _precise(x: jax.Array) -> jnp.dtype:
+    return jnp.promote_types(x.dtype, jnp.float32)

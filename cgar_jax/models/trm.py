@@ -215,7 +215,7 @@ class TRM(nn.Module):
         """Bytes that the backward pass of one `network` call holds for one example.
 
         Those of each product's operands, of gates with their sigmoid and product, of attention
-        weights, and in float32 of what is normed. It is what JAX's `vjp` of `network` keeps, less
+        weights, and in float32 of what is normed and of what attention divides. It is what JAX's `vjp` of `network` keeps, less
         one array in each gated MLP that a compiler has for nothing: `1 - sigmoid(gate)`.
         """
         length, hidden = self.state_shape
@@ -228,7 +228,7 @@ class TRM(nn.Module):
             return number * (state + 5 * inner * positions)
 
         weights = self.num_heads * length * length
-        attention = number * 5 * state + (precise + number) * weights
+        attention = (5 * number + precise) * state + (precise + number) * weights
         mix = gated(length, hidden) if self.mixing == "mlp" else attention
         norms = 2 * 2 * precise * state
         return self.num_layers * (mix + gated(hidden, length) + norms)

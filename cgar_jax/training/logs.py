@@ -181,6 +181,8 @@ class _Events:
             return
         try:
             for name, value in scalars.items():
+                if value != value:
+                    continue  # no example was finished, and tensorboardX prints a warning for each
                 summary = self._scalar(name, value)
                 self._writer.write_event(
                     self._event(step=step, summary=summary, wall_time=time.time())
