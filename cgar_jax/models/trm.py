@@ -215,8 +215,9 @@ class TRM(nn.Module):
         """Bytes that the backward pass of one `network` call holds for one example.
 
         Those of each product's operands, of gates with their sigmoid and product, of attention
-        weights, and in float32 of what is normed and of what attention divides. It is what JAX's `vjp` of `network` keeps, less
-        one array in each gated MLP that a compiler has for nothing: `1 - sigmoid(gate)`.
+        weights, and in float32 of what is normed and of what attention divides. It is what JAX's
+        `vjp` of `network` keeps, less one array in each gated MLP that a compiler has for nothing:
+        `1 - sigmoid(gate)`.
         """
         length, hidden = self.state_shape
         number = jnp.dtype(self.dtype).itemsize

@@ -24,7 +24,9 @@ def test_attention_and_its_gradient_are_those_of_jax(scale):
     *heads, gradient = pieces(scale)
     found, vjp = jax.vjp(attend, *heads)
     expected, expected_vjp = jax.vjp(published, *heads)
-    for ours, theirs in zip((found, *vjp(gradient)), (expected, *expected_vjp(gradient))):
+    for ours, theirs in zip(
+        [found, *vjp(gradient)], [expected, *expected_vjp(gradient)], strict=True
+    ):
         np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-6 * scale + 1e-5)
 
 
