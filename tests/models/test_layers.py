@@ -1,8 +1,8 @@
 """Layers next to what others say of them."""
 
+import chex
 import jax
 import jax.numpy as jnp
-import numpy as np
 import pytest
 
 from cgar_jax.models.layers import attend
@@ -24,10 +24,12 @@ def test_attention_and_its_gradient_are_those_of_jax(scale):
     *heads, gradient = pieces(scale)
     found, vjp = jax.vjp(attend, *heads)
     expected, expected_vjp = jax.vjp(published, *heads)
-    for ours, theirs in zip(
-        [found, *vjp(gradient)], [expected, *expected_vjp(gradient)], strict=True
-    ):
-        np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-6 * scale + 1e-5)
+    chex.assert_trees_all_close(
+        (found, vjp(gradient)),
+        (expected, expected_vjp(gradient)),
+        rtol=1e-4,
+        atol=1e-6 * scale + 1e-5,
+    )
 
 
 def test_attention_has_a_forward_derivative():
@@ -35,7 +37,7 @@ def test_attention_has_a_forward_derivative():
     ones = tuple(jnp.ones_like(x) for x in heads)
     _, found = jax.jvp(attend, tuple(heads), ones)
     _, expected = jax.jvp(published, tuple(heads), ones)
-    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
+    chex.assert_trees_all_close(found, expected, rtol=1e-4, atol=1e-5)
 
 
 def test_attention_in_bfloat16_is_near_that_in_float32():
@@ -43,4 +45,4 @@ def test_attention_in_bfloat16_is_near_that_in_float32():
     found = attend(*heads)
     assert found.dtype == jnp.bfloat16
     expected = attend(*(x.astype("float32") for x in heads))
-    np.testing.assert_allclose(found.astype("float32"), expected, atol=0.02)
+    chex.assert_trees_all_close(found.astype("float32"), expected, atol=0.02)
