@@ -51,12 +51,15 @@ def method(name: str, decay: float = 0.7) -> Change:
     return lambda config: set_method(config, name, decay)
 
 
-def cgar(**curriculum: Any) -> Change:
-    """CGAR with another depth curriculum: its name and settings."""
+def curriculum(method: str, name: str, **settings: Any) -> Change:
+    """A method of `set_method` with another curriculum, between the config's own depths."""
 
     def change(config: ml_collections.ConfigDict) -> None:
-        set_method(config, "cgar")
-        config.curriculum = ml_collections.ConfigDict(curriculum)
+        depths = config.curriculum.stages
+        set_method(config, method)
+        ends = {"first": depths[0], "last": depths[-1]}
+        between = ends if name == SMOOTH else {"stages": depths}
+        config.curriculum = ml_collections.ConfigDict({"name": name} | between | settings)
 
     return change
 
@@ -78,13 +81,8 @@ def optimizer(name: str) -> Change:
     return change
 
 
-def stages(*boundaries: float) -> dict[str, Any]:
-    """The published depths with other boundaries."""
-    depths = ((2, 1), (4, 2), (6, 3))
-    return {"name": "progressive_depth_curriculum", "stages": depths, "boundaries": boundaries}
-
-
-SMOOTH = {"name": "smooth_depth_curriculum"}
+PROGRESSIVE, SMOOTH = "progressive_depth_curriculum", "smooth_depth_curriculum"
+BUDGETED, PLATEAU = "budgeted_depth_curriculum", "plateau_depth_curriculum"
 WAYS: dict[str, Change] = {
     "trm": method("trm"),
     "pdc": method("pdc"),
@@ -92,14 +90,16 @@ WAYS: dict[str, Change] = {
     "cgar": method("cgar"),
     "cgar one weight a batch": published_hsw,
     **{f"cgar decay {decay}": method("cgar", decay) for decay in (0.5, 0.6, 0.8, 0.9)},
-    "cgar boundaries 0.15 0.3": cgar(**stages(0.15, 0.3)),
-    "cgar boundaries 0.45 0.9": cgar(**stages(0.45, 0.9)),
-    "cgar smooth": cgar(**SMOOTH),
-    "cgar smooth to the end": cgar(**SMOOTH, end=1.0),
-    "cgar budget 0.5": cgar(name="budgeted_depth_curriculum", budget=0.5),
+    "cgar boundaries 0.15 0.3": curriculum("cgar", PROGRESSIVE, boundaries=(0.15, 0.3)),
+    "cgar boundaries 0.45 0.9": curriculum("cgar", PROGRESSIVE, boundaries=(0.45, 0.9)),
+    "cgar smooth": curriculum("cgar", SMOOTH),
+    "cgar smooth to the end": curriculum("cgar", SMOOTH, end=1.0),
+    "cgar budget 0.5": curriculum("cgar", BUDGETED, budget=0.5),
+    "pdc budget 0.5": curriculum("pdc", BUDGETED, budget=0.5),
     "cgar plateau": method("plateau"),
-    "cgar plateau patience 3": cgar(name="plateau_depth_curriculum", patience=3),
-    "cgar plateau latest 0.9": cgar(name="plateau_depth_curriculum", latest=0.9),
+    "cgar plateau patience 3": curriculum("cgar", PLATEAU, patience=3),
+    "cgar plateau latest 0.9": curriculum("cgar", PLATEAU, latest=0.9),
+    "pdc plateau": curriculum("pdc", PLATEAU),
     "nested": method("nested"),
     "exits": method("exits"),
     "cgar adam_atan2": optimizer("adam_atan2"),

@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from cgar_jax import experiment
 from cgar_jax.config import default_config
 from tests import commands
 from tests.launch import scripts
@@ -86,3 +87,13 @@ def test_a_way_leaves_the_config_to_the_next_one_as_it_was(way):
     config = default_config()
     TIME_TO_TARGET.changed(config, way)
     assert config == default_config()
+
+
+@pytest.mark.parametrize("way", TIME_TO_TARGET.WAYS)
+def test_no_way_is_deeper_than_the_config(way):
+    config = default_config()
+    config.curriculum.stages = ((1, 1), (2, 1), (3, 2))
+    task = experiment.Task(vocab_size=7, sequence_length=81, num_puzzle_identifiers=1)
+    full = experiment.build(TIME_TO_TARGET.changed(config, "trm"), task).planned_flops()
+    of_way = experiment.build(TIME_TO_TARGET.changed(config, way), task).planned_flops()
+    assert of_way <= full * (2 if way == "exits" else 1)  # with a gradient through all cycles
