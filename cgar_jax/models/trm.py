@@ -216,8 +216,8 @@ class TRM(nn.Module):
 
         Those of each product's operands, of gates with their sigmoid and product, of attention
         weights, and in float32 of what is normed and of what attention divides. It is what JAX's
-        `vjp` of `network` keeps, less one array in each gated MLP that a compiler has for nothing:
-        `1 - sigmoid(gate)`.
+        `vjp` of `network` keeps, less what a compiler has for nothing: `1 - sigmoid(gate)` in each
+        gated MLP, and attention weights rounded from float32 to float32.
         """
         length, hidden = self.state_shape
         number = jnp.dtype(self.dtype).itemsize
@@ -229,7 +229,8 @@ class TRM(nn.Module):
             return number * (state + 5 * inner * positions)
 
         weights = self.num_heads * length * length
-        attention = (5 * number + precise) * state + (precise + number) * weights
+        rounded = number * weights if number < precise else 0
+        attention = (5 * number + precise) * state + precise * weights + rounded
         mix = gated(length, hidden) if self.mixing == "mlp" else attention
         norms = 2 * 2 * precise * state
         return self.num_layers * (mix + gated(hidden, length) + norms)
