@@ -12,7 +12,6 @@ from typing import Any
 import ml_collections
 
 METHODS = ("cgar", "pdc", "hsw", "trm", "plateau", "nested", "exits")
-HIERARCHICAL = ("cgar", "hsw", "plateau")  # of them, those that weigh early steps more
 
 
 def default_config() -> ml_collections.ConfigDict:
@@ -189,10 +188,10 @@ def set_method(config: ml_collections.ConfigDict, method: str, decay: float = 0.
     """Chooses the depth curriculum and the weighting of supervision steps by one word.
 
     "cgar" has a depth that grows (PDC) and weighs early steps more (HSW); "pdc" and "hsw" have one
-    of the two, "trm" neither. "plateau" is CGAR whose depth grows when the loss has stopped
-    falling; the last depth begins where that of "cgar" does at the latest. "nested" draws the
+    of the two, "trm" neither. "plateau" is PDC whose depth grows when the loss has stopped
+    falling; the last depth begins where that of "pdc" does at the latest. "nested" draws the
     number of cycles at each step (SortedNet), "exits" supervises the answer after each cycle
-    (SoFT); both weigh all steps alike.
+    (SoFT). All but "cgar" and "hsw" weigh all steps alike.
 
     Call it last: the full depth is the curriculum's last stage. Weightings that the config had are
     replaced.
@@ -226,7 +225,7 @@ def set_method(config: ml_collections.ConfigDict, method: str, decay: float = 0.
         config.curriculum = ml_collections.ConfigDict(curriculum[method])
     settings = {"decay": decay, "num_steps": config.supervision.max_supervision_steps}
     hierarchical = (("hierarchical_supervision_weighting", settings),)
-    config.weighting = hierarchical if method in HIERARCHICAL else ()
+    config.weighting = hierarchical if method in ("cgar", "hsw") else ()
 
 
 def grid(choices: Mapping[str, Iterable[Any]]) -> list[dict[str, Any]]:

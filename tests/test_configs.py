@@ -36,7 +36,7 @@ def test_one_word_switches_the_method(path, method):
     config = load(path).get_config(method)
     pieces = experiment.build(config, TASK)
     assert len(pieces.curriculum.stages) == (3 if method in ("cgar", "pdc") else 1)
-    assert bool(config.weighting) == (method in ("cgar", "hsw", "plateau"))
+    assert bool(config.weighting) == (method in ("cgar", "hsw"))
     full = pieces.curriculum.full_depth
     assert len(pieces.curriculum(1.0).draws) == {"nested": full.T, "plateau": 3}.get(method, 1)
     assert pieces.curriculum(1.0).num_exits == (full.T if method == "exits" else 1)
@@ -47,7 +47,7 @@ def test_a_method_replaces_the_weighting_of_another(method):
     config = default_config()
     set_method(config, "cgar")
     set_method(config, method)
-    assert bool(config.weighting) == (method in ("cgar", "hsw", "plateau"))
+    assert bool(config.weighting) == (method in ("cgar", "hsw"))
 
 
 @pytest.mark.parametrize(
