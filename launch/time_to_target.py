@@ -51,12 +51,12 @@ def method(name: str, decay: float = 0.7) -> Change:
     return lambda config: set_method(config, name, decay)
 
 
-def curriculum(method: str, name: str, **settings: Any) -> Change:
-    """A method of `set_method` with another curriculum, between the config's own depths."""
+def curriculum(weighting: str, name: str, **settings: Any) -> Change:
+    """The weighting of a method with another curriculum, between the config's own depths."""
 
     def change(config: ml_collections.ConfigDict) -> None:
         depths = config.curriculum.stages
-        set_method(config, method)
+        set_method(config, weighting)
         ends = {"first": depths[0], "last": depths[-1]}
         between = ends if name == SMOOTH else {"stages": depths}
         config.curriculum = ml_collections.ConfigDict({"name": name} | between | settings)

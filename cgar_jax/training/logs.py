@@ -84,7 +84,9 @@ class Logs:
             self._console.print(line, soft_wrap=True)
 
     def _write(self, step: int, record: Mapping[str, Any], scalars: Mapping[str, float]) -> None:
-        finite = {k: None if v != v else v for k, v in record.items()}  # JSON has no NaN
+        # Of a dispatch that finished no example; JSON has no NaN, and tensorboardX warns of each.
+        finite = {k: None if v != v else v for k, v in record.items()}
+        scalars = {k: v for k, v in scalars.items() if v == v}
         self._unwritten += (json.dumps({"step": step} | finite) + "\n").encode()
         self._trying(self._write_lines)
         self._trying(lambda: self._events.write(step, scalars))
@@ -181,8 +183,6 @@ class _Events:
             return
         try:
             for name, value in scalars.items():
-                if value != value:
-                    continue  # no example was finished, and tensorboardX prints a warning for each
                 summary = self._scalar(name, value)
                 self._writer.write_event(
                     self._event(step=step, summary=summary, wall_time=time.time())
