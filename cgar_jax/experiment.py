@@ -10,8 +10,8 @@ import ml_collections
 import numpy as np
 from jax.sharding import Mesh
 
-from cgar_jax import curricula, data, losses, models, optimizers, weighting
-from cgar_jax._registry import check_name
+from cgar_jax import curricula, data, losses, models, optimizers, sampling, weighting
+from cgar_jax._core.registry import check_name
 from cgar_jax.evaluation import Evaluator, voting
 from cgar_jax.mesh import make_mesh, place, replicated
 from cgar_jax.training.feed import Stream, TrainingSet, as_partial, resident
@@ -225,7 +225,7 @@ def build(
         model=model,
         optimizer=optimizers.build(optimizer, steps),
         weighting=weighting.build(config.weighting),
-        sampling=curricula.build_sampling(**config.sampling),
+        sampling=sampling.build(**config.sampling),
         curriculum=curriculum,
         total_steps=steps,
         answer_loss=ANSWER_LOSSES[config.loss.answer],

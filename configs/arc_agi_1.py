@@ -1,9 +1,9 @@
 """ARC-AGI-1: TRM with attention and CGAR, up to 1,000 variants of each of 960 puzzles.
 
-    python -m cgar_jax.train --config=configs/arc_agi_1.py --config.data.source=FOLDER
+    cgar train --config=configs/arc_agi_1.py --config.data.source=FOLDER
 
 For a host of several GPUs or a TPU slice; `pip install -e '.[cuda]'` or `'.[tpu]'` first. FOLDER
-has the competition's JSON files: `launch/fetch_arc.py` writes those of ARC-AGI, ConceptARC's go
+has the competition's JSON files: `benchmarks/fetch_arc.py` writes those of ARC-AGI, ConceptARC's go
 beside them (without them: `--config.data.sets="('training', 'evaluation')"`). As published, the
 demonstrations of the evaluation puzzles are trained on and their tests are not; unlike there, the
 tests of 20 training puzzles are kept for validation. At the end each test is asked in all variants

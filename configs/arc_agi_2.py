@@ -1,6 +1,6 @@
 """ARC-AGI-2: as arc_agi_1, with the 1,280 puzzles of the second benchmark and of ConceptARC.
 
-    python -m cgar_jax.train --config=configs/arc_agi_2.py --config.data.source=FOLDER
+    cgar train --config=configs/arc_agi_2.py --config.data.source=FOLDER
 
 Published for TRM: 7.8 % of the evaluation puzzles within two answers (arXiv 2510.04871); not yet
 reproduced with this code.

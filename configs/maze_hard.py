@@ -1,6 +1,6 @@
 """Maze-Hard: 30x30 mazes with shortest paths of more than 110 steps, TRM with attention and CGAR.
 
-    python -m cgar_jax.train --config=configs/maze_hard.py
+    cgar train --config=configs/maze_hard.py
 
 For one GPU or a TPU slice; `pip install -e '.[cuda]'` or `'.[tpu]'` first. The 1,000 training and
 1,000 test mazes come from the hub; `--config.data.source=FOLDER` reads `train.csv` and `test.csv`

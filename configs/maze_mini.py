@@ -1,6 +1,6 @@
 """9x9 mazes in minutes on two CPU cores; makes its own mazes.
 
-python -m cgar_jax.train --config=configs/maze_mini.py
+cgar train --config=configs/maze_mini.py
 
 Expect about 90 % exact accuracy on the 1,000 held-out mazes, less where the way is long (60 to 65 %
 where it is longest), after four minutes of training or ten: 90.2, 88.3 and 90.4 % with seeds 0, 1

@@ -1,6 +1,6 @@
 """Sudoku-Extreme: 1,000 training puzzles, 422,786 test puzzles, TRM with token mixing and CGAR.
 
-    python -m cgar_jax.train --config=configs/sudoku_extreme.py
+    cgar train --config=configs/sudoku_extreme.py
 
 For one GPU or a TPU slice; `pip install -e '.[cuda]'` or `'.[tpu]'` first. The puzzles come from
 the hub; `--config.data.source=FOLDER` reads `train.csv` and `test.csv` from a folder instead.

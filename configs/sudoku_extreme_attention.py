@@ -1,6 +1,6 @@
 """Sudoku-Extreme with attention instead of token mixing, rotary positions; else as sudoku_extreme.
 
-    python -m cgar_jax.train --config=configs/sudoku_extreme_attention.py
+    cgar train --config=configs/sudoku_extreme_attention.py
 
 Published for TRM with attention: 74.7 % exact (arXiv 2510.04871); not yet reproduced with this
 code.

@@ -1,6 +1,6 @@
 """6x6 Sudoku (boxes of 2x3, 18 clues) in minutes on two CPU cores; makes its own puzzles.
 
-python -m cgar_jax.train --config=configs/sudoku_mini.py
+cgar train --config=configs/sudoku_mini.py
 
 Expect 98 to 99 % exact accuracy on the 1,000 held-out puzzles after one to five minutes of
 training: 99.1, 99.4 and 98.1 % in 46 s each for seeds 0, 1 and 2 on two cores of an AMD EPYC

@@ -116,7 +116,7 @@ spec:
             containers:
             - name: train
               image: $(yaml "$image")
-              command: [python, -u, -m, cgar_jax.train]
+              command: [python, -u, -m, cgar_jax, train]
               args:
 $(trainer_arguments)
               resources: {limits: {$resources}}

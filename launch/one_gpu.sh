@@ -7,7 +7,7 @@
 # the 1,000 puzzles of FOLDER/train.csv and scored on those of FOLDER/test.csv. The figures go to
 # benchmark.json and result.json of the run's folder. The number of steps is what an H200 should do
 # in the time if it computes at 40 % of its peak; for another GPU see what is said by
-# python -m cgar_jax.estimate --config=configs/sudoku_extreme.py --device=KIND. The same command
+# python -m cgar_jax estimate --config=configs/sudoku_extreme.py --device=KIND. The same command
 # goes on with a run that was stopped.
 #
 #     --source=FOLDER      has train.csv and test.csv, in the schema of Sudoku-Extreme
@@ -30,7 +30,7 @@ need_numbers steps
 
 config=("--config=configs/sudoku_extreme.py:$method" "--config.data.source=$source")
 perform mkdir -p "$workdir"
-perform "$python" launch/benchmark.py "${config[@]}" "${arguments[@]}" \
+perform "$python" benchmarks/step_cost.py "${config[@]}" "${arguments[@]}" \
     --json="$workdir/benchmark.json"
-perform "$python" -m cgar_jax.train "${config[@]}" "${arguments[@]}" \
+perform "$python" -m cgar_jax train "${config[@]}" "${arguments[@]}" \
     --config.training.steps="$steps" --workdir="$workdir"

@@ -23,9 +23,9 @@ import time
 from collections.abc import Sequence
 
 from absl import app, flags
-from processes import LOST, STOPPED, Processes, exit_code, shown, worst
+from local_processes import LOST, STOPPED, Processes, exit_code, shown, worst
 
-from cgar_jax.command_line import leave, parse_flags
+from cgar_jax.commands.command_line import leave, parse_flags
 
 PROCESSES = flags.DEFINE_integer("processes", 1, "How many processes train.", lower_bound=1)
 SIMULATED_DEVICES = flags.DEFINE_integer(
@@ -54,7 +54,7 @@ def environment() -> dict[str, str]:
 
 def commands(arguments: Sequence[str]) -> list[list[str]]:
     """The command of each process."""
-    trainer = [sys.executable, "-u", "-m", "cgar_jax.train", *arguments]
+    trainer = [sys.executable, "-u", "-m", "cgar_jax", "train", *arguments]
     if PROCESSES.value == 1:
         return [[*trainer, "--num_processes=1"]]
     with socket.socket() as probe:

@@ -5,7 +5,7 @@
 
 set -euo pipefail
 
-program=(-m cgar_jax.train)
+program=(-m cgar_jax train)
 job=$SLURM_JOB_ID
 if [[ -n ${SLURM_ARRAY_TASK_ID:-} ]]; then
     program=(launch/sweep.py "--index=$SLURM_ARRAY_TASK_ID" --)

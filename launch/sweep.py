@@ -34,12 +34,12 @@ from typing import Any
 import ml_collections
 from absl import app, flags
 from ml_collections import config_flags
-from processes import Processes, exit_code, shown, worst
+from local_processes import Processes, exit_code, shown, worst
 from rich.console import Console
 from rich.table import Table
 
-from cgar_jax._progress import Ticker
-from cgar_jax.command_line import default_workdir, leave, parse_flags, read_flags
+from cgar_jax.commands.command_line import default_workdir, leave, parse_flags, read_flags
+from cgar_jax.progress import Ticker
 
 PARALLEL = flags.DEFINE_integer("parallel", 2, "How many runs go side by side.", lower_bound=1)
 GPUS = flags.DEFINE_list("gpus", [], "Numbers of GPUs, one run on each; instead of --parallel.")
@@ -77,7 +77,7 @@ class Run:
 
     def command(self, *more: str) -> list[str]:
         """The command that anyone can repeat."""
-        trainer = [sys.executable, "-u", "-m", "cgar_jax.train"]
+        trainer = [sys.executable, "-u", "-m", "cgar_jax", "train"]
         return [*trainer, *self.arguments, f"--workdir={self.workdir}", *more]
 
     def result(self) -> dict[str, Any]:

@@ -106,7 +106,7 @@ END
 # more start changes nothing, and whoever waits for the lock waits for its end.
 start() {
     local trainer
-    trainer=".venv/bin/python -u -m cgar_jax.train $(quoted "$@") & echo \$! >pid
+    trainer=".venv/bin/python -u -m cgar_jax train $(quoted "$@") & echo \$! >pid
         code=0; wait \$! || code=\$?; echo \$code >exit_code"
     on all "cd cgar_jax && mkdir -p runs && { mountpoint -q runs || { $(share); }; } &&
         exec 9>running && if flock -n 9; then

@@ -3,7 +3,7 @@
 import os
 import tempfile
 
-from tests import commands
+from tests import running as commands
 
 os.environ["JAX_PLATFORMS"] = "cpu"
 # Nearly all the time of the tests is compilation, so they compile in haste.
@@ -38,6 +38,6 @@ def finished_run(tmp_path_factory, cache):
     """Workdir and output of a tiny run that nothing disturbed; tests leave it as it is."""
     workdir = tmp_path_factory.mktemp("finished")
     arguments = (*commands.TINY, f"--workdir={workdir}")
-    code, output = commands.run("cgar_jax.train", *arguments, cache=cache)
+    code, output = commands.run("train", *arguments, cache=cache)
     assert code == 0, output
     return workdir, output

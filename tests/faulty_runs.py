@@ -5,7 +5,7 @@ import itertools
 import pathlib
 import time
 
-from tests import commands
+from tests import running as commands
 
 STEPS = 168
 POISONED = STEPS // 2 + 3  # the first step of a dispatch at which not all examples are fresh
@@ -26,7 +26,8 @@ def _train(workdir, fault):
     if fault is not None:
         fault()
 
-    from cgar_jax import command, train
+    from cgar_jax.commands import runner as command
+    from cgar_jax.commands import train
 
     def run():
         train.train(_config(workdir.parent / "cache"), workdir)
@@ -49,7 +50,7 @@ def _config(cache):
 
 def nan_in_a_batch() -> None:
     """The states of the examples at work become NaN at a step in the middle."""
-    from cgar_jax import train
+    from cgar_jax.commands import train
 
     class Programs(train.Programs):
         def prepare(self, depth):

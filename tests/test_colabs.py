@@ -6,7 +6,7 @@ import nbclient
 import nbformat
 import pytest
 
-from tests import commands
+from tests import running as commands
 
 NOTEBOOKS = sorted((pathlib.Path(__file__).parent.parent / "colabs").glob("*.ipynb"))
 

@@ -10,10 +10,10 @@ import pytest
 from cgar_jax import data, experiment
 from cgar_jax.config import METHODS, default_config, set_method
 from cgar_jax.curricula import Depth
-from cgar_jax.data.arc.augmentation import augment
+from cgar_jax.data.families.arc.augmentation import augment
 from cgar_jax.mesh import replicated
 from cgar_jax.training.programs import step_program
-from tests.commands import load
+from tests.running import load
 
 CONFIGS = sorted((pathlib.Path(__file__).parent.parent / "configs").glob("*.py"))
 FULL_SIZE = [path for path in CONFIGS if not path.stem.endswith("mini")]
@@ -28,7 +28,7 @@ def path(request):
 
 
 def test_a_config_tells_its_command(path):
-    assert f"python -m cgar_jax.train --config=configs/{path.name}" in load(path).__doc__
+    assert f"cgar train --config=configs/{path.name}" in load(path).__doc__
 
 
 @pytest.mark.parametrize("method", METHODS)

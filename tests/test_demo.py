@@ -14,17 +14,19 @@ import numpy as np
 import pytest
 from absl import flags
 
-from cgar_jax import experiment, run_folder, trained
+from cgar_jax import experiment
+from cgar_jax import runs as run_folder
+from cgar_jax import trained_model as trained
 from cgar_jax.data import maze, sudoku
-from cgar_jax.data.maze import Mazes
-from cgar_jax.data.sudoku import Sudokus
+from cgar_jax.data.families.maze import Mazes
+from cgar_jax.data.families.sudoku import Sudokus
 from cgar_jax.demo import __main__, drawing, page
 from cgar_jax.demo.asking import Demonstration, Outcome, Try
 from cgar_jax.evaluation import Solution
-from cgar_jax.evaluation.tracing import Trace
+from cgar_jax.recursion.tracing import Trace
 from cgar_jax.training.state import averaged
 from configs import sudoku_mini
-from tests import commands
+from tests import running as commands
 
 PUZZLE = "1.3.34122.4.4321"
 IN_LINES = "1 . | 3 .\n3 4 | 1 2\n----+----\n2 . | 4 .\n4 3 | 2 1"

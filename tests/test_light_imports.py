@@ -38,14 +38,14 @@ def test_a_room_imports_no_other_room(room):
 
 
 def test_importing_the_commands_defines_no_flags():
-    import cgar_jax.convert
-    import cgar_jax.data.check
-    import cgar_jax.estimate
-    import cgar_jax.evaluate
-    import cgar_jax.export
-    import cgar_jax.report
-    import cgar_jax.rollouts
-    import cgar_jax.solve
-    import cgar_jax.train  # noqa: F401
+    import cgar_jax.commands.check_data
+    import cgar_jax.commands.convert
+    import cgar_jax.commands.estimate
+    import cgar_jax.commands.evaluate
+    import cgar_jax.commands.export
+    import cgar_jax.commands.report
+    import cgar_jax.commands.rollouts
+    import cgar_jax.commands.solve
+    import cgar_jax.commands.train  # noqa: F401
 
     assert not [m for m in flags.FLAGS.flags_by_module_dict() if m.startswith("cgar_jax")]

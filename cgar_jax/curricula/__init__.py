@@ -36,7 +36,6 @@ trainer draws its batches: `uniform_sampling`, or by one of the above, `pacing_s
 `folding_sampling`, `score_pruned_sampling`, `odm_sampling` and `epoch_sampling`.
 """
 
-from cgar_jax.curricula.data_order import folding_order, learnability_quality_score
 from cgar_jax.curricula.depth import (
     Depth,
     DepthCurriculum,
@@ -54,85 +53,25 @@ from cgar_jax.curricula.depth_curricula import (
     smooth_depth_curriculum,
     sorted_exits_curriculum,
 )
-from cgar_jax.curricula.mixing import (
-    Mixer,
-    OnlineMixingState,
-    SkillItState,
-    draw_domains,
-    odm_mixer,
-    skill_it_mixer,
-)
 from cgar_jax.curricula.pacing import PacingCurriculum, pacing_subset_curriculum
-from cgar_jax.curricula.ranking import skip_schedule
-from cgar_jax.curricula.registry import CURRICULA, SAMPLINGS, build, build_sampling
-from cgar_jax.curricula.resampling import personal_loss_resampler
-from cgar_jax.curricula.sampling import (
-    Request,
-    Sampling,
-    epoch_sampling,
-    folding_sampling,
-    odm_sampling,
-    pacing_subset_sampling,
-    score_pruned_sampling,
-    uniform_sampling,
-)
-from cgar_jax.curricula.scores import (
-    el2n_score,
-    grand_score,
-    last_layer_grand_score,
-    score_pruned_sampler,
-)
-from cgar_jax.curricula.weight_averaging import (
-    WeightAverageState,
-    averaged_params,
-    curriculum_weight_average,
-    moderate_decay_schedule,
-)
+from cgar_jax.curricula.registry import CURRICULA, build
 
 __all__ = [
     "CURRICULA",
-    "SAMPLINGS",
     "Depth",
     "DepthCurriculum",
-    "Mixer",
     "NestedDepths",
-    "OnlineMixingState",
     "PacingCurriculum",
     "PlateauDepths",
-    "Request",
-    "Sampling",
-    "SkillItState",
     "Stage",
     "StageDepth",
-    "WeightAverageState",
-    "averaged_params",
     "budgeted_depth_curriculum",
     "build",
-    "build_sampling",
-    "curriculum_weight_average",
-    "draw_domains",
-    "el2n_score",
-    "epoch_sampling",
     "fixed_depth_curriculum",
-    "folding_order",
-    "folding_sampling",
-    "grand_score",
-    "last_layer_grand_score",
-    "learnability_quality_score",
-    "moderate_decay_schedule",
     "nested_depth_curriculum",
-    "odm_mixer",
-    "odm_sampling",
     "pacing_subset_curriculum",
-    "pacing_subset_sampling",
-    "personal_loss_resampler",
     "plateau_depth_curriculum",
     "progressive_depth_curriculum",
-    "score_pruned_sampler",
-    "score_pruned_sampling",
-    "skill_it_mixer",
-    "skip_schedule",
     "smooth_depth_curriculum",
     "sorted_exits_curriculum",
-    "uniform_sampling",
 ]

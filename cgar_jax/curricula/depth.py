@@ -16,7 +16,7 @@ import jax.numpy as jnp
 import optax
 import optax.contrib
 
-from cgar_jax._registry import check_name
+from cgar_jax._core.registry import check_name
 
 # A boundary closer than this to a step's progress is at that step: 0.1 + 0.2 means 0.3. It is less
 # than one step for any run of fewer than 1e9 steps, and far more than float64's rounding.

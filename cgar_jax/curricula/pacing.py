@@ -10,9 +10,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from cgar_jax._checks import check_number, check_shape
-from cgar_jax._random import own_key
-from cgar_jax._registry import check_name
+from cgar_jax._core.checks import check_number, check_shape
+from cgar_jax._core.random import own_key
+from cgar_jax._core.registry import check_name
 
 _OWNER = "pacing_subset_curriculum"
 

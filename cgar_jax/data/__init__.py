@@ -1,18 +1,18 @@
 """Puzzles in, arrays out: what to train and evaluate on, and how to augment it on the device.
 
 A family of puzzles is one entry of ``FAMILIES``. Text and rules of a family are in its package:
-`cgar_jax.data.sudoku`, `cgar_jax.data.maze`, `cgar_jax.data.arc`.
+`cgar_jax.data.families.sudoku`, `cgar_jax.data.families.maze`, `cgar_jax.data.families.arc`.
 """
 
 import os
 from collections.abc import Mapping
 from typing import Any
 
-from cgar_jax._labels import IGNORE_LABEL
-from cgar_jax._registry import check_name
-from cgar_jax.data import arc, maze, sudoku
+from cgar_jax._core.labels import IGNORE_LABEL
+from cgar_jax._core.registry import check_name
 from cgar_jax.data.csv_files import write_csv
 from cgar_jax.data.dataset import Dataset, Examples, Expected, keep_as_is
+from cgar_jax.data.families import arc, maze, sudoku
 from cgar_jax.data.puzzles import Puzzles
 from cgar_jax.data.source import Source
 

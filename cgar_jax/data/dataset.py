@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from cgar_jax._labels import IGNORE_LABEL
+from cgar_jax._core.labels import IGNORE_LABEL
 
 if TYPE_CHECKING:  # the processes that generate puzzles load this file, and need no JAX
     import jax
 
-    from cgar_jax.data.arc.variants import Variants
+    from cgar_jax.data.families.arc.variants import Variants
 
 Examples = dict[str, np.ndarray]
 

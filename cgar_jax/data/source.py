@@ -10,7 +10,7 @@ from typing import Any, Self
 
 import numpy as np
 
-from cgar_jax._registry import check_name
+from cgar_jax._core.registry import check_name
 from cgar_jax.data.dataset import Dataset, Examples, Expected
 
 

@@ -10,11 +10,11 @@ import pathlib
 import numpy as np
 from rich.console import Console
 
-from cgar_jax._progress import Ticker
 from cgar_jax.data.csv_files import read_csv
 from cgar_jax.data.dataset import Examples
 from cgar_jax.data.parallel import parallel_map
 from cgar_jax.data.puzzles import Puzzles
+from cgar_jax.progress import Ticker
 
 # How many puzzles are generated at a time: enough to tell a share of duplicates, and to keep all
 # cores busy; few enough to tell soon how it goes.

@@ -2,10 +2,12 @@
 
 from absl import flags
 
-from cgar_jax import command, run_folder, trained
+from cgar_jax import runs as run_folder
+from cgar_jax import trained_model as trained
+from cgar_jax.commands import runner as command
+from cgar_jax.commands.solve import family_of
 from cgar_jax.demo import page
 from cgar_jax.demo.asking import Demonstration
-from cgar_jax.solve import family_of
 
 
 def define_flags() -> None:

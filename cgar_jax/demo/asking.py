@@ -12,13 +12,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from cgar_jax.commands.solve import family_of, load_solver
 from cgar_jax.data import loading
 from cgar_jax.data.puzzles import Puzzles
 from cgar_jax.data.questions import read_questions
 from cgar_jax.evaluation import Solution
-from cgar_jax.evaluation.tracing import Trace
-from cgar_jax.solve import family_of, load_solver
-from cgar_jax.trained import Trained
+from cgar_jax.recursion.tracing import Trace
+from cgar_jax.trained_model import Trained
 
 
 class Try(NamedTuple):

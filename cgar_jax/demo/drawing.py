@@ -11,8 +11,8 @@ from typing import NamedTuple
 import numpy as np
 
 from cgar_jax.data import maze, sudoku
+from cgar_jax.data.families.sudoku import Grid
 from cgar_jax.data.puzzles import Puzzles
-from cgar_jax.data.sudoku import Grid
 from cgar_jax.demo.asking import Outcome, Try
 
 COLUMNS = ("supervision steps", "halting probability", "answer", "time")

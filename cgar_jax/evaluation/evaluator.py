@@ -10,8 +10,10 @@ import numpy as np
 from jax.sharding import Mesh
 
 from cgar_jax.curricula import Depth
-from cgar_jax.evaluation.metrics import Correctness, correctness_of_answers
-from cgar_jax.evaluation.thinking import (
+from cgar_jax.losses import IGNORE_LABEL
+from cgar_jax.mesh import over_batch, place, replicated
+from cgar_jax.recursion.correctness import Correctness, correctness_of_answers
+from cgar_jax.recursion.thinking import (
     Rows,
     attempt,
     empty_states,
@@ -19,8 +21,6 @@ from cgar_jax.evaluation.thinking import (
     think_apart,
     think_until_halted,
 )
-from cgar_jax.losses import IGNORE_LABEL
-from cgar_jax.mesh import over_batch, place, replicated
 from cgar_jax.training.state import Weights
 
 

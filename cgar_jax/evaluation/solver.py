@@ -13,9 +13,10 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
 
-from cgar_jax._registry import check_name
+from cgar_jax._core.registry import check_name
 from cgar_jax.curricula import Depth
-from cgar_jax.evaluation.thinking import (
+from cgar_jax.mesh import over_batch, place
+from cgar_jax.recursion.thinking import (
     Attempt,
     Rows,
     States,
@@ -24,7 +25,6 @@ from cgar_jax.evaluation.thinking import (
     empty_states,
     rows_of,
 )
-from cgar_jax.mesh import over_batch, place
 from cgar_jax.training.state import Weights
 
 STOPS = ("verified", "halting", "budget")

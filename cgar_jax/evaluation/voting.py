@@ -13,10 +13,10 @@ import jax.numpy as jnp
 import numpy as np
 from rich.console import Console
 
-from cgar_jax._progress import Ticker
-from cgar_jax.data.arc import Variants, decode
-from cgar_jax.data.arc.augmentation import render
+from cgar_jax.data.families.arc import Variants, decode
+from cgar_jax.data.families.arc.augmentation import render
 from cgar_jax.evaluation.evaluator import Predictions
+from cgar_jax.progress import Ticker
 
 PASS_AT = (1, 2, 5, 10, 100, 1000)
 _ASKED_AT_ONCE = 4096

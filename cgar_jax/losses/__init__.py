@@ -38,9 +38,9 @@ Weights of pairs, for `pair_weight_loss`, come from `general_pair_weights` (of a
 `online_negative_mixing` makes negatives for `info_nce_loss`.
 """
 
-from cgar_jax._labels import IGNORE_LABEL
-from cgar_jax._masking import masked_mean
-from cgar_jax._shrunk_classes import ShrunkClasses, shrunk_classes
+from cgar_jax._core.labels import IGNORE_LABEL
+from cgar_jax._core.masking import masked_mean
+from cgar_jax._core.shrunk_classes import ShrunkClasses, shrunk_classes
 from cgar_jax.losses.consistency import shrunk_class_consistency_loss
 from cgar_jax.losses.cross_entropy import (
     log_stablemax,

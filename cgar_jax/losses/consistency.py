@@ -4,9 +4,9 @@ import chex
 import jax
 import jax.numpy as jnp
 
-from cgar_jax._checks import check_number, check_shape
-from cgar_jax._masking import valid_entries
-from cgar_jax._shrunk_classes import shrunk_classes
+from cgar_jax._core.checks import check_number, check_shape
+from cgar_jax._core.masking import valid_entries
+from cgar_jax._core.shrunk_classes import shrunk_classes
 
 
 def shrunk_class_consistency_loss(

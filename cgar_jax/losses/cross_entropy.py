@@ -8,9 +8,9 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from cgar_jax._checks import check_shape
-from cgar_jax._labels import IGNORE_LABEL
-from cgar_jax._masking import valid_entries
+from cgar_jax._core.checks import check_shape
+from cgar_jax._core.labels import IGNORE_LABEL
+from cgar_jax._core.masking import valid_entries
 
 
 def log_stablemax(logits: chex.Array, axis: int = -1) -> jax.Array:

@@ -6,8 +6,8 @@ import chex
 import jax
 import jax.numpy as jnp
 
-from cgar_jax._checks import check_number, check_shape
-from cgar_jax._registry import check_name
+from cgar_jax._core.checks import check_number, check_shape
+from cgar_jax._core.registry import check_name
 from cgar_jax.losses.cross_entropy import valid_labels
 
 

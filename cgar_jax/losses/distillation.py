@@ -5,7 +5,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from cgar_jax._checks import check_number, check_shape
+from cgar_jax._core.checks import check_number, check_shape
 from cgar_jax.losses.cross_entropy import softmax_cross_entropy, valid_labels
 
 

@@ -5,8 +5,8 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from cgar_jax._checks import check_shape
-from cgar_jax._masking import valid_entries
+from cgar_jax._core.checks import check_shape
+from cgar_jax._core.masking import valid_entries
 
 
 def halting_loss(

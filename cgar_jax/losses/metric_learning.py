@@ -7,10 +7,10 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from cgar_jax._checks import check_number, check_shape
-from cgar_jax._masking import masked_max, valid_entries
-from cgar_jax._random import own_key
-from cgar_jax._registry import check_name
+from cgar_jax._core.checks import check_number, check_shape
+from cgar_jax._core.masking import masked_max, valid_entries
+from cgar_jax._core.random import own_key
+from cgar_jax._core.registry import check_name
 from cgar_jax.losses._lists import both, log_one_plus_sum_exp, read_lists
 
 

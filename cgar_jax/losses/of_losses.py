@@ -11,10 +11,10 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from cgar_jax import _loss_maps
-from cgar_jax._checks import check_number, check_shape
-from cgar_jax._masking import valid_entries
-from cgar_jax._registry import check_name
+from cgar_jax._core import loss_maps as _loss_maps
+from cgar_jax._core.checks import check_number, check_shape
+from cgar_jax._core.masking import valid_entries
+from cgar_jax._core.registry import check_name
 from cgar_jax.losses.cross_entropy import softmax_cross_entropy, valid_labels
 
 

@@ -11,8 +11,8 @@ import chex
 import jax
 import jax.numpy as jnp
 
-from cgar_jax._checks import check_number
-from cgar_jax._registry import check_name
+from cgar_jax._core.checks import check_number
+from cgar_jax._core.registry import check_name
 from cgar_jax.losses._lists import read_lists
 
 

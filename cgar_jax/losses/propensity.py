@@ -4,8 +4,8 @@ import chex
 import jax
 import jax.numpy as jnp
 
-from cgar_jax._checks import check_number, check_shape
-from cgar_jax._masking import valid_entries
+from cgar_jax._core.checks import check_number, check_shape
+from cgar_jax._core.masking import valid_entries
 
 
 def clipped_inverse_propensity_loss(

@@ -12,9 +12,9 @@ import jax
 import jax.numpy as jnp
 import rax
 
-from cgar_jax._checks import check_number, check_shape
-from cgar_jax._masking import valid_entries
-from cgar_jax._registry import check_name
+from cgar_jax._core.checks import check_number, check_shape
+from cgar_jax._core.masking import valid_entries
+from cgar_jax._core.registry import check_name
 from cgar_jax.losses._lists import (
     both,
     dense_ranks,
@@ -204,7 +204,7 @@ def rank_list_loss(
       labels: ``[batch, items]``. Items with equal labels share a rank and form no pair.
       form: how the pairs of an item are put together.
       max_distance: int, 1 or more, ``K``; may be traced, so that it can grow over training, as with
-        `cgar_jax.curricula.skip_schedule`. None takes every pair.
+        `cgar_jax.contrib.skip_schedule`. None takes every pair.
       margin: ``m``, how much more the better item is to score.
       minimum_gap: 0 or more; labels that differ by this or less form no pair.
       distance_weights: float ``[items - 1]``, ``lambda_k`` for the distances from 1 on; None is

@@ -7,7 +7,7 @@ in `MODELS`; `recursion.supervision_step` says how its methods are called.
 from collections.abc import Mapping
 from typing import Any
 
-from cgar_jax._registry import call_by_name
+from cgar_jax._core.registry import call_by_name
 from cgar_jax.models.published import export_published, import_published, read_published
 from cgar_jax.models.trm import TRM, Outputs
 

@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
-from cgar_jax.models.layers import LECUN_NORMAL, Attention, SwiGLU, gated_inner_size, rms_norm
+from cgar_jax.layers.blocks import LECUN_NORMAL, Attention, SwiGLU, gated_inner_size, rms_norm
 
 
 class Outputs(NamedTuple):

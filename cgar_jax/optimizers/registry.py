@@ -6,7 +6,7 @@ from typing import Any
 import jax
 import optax
 
-from cgar_jax._registry import check_name
+from cgar_jax._core.registry import check_name
 from cgar_jax.optimizers.atan2 import adam_atan2
 from cgar_jax.optimizers.schedules import learning_rate_schedule
 

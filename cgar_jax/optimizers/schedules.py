@@ -5,7 +5,7 @@ from typing import Literal
 import chex
 import optax
 
-from cgar_jax._registry import check_name
+from cgar_jax._core.registry import check_name
 
 
 def learning_rate_schedule(

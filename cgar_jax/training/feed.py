@@ -56,7 +56,7 @@ class Stream:
     """The feed of a set that stays with the host.
 
     Each epoch offers every puzzle once, in a new order, all examples of a puzzle one after another,
-    as `curricula.epoch_sampling` does; it ends in the middle of a batch if need be, and the next
+    as `sampling.epoch_sampling` does; it ends in the middle of a batch if need be, and the next
     one follows. Each process lays out the part of the batches that its own devices take.
     """
 

@@ -15,8 +15,8 @@ from typing import Any
 
 from rich.console import Console
 
-from cgar_jax._progress import Ticker
 from cgar_jax.curricula import Stage
+from cgar_jax.progress import Ticker
 from cgar_jax.training import processes
 from cgar_jax.training.loop import Progress
 

@@ -9,8 +9,8 @@ import numpy as np
 import optax
 from jax.experimental import multihost_utils
 
-from cgar_jax import halting
-from cgar_jax.curricula import Sampling
+from cgar_jax.recursion import halting
+from cgar_jax.sampling import Sampling
 
 
 class TrainState(NamedTuple):

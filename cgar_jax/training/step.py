@@ -15,11 +15,13 @@ import optax
 from jax import lax
 from jax.sharding import Mesh, PartitionSpec
 
-from cgar_jax import halting, losses, optimizers, weighting
-from cgar_jax.curricula import DepthCurriculum, Request, Sampling, StageDepth
-from cgar_jax.evaluation.metrics import Correctness, correctness
+from cgar_jax import losses, optimizers, weighting
+from cgar_jax.curricula import DepthCurriculum, StageDepth
 from cgar_jax.mesh import BATCH, over_batch
-from cgar_jax.recursion import STATES_BEFORE_GRADIENT, supervision_step
+from cgar_jax.recursion import halting
+from cgar_jax.recursion.correctness import Correctness, correctness
+from cgar_jax.recursion.deep_recursion import STATES_BEFORE_GRADIENT, supervision_step
+from cgar_jax.sampling import Request, Sampling
 from cgar_jax.training.feed import TrainingBlock, TrainingSet
 from cgar_jax.training.shardings import gather, parameter_specs
 from cgar_jax.training.state import TrainState, initial_state, variables

@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from cgar_jax._masking import align, valid_entries
+from cgar_jax._core.masking import align, valid_entries
 
 
 class Term(NamedTuple):

@@ -5,8 +5,8 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from cgar_jax._checks import check_number, check_shape
-from cgar_jax._masking import align, mean_one_softmax, valid_entries
+from cgar_jax._core.checks import check_number, check_shape
+from cgar_jax._core.masking import align, mean_one_softmax, valid_entries
 from cgar_jax.weighting._transform import Extras, Term, stateful
 from cgar_jax.weighting.domains import means_by_domain
 

@@ -8,10 +8,10 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from cgar_jax._checks import check_number, check_shape
-from cgar_jax._masking import masked_max, masked_ranks, valid_entries
-from cgar_jax._random import own_key
-from cgar_jax._registry import check_name
+from cgar_jax._core.checks import check_number, check_shape
+from cgar_jax._core.masking import masked_max, masked_ranks, valid_entries
+from cgar_jax._core.random import own_key
+from cgar_jax._core.registry import check_name
 from cgar_jax.weighting._transform import Extras, Term, stateful
 
 

@@ -7,8 +7,8 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from cgar_jax._checks import check_number
-from cgar_jax._masking import mean_one_softmax
+from cgar_jax._core.checks import check_number
+from cgar_jax._core.masking import mean_one_softmax
 from cgar_jax.weighting._transform import Extras, Term, stateful
 
 

@@ -7,9 +7,9 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from cgar_jax._checks import check_number
-from cgar_jax._masking import masked_mean
-from cgar_jax._registry import check_name
+from cgar_jax._core.checks import check_number
+from cgar_jax._core.masking import masked_mean
+from cgar_jax._core.registry import check_name
 from cgar_jax.weighting._transform import Extras, Term, stateless
 
 

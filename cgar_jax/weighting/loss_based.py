@@ -7,10 +7,10 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from cgar_jax import _loss_maps
-from cgar_jax._checks import check_number
-from cgar_jax._masking import masked_max, masked_mean, mean_one_softmax
-from cgar_jax._registry import check_name
+from cgar_jax._core import loss_maps as _loss_maps
+from cgar_jax._core.checks import check_number
+from cgar_jax._core.masking import masked_max, masked_mean, mean_one_softmax
+from cgar_jax._core.registry import check_name
 from cgar_jax.weighting._transform import Extras, Term, stateful, stateless
 
 # The score of a loss at place h in [-delta, delta] between the batch's smallest and largest.

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from cgar_jax._masking import masked_mean, valid_entries
+from cgar_jax._core.masking import masked_mean, valid_entries
 
 
 def normalize_mean(axis_name: str | None = None) -> optax.GradientTransformationExtraArgs:

@@ -5,8 +5,8 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from cgar_jax._checks import check_number
-from cgar_jax._masking import masked_max, valid_entries
+from cgar_jax._core.checks import check_number
+from cgar_jax._core.masking import masked_max, valid_entries
 from cgar_jax.weighting._transform import Extras, Term, stateless
 
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import optax
 
-from cgar_jax._registry import call_by_name, check_name
+from cgar_jax._core.registry import call_by_name, check_name
 from cgar_jax.weighting.bilevel import first_order_bilevel_reweighting
 from cgar_jax.weighting.difficulty import difficulty_curriculum, pacing_subset_weighting
 from cgar_jax.weighting.distillation import (

@@ -8,9 +8,9 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from cgar_jax._checks import check_number, check_shape
-from cgar_jax._masking import masked_mean
-from cgar_jax._random import own_key
+from cgar_jax._core.checks import check_number, check_shape
+from cgar_jax._core.masking import masked_mean
+from cgar_jax._core.random import own_key
 from cgar_jax.weighting._transform import Extras, Term, stateful
 
 _NUM_FEATURES = 5

@@ -7,10 +7,10 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from cgar_jax._checks import check_number, check_shape
-from cgar_jax._masking import align, masked_mean, valid_entries
-from cgar_jax._registry import check_name
-from cgar_jax._shrunk_classes import shrunk_classes
+from cgar_jax._core.checks import check_number, check_shape
+from cgar_jax._core.masking import align, masked_mean, valid_entries
+from cgar_jax._core.registry import check_name
+from cgar_jax._core.shrunk_classes import shrunk_classes
 from cgar_jax.weighting._transform import Extras, Term, stateful
 
 

@@ -14,9 +14,9 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from cgar_jax._checks import check_number
-from cgar_jax._random import own_key
-from cgar_jax._registry import check_name
+from cgar_jax._core.checks import check_number
+from cgar_jax._core.random import own_key
+from cgar_jax._core.registry import check_name
 from cgar_jax.weighting._transform import Extras, Term, stateless
 
 # The discount of the 1-based position i.

@@ -9,7 +9,7 @@ import optax
 import orbax.checkpoint as ocp
 import pytest
 
-from cgar_jax import curricula
+from cgar_jax import contrib, curricula, sampling
 
 ROUNDS = 5
 
@@ -24,24 +24,24 @@ def mixing_rounds(mixer, *arguments):
 
 
 def averaging_rounds(**settings):
-    transform = curricula.curriculum_weight_average(**settings)
+    transform = contrib.curriculum_weight_average(**settings)
     params = {"w": jnp.arange(3.0)}
 
     def go_on(state, k):
         return transform.update({"w": jnp.full(3, k / 7)}, state, params)[1]
 
-    return transform.init(params), go_on, curricula.averaged_params
+    return transform.init(params), go_on, contrib.averaged_params
 
 
 def make_cases():
     random = np.random.default_rng(0)
     losses = jnp.asarray(random.uniform(0, 3, (ROUNDS, 4)), jnp.float32)
     domains = jnp.asarray(random.integers(0, 3, (ROUNDS, 4)))
-    skill_it = curricula.skill_it_mixer(random.uniform(size=(3, 4)), 0.3, window=2)
+    skill_it = sampling.skill_it_mixer(random.uniform(size=(3, 4)), 0.3, window=2)
     return {
         "skill_it_mixer": mixing_rounds(skill_it, losses),
-        "odm_mixer": mixing_rounds(curricula.odm_mixer(3, 0.9, 2), losses, domains),
-        "odm_mixer, summed": mixing_rounds(curricula.odm_mixer(3, None, 2), losses, domains),
+        "odm_mixer": mixing_rounds(sampling.odm_mixer(3, 0.9, 2), losses, domains),
+        "odm_mixer, summed": mixing_rounds(sampling.odm_mixer(3, None, 2), losses, domains),
         "uniform average": averaging_rounds(kind="uniform", window=2),
         "linear average": averaging_rounds(kind="linear", window=2, every=2),
         "exponential average": averaging_rounds(kind="exponential", decay=0.5),
@@ -105,8 +105,8 @@ def test_a_resumed_run_ends_with_the_very_same_state(case, tmp_path):
 
 
 DRAWS = {
-    "draw_domains": lambda key: curricula.draw_domains(key, jnp.ones(8), 64),
-    "personal_loss_resampler": lambda key: curricula.personal_loss_resampler(
+    "draw_domains": lambda key: sampling.draw_domains(key, jnp.ones(8), 64),
+    "personal_loss_resampler": lambda key: sampling.personal_loss_resampler(
         key, jnp.zeros((64, 8))
     ),
     "pacing_subset_curriculum": lambda key: curricula.pacing_subset_curriculum(
@@ -137,12 +137,12 @@ def test_two_methods_given_one_key_draw_independently():
 
 
 def test_a_mixer_and_its_draws_resume_with_the_same_domains():
-    mixer, losses = curricula.odm_mixer(3, warmup_steps=0), jnp.array([1.0, 3.0, 2.0])
+    mixer, losses = sampling.odm_mixer(3, warmup_steps=0), jnp.array([1.0, 3.0, 2.0])
 
     @jax.jit
     def step(state, k):
         key = jax.random.fold_in(jax.random.key(0), k)
-        domains = curricula.draw_domains(key, mixer.probabilities(state), 8)
+        domains = sampling.draw_domains(key, mixer.probabilities(state), 8)
         return mixer.update(state, losses[domains], domains), domains
 
     def go(state, rounds):
@@ -159,9 +159,9 @@ def test_a_mixer_and_its_draws_resume_with_the_same_domains():
 
 def test_optax_accepts_the_average_in_a_chain_with_extra_arguments():
     chain = optax.chain(
-        optax.sgd(0.1), curricula.curriculum_weight_average(window=2), optax.identity()
+        optax.sgd(0.1), contrib.curriculum_weight_average(window=2), optax.identity()
     )
     params = {"w": jnp.ones(2)}
     updates, state = chain.update(params, chain.init(params), params, value=1.0)
     expected = optax.apply_updates(params, updates)
-    np.testing.assert_allclose(curricula.averaged_params(state)["w"], expected["w"])
+    np.testing.assert_allclose(contrib.averaged_params(state)["w"], expected["w"])

@@ -4,7 +4,7 @@ import json
 
 import numpy as np
 
-from cgar_jax.data.arc import ArcPuzzle
+from cgar_jax.data.families.arc import ArcPuzzle
 
 SIZE = 6
 

@@ -7,7 +7,7 @@ import jax
 import numpy as np
 
 from cgar_jax import data
-from cgar_jax.data.arc import ArcPuzzle, decode
+from cgar_jax.data.families.arc import ArcPuzzle, decode
 from tests.data.arc_puzzles import SIZE, config, puzzle, write_json, write_set
 
 

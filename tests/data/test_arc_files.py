@@ -5,7 +5,7 @@ import logging
 import pytest
 
 from cgar_jax import data
-from cgar_jax.data.arc import read_set
+from cgar_jax.data.families.arc import read_set
 from tests.data.arc_puzzles import config, write_json
 
 GOOD = {"train": [{"input": [[1]], "output": [[2]]}], "test": [{"input": [[3]]}]}

@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cgar_jax.data import IGNORE_LABEL
-from cgar_jax.data.arc import ArcPuzzle, decode, draw_variants, encode, read_set
-from cgar_jax.data.arc.augmentation import render
 from cgar_jax.data.dihedral import transform
+from cgar_jax.data.families.arc import ArcPuzzle, decode, draw_variants, encode, read_set
+from cgar_jax.data.families.arc.augmentation import render
 from tests.data.arc_puzzles import SIZE, puzzle, random_grid
 
 PUBLISHED = pathlib.Path(os.environ.get("CGAR_ARC", "../shared/data/arc"))

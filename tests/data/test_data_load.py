@@ -11,7 +11,7 @@ import pytest
 from cgar_jax import data
 from cgar_jax.data import splits as splits_module
 from cgar_jax.data import write_csv
-from cgar_jax.data.sudoku import Grid, decode, generate, split_class
+from cgar_jax.data.families.sudoku import Grid, decode, generate, split_class
 
 SPLITS = ("train", "validation", "test")
 

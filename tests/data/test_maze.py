@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cgar_jax.data import dihedral, maze
-from cgar_jax.data.maze.augmentation import augment
-from cgar_jax.data.maze.grid import GOAL, OPEN, PATH, START, WALL
+from cgar_jax.data.families.maze.augmentation import augment
+from cgar_jax.data.families.maze.grid import GOAL, OPEN, PATH, START, WALL
 
 SMALL = """\
 #######

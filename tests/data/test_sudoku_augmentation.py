@@ -3,7 +3,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from cgar_jax.data.sudoku import Grid, augmentation, canonical_form, generate
+from cgar_jax.data.families.sudoku import Grid, augmentation, canonical_form, generate
 
 augment = jax.jit(augmentation.augment)
 

@@ -7,7 +7,7 @@ import pytest
 
 from cgar_jax.data import read_examples, write_csv
 from cgar_jax.data.csv_files import read_csv
-from cgar_jax.data.sudoku import Sudokus, decode, encode
+from cgar_jax.data.families.sudoku import Sudokus, decode, encode
 
 HEADER = "source,question,answer,rating"
 QUESTION = "1.3...456.23" + "." * 24

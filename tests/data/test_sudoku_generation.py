@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from cgar_jax.data.sudoku import Grid, decode, generate
+from cgar_jax.data.families.sudoku import Grid, decode, generate
 
 BOX_SHAPES = {4: (2, 2), 6: (2, 3), 9: (3, 3)}
 

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cgar_jax.data import sudoku
-from cgar_jax.data.sudoku import Grid
+from cgar_jax.data.families.sudoku import Grid
 
 VALID_6X6 = "123456456123214365365214531642642531"
 

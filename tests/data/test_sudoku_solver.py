@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from cgar_jax.data.sudoku import Grid, decode, encode, solve
-from cgar_jax.data.sudoku.solver import random_solution
+from cgar_jax.data.families.sudoku import Grid, decode, encode, solve
+from cgar_jax.data.families.sudoku.solver import random_solution
 
 # A puzzle by Arto Inkala that single candidates alone do not solve.
 HARD = "8..........36......7..9.2...5...7.......457.....1...3...1....68..85...1..9....4.."

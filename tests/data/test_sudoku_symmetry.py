@@ -3,9 +3,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cgar_jax.data.sudoku import Grid, canonical_form, decode, encode, generate, solve, split_class
-from cgar_jax.data.sudoku.solver import random_solution
-from cgar_jax.data.sudoku.symmetry import solution_signatures
+from cgar_jax.data.families.sudoku import (
+    Grid,
+    canonical_form,
+    decode,
+    encode,
+    generate,
+    solve,
+    split_class,
+)
+from cgar_jax.data.families.sudoku.solver import random_solution
+from cgar_jax.data.families.sudoku.symmetry import solution_signatures
 
 PUZZLES = {
     size: generate(Grid.of_size(size), 10, seed=0, num_clues=clues)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from cgar_jax.curricula import Depth
 from cgar_jax.evaluation import Solver
-from cgar_jax.evaluation.rollouts import Record, accuracies, mean_steps_to_verified, record
+from cgar_jax.evaluation.rollout_accuracy import Record, accuracies, mean_steps_to_verified, record
 from cgar_jax.evaluation.solver import chosen
 from cgar_jax.mesh import make_mesh
 from cgar_jax.models import Outputs

@@ -6,8 +6,8 @@ import json
 import numpy as np
 import pytest
 
-from cgar_jax.data.arc import ArcPuzzle, Variants, decode, draw_variants, encode
 from cgar_jax.data.dihedral import transform
+from cgar_jax.data.families.arc import ArcPuzzle, Variants, decode, draw_variants, encode
 from cgar_jax.evaluation import Predictions, voting
 
 A, B, C = (np.full((2, 3), colour, np.uint8) for colour in (1, 2, 3))

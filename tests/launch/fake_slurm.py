@@ -28,7 +28,7 @@ class Slurm:
     def submit(self, *arguments: str, **more: str) -> tuple[int, str]:
         """Runs `launch/slurm.sh` with these programs on the path."""
         path = f"{self.folder / 'bin'}{os.pathsep}{os.environ['PATH']}"
-        return scripts.run("slurm.sh", *arguments, PATH=path, **more)
+        return scripts.run("launch/slurm.sh", *arguments, PATH=path, **more)
 
     def calls(self, name: str) -> list[list[str]]:
         """The arguments of each call of a program."""

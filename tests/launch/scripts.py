@@ -6,7 +6,7 @@ import subprocess
 import sys
 import types
 
-from tests import commands
+from tests import running as commands
 
 ROOT = commands.ROOT
 SCRIPTS = sorted((ROOT / "launch").glob("*.sh"))
@@ -20,8 +20,8 @@ def environment(**more: str) -> dict[str, str]:
 
 
 def run(script: str, *arguments: str, cwd: pathlib.Path = ROOT, **more: str) -> tuple[int, str]:
-    """Runs `launch/script`: exit code, and output as one text; `more` is added to what is set."""
-    path = ROOT / "launch" / script
+    """Runs a script of this checkout: its exit code and its output; `more` sets variables."""
+    path = ROOT / script
     command = [path] if path.suffix == ".sh" else [sys.executable, path]
     done = subprocess.run(
         [*command, *arguments],
@@ -35,9 +35,9 @@ def run(script: str, *arguments: str, cwd: pathlib.Path = ROOT, **more: str) -> 
     return done.returncode, done.stdout
 
 
-def module(name: str) -> types.ModuleType:
-    """Imports `launch/name.py`."""
-    return commands.load(ROOT / "launch" / f"{name}.py")
+def module(script: str) -> types.ModuleType:
+    """Imports a script of this checkout."""
+    return commands.load(ROOT / script)
 
 
 def executable(path: pathlib.Path, program: str) -> pathlib.Path:
@@ -49,7 +49,7 @@ def executable(path: pathlib.Path, program: str) -> pathlib.Path:
 
 
 def stand_in(folder: pathlib.Path, program: str) -> pathlib.Path:
-    """A folder in which `python -m cgar_jax.train` is `program`."""
+    """A folder in which `python -m cgar_jax train` is `program`."""
     package = folder / "cgar_jax"
     package.mkdir(parents=True)
     (package / "__init__.py").touch()

@@ -13,7 +13,7 @@ GPUS = ["--gpus=8", "--claim=runs"]
 
 def manifest(*options, arguments=("--config=c.py",)):
     every = ["--image=me/cgar:1", "--hosts=4", "--dry_run", *options, "--", *arguments]
-    code, output = scripts.run("kubernetes.sh", *every)
+    code, output = scripts.run("launch/kubernetes.sh", *every)
     assert code == 0, output
     return yaml.safe_load(output)
 
@@ -110,7 +110,7 @@ def test_kubectl_is_given_the_manifest(tmp_path):
     program = "import json, sys; print(json.dumps([sys.argv[1:], sys.stdin.read()]))"
     scripts.executable(tmp_path / "kubectl", program)
     options = ["--image=me/cgar:1", "--hosts=4", *GPUS, "--", "--config=c.py"]
-    code, output = scripts.run("kubernetes.sh", *options, PATH=f"{tmp_path}:/usr/bin:/bin")
+    code, output = scripts.run("launch/kubernetes.sh", *options, PATH=f"{tmp_path}:/usr/bin:/bin")
     assert code == 0, output
     arguments, given = json.loads(output)
     assert arguments == ["apply", "--filename=-"]

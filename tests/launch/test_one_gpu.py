@@ -5,7 +5,7 @@ from tests.launch import scripts
 
 def test_the_step_is_timed_and_then_the_model_trained():
     code, output = scripts.run(
-        "one_gpu.sh",
+        "launch/one_gpu.sh",
         "--dry_run",
         "--source=f",
         "--method=pdc",
@@ -17,6 +17,6 @@ def test_the_step_is_timed_and_then_the_model_trained():
     config = "--config=configs/sudoku_extreme.py:pdc --config.data.source=f --config.seed=1"
     assert output.splitlines() == [
         "mkdir -p runs/one_gpu",
-        f"py launch/benchmark.py {config} --json=runs/one_gpu/benchmark.json",
-        f"py -m cgar_jax.train {config} --config.training.steps=24000 --workdir=runs/one_gpu",
+        f"py benchmarks/step_cost.py {config} --json=runs/one_gpu/benchmark.json",
+        f"py -m cgar_jax train {config} --config.training.steps=24000 --workdir=runs/one_gpu",
     ]

@@ -29,7 +29,7 @@ def when_stopped(then):
 
 def launch(folder, program, *options):
     scripts.stand_in(folder, PREAMBLE + program)
-    return scripts.run("one_host.py", *options, "--", "--config=c.py", cwd=folder)
+    return scripts.run("launch/one_host.py", *options, "--", "--config=c.py", cwd=folder)
 
 
 def starts(folder, index=0):
@@ -148,13 +148,13 @@ when_stopped(stop)
 
 def test_the_dry_run_prints_what_a_shell_would_run(tmp_path):
     options = ("--processes=2", "--simulated_devices=4", "--deterministic", "--dry_run")
-    code, output = scripts.run("one_host.py", *options, "--", "--config=c.py", "--a=(1, 2)")
+    code, output = scripts.run("launch/one_host.py", *options, "--", "--config=c.py", "--a=(1, 2)")
     assert code == 0, output
     first, second = output.splitlines()
     for line in (first, second):
         assert line.startswith(
             "JAX_PLATFORMS=cpu XLA_FLAGS='--xla_gpu_deterministic_ops=true "
-            f"--xla_force_host_platform_device_count=4' {sys.executable} -u -m cgar_jax.train "
+            f"--xla_force_host_platform_device_count=4' {sys.executable} -u -m cgar_jax train "
             "--config=c.py '--a=(1, 2)' --coordinator_address=127.0.0.1:"
         )
     assert first.endswith("--num_processes=2 --process_id=0 &")

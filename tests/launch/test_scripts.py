@@ -10,7 +10,7 @@ from tests.launch import scripts
 
 SUBMITTED = {"common.sh", "slurm_job.sh"}  # by other scripts, not by people
 COMMANDS = [path.name for path in scripts.SCRIPTS if path.name not in SUBMITTED]
-COMMANDS += ["one_host.py", "sweep.py"]
+COMMANDS += ["launch/one_host.py", "launch/sweep.py"]
 
 
 @pytest.mark.parametrize("path", scripts.SCRIPTS, ids=lambda path: path.name)
@@ -40,25 +40,33 @@ def test_help_shows_a_command_that_names_the_script(script):
 @pytest.mark.parametrize(
     ("script", "arguments", "message"),
     [
-        ("slurm.sh", ["--node=3"], "unknown option --node; there are: nodes gpus_per_node"),
-        ("slurm.sh", ["--nodes=two", "--", "--config=c.py"], "--nodes=two is not a whole number"),
-        ("slurm.sh", ["--nodes=2"], "give the trainer's arguments after --"),
-        ("slurm.sh", ["--config=c.py"], "unknown option --config"),
-        ("slurm.sh", ["c.py"], "unexpected argument c.py"),
-        ("one_gpu.sh", [], "give the folder of the puzzles as --source=FOLDER"),
-        ("one_gpu.sh", ["--source=f", "--steps=many"], "--steps=many is not a whole number"),
-        ("one_host.py", ["--processes=0"], "processes"),
-        ("one_host.py", ["--proceses=2"], "Did you mean: processes"),
-        ("one_host.py", ["--processes=2"], "give the trainer's arguments after --"),
-        ("kubernetes.sh", ["--gpus=8", "--", "--config=c.py"], "give --image"),
-        ("kubernetes.sh", ["--image=i", "--", "--config=c.py"], "give --gpus"),
-        ("kubernetes.sh", ["--image=i", "--gpus=8", "--", "--config=c.py"], "give --claim or"),
-        ("tpu_pod.sh", [], "say what to do: create, run, logs or stop"),
-        ("tpu_pod.sh", ["run", "--", "--config=c.py"], "give --name"),
-        ("tpu_pod.sh", ["create", "--name=n"], "give --accelerator"),
-        ("tpu_pod.sh", ["run", "--name=n", "--", "--config=c.py"], "give --nfs or --bucket"),
+        ("launch/slurm.sh", ["--node=3"], "unknown option --node; there are: nodes gpus_per_node"),
         (
-            "tpu_pod.sh",
+            "launch/slurm.sh",
+            ["--nodes=two", "--", "--config=c.py"],
+            "--nodes=two is not a whole number",
+        ),
+        ("launch/slurm.sh", ["--nodes=2"], "give the trainer's arguments after --"),
+        ("launch/slurm.sh", ["--config=c.py"], "unknown option --config"),
+        ("launch/slurm.sh", ["c.py"], "unexpected argument c.py"),
+        ("launch/one_gpu.sh", [], "give the folder of the puzzles as --source=FOLDER"),
+        ("launch/one_gpu.sh", ["--source=f", "--steps=many"], "--steps=many is not a whole number"),
+        ("launch/one_host.py", ["--processes=0"], "processes"),
+        ("launch/one_host.py", ["--proceses=2"], "Did you mean: processes"),
+        ("launch/one_host.py", ["--processes=2"], "give the trainer's arguments after --"),
+        ("launch/kubernetes.sh", ["--gpus=8", "--", "--config=c.py"], "give --image"),
+        ("launch/kubernetes.sh", ["--image=i", "--", "--config=c.py"], "give --gpus"),
+        (
+            "launch/kubernetes.sh",
+            ["--image=i", "--gpus=8", "--", "--config=c.py"],
+            "give --claim or",
+        ),
+        ("launch/tpu_pod.sh", [], "say what to do: create, run, logs or stop"),
+        ("launch/tpu_pod.sh", ["run", "--", "--config=c.py"], "give --name"),
+        ("launch/tpu_pod.sh", ["create", "--name=n"], "give --accelerator"),
+        ("launch/tpu_pod.sh", ["run", "--name=n", "--", "--config=c.py"], "give --nfs or --bucket"),
+        (
+            "launch/tpu_pod.sh",
             ["run", "--name=n", "--bucket=b", "--", "--config=c.py", "--workdir=gs://b/a"],
             "--workdir has to be in runs/",
         ),

@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from tests import commands
+from tests import running as commands
 from tests.launch import scripts
 from tests.launch.fake_slurm import Slurm
 
@@ -143,7 +143,9 @@ def test_a_run_that_meets_its_time_limit_goes_on_in_the_next_job(slurm):
 
 def test_there_is_a_task_for_each_gpu_and_time_to_save():
     options = ("--nodes=2", "--gpus_per_node=8", "--save_seconds=120", "--sbatch=--partition=gpu")
-    code, output = scripts.run("slurm.sh", *options, "--dry_run", "--", "--config=c.py", "--x=a b")
+    code, output = scripts.run(
+        "launch/slurm.sh", *options, "--dry_run", "--", "--config=c.py", "--x=a b"
+    )
     assert code == 0, output
     submitted = next(line for line in output.splitlines() if line.startswith("sbatch"))
     for option in (

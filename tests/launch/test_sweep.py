@@ -11,7 +11,7 @@ import time
 
 import pytest
 
-from tests import commands
+from tests import running as commands
 from tests.launch import scripts
 
 CONFIG = """
@@ -79,7 +79,7 @@ def prepare(folder, plan=None, sweep=GRID):
 
 
 def sweep(folder, *arguments):
-    return scripts.run("sweep.py", *arguments, cwd=folder)
+    return scripts.run("launch/sweep.py", *arguments, cwd=folder)
 
 
 def rows(path):
@@ -98,7 +98,7 @@ def test_each_run_is_a_plain_command(tmp_path):
     assert code == 0, output
     lines = output.splitlines()
     assert len(lines) == 4
-    start = f"{sys.executable} -u -m cgar_jax.train --config={config}"
+    start = f"{sys.executable} -u -m cgar_jax train --config={config}"
     assert lines[0].startswith(
         f"{start}:trm --config.batch_size=8 --config.seed=0 --workdir=runs/swept-"
     )
@@ -117,7 +117,7 @@ def test_each_run_is_a_plain_command(tmp_path):
     ids=lambda path: path.stem,
 )
 def test_the_sweep_of_a_config_is_sound_and_its_command_is_told(path):
-    code, output = scripts.run("sweep.py", "--count", "--", f"--config=configs/{path.name}")
+    code, output = scripts.run("launch/sweep.py", "--count", "--", f"--config=configs/{path.name}")
     assert code == 0, output
     assert int(output) > 1
     assert "python launch/sweep.py" in path.read_text()
@@ -243,7 +243,7 @@ def test_two_real_runs_side_by_side(tmp_path):
     config = write_config(tmp_path, "grid({'seed': range(2)})")
     arguments = ["--", f"--config={config}:trm", *tiny]
     code, output = scripts.run(
-        "sweep.py",
+        "launch/sweep.py",
         *arguments,
         f"--workdir={tmp_path}",
         CGAR_DATA_DIR=str(tmp_path / "cache"),
@@ -258,6 +258,6 @@ def test_two_real_runs_side_by_side(tmp_path):
         assert 0 <= float(row["exact_accuracy"]) <= 1
     assert "seed=0: finished" in output
     # The folders are named as those that the trainer chooses for these settings.
-    _, listed = scripts.run("sweep.py", "--dry_run", *arguments)
+    _, listed = scripts.run("launch/sweep.py", "--dry_run", *arguments)
     folders = [pathlib.Path(row["workdir"]).name for row in (first, second)]
     assert re.findall(r"--workdir=runs/(\S+)", listed) == folders

@@ -72,7 +72,7 @@ class Cloud:
 
     def run(self, *arguments):
         path = f"{self.folder / 'bin'}{os.pathsep}{os.environ['PATH']}"
-        return scripts.run("tpu_pod.sh", *arguments, PATH=path, FAKE_CLOUD=str(self.folder))
+        return scripts.run("launch/tpu_pod.sh", *arguments, PATH=path, FAKE_CLOUD=str(self.folder))
 
     def calls(self, action):
         lines = (self.folder / "calls.jsonl").read_text().splitlines()
@@ -89,7 +89,7 @@ def test_the_trainer_runs_on_all_hosts_with_the_arguments_as_given(tmp_path):
     cloud = Cloud(tmp_path, ["0", "0"])
     code, output = cloud.run("run", *WHERE, *TRAINING)
     assert code == 0, output
-    assert cloud.starts() == [[["-u", "-m", "cgar_jax.train", *TRAINING[2:]]]] * 2
+    assert cloud.starts() == [[["-u", "-m", "cgar_jax", "train", *TRAINING[2:]]]] * 2
 
 
 def test_it_begins_again_where_it_can_go_on(tmp_path):
@@ -162,7 +162,7 @@ def test_a_second_run_waits_for_the_first_and_starts_nothing(tmp_path):
 
 
 def test_the_dry_run_of_create_installs_on_all_hosts():
-    code, output = scripts.run("tpu_pod.sh", "create", *WHERE, *SPOT, "--dry_run")
+    code, output = scripts.run("launch/tpu_pod.sh", "create", *WHERE, *SPOT, "--dry_run")
     assert code == 0, output
     tpu = "gcloud compute tpus tpu-vm"
     lines = output.splitlines()
@@ -181,14 +181,16 @@ def test_the_dry_run_of_create_installs_on_all_hosts():
     ],
 )
 def test_all_hosts_mount_the_folder_of_runs_before_they_train(option, mount):
-    code, output = scripts.run("tpu_pod.sh", "run", *WHERE, option, "--dry_run", *TRAINING[1:])
+    code, output = scripts.run(
+        "launch/tpu_pod.sh", "run", *WHERE, option, "--dry_run", *TRAINING[1:]
+    )
     assert code == 0, output
     assert "--worker=all" in output
     assert (
         0
         < output.index("mountpoint -q runs")
         < output.index(mount)
-        < output.index("cgar_jax.train")
+        < output.index("cgar_jax train")
     )
 
 

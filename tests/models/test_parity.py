@@ -10,8 +10,8 @@ import jax
 import numpy as np
 import pytest
 
-from cgar_jax.evaluation.metrics import correctness
 from cgar_jax.models import export_published
+from cgar_jax.recursion.correctness import correctness
 from tests import fixtures
 
 OUTPUT_ERROR = 1e-4

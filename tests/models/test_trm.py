@@ -7,7 +7,7 @@ import pytest
 
 from cgar_jax import models
 from cgar_jax.models import TRM, export_published, import_published
-from cgar_jax.recursion import Depth, supervision_step
+from cgar_jax.recursion.deep_recursion import Depth, supervision_step
 
 SMALL = {"vocab_size": 6, "sequence_length": 16, "hidden_size": 32, "num_heads": 2}
 SMALL |= {"num_puzzle_identifiers": 3, "puzzle_embedding_tokens": 2, "inner_size_multiple": 32}

@@ -9,10 +9,10 @@ import ml_collections
 import pytest
 
 from cgar_jax import experiment
-from cgar_jax.costs import step_transfers
 from cgar_jax.curricula import Depth
-from cgar_jax.evaluation import thinking
 from cgar_jax.mesh import over_batch
+from cgar_jax.planning.costs import step_transfers
+from cgar_jax.recursion import thinking
 from cgar_jax.training.collectives import collectives, loops_around
 from cgar_jax.training.programs import step_program
 from cgar_jax.training.state import averaged

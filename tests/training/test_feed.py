@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 
 from cgar_jax import experiment
-from cgar_jax.curricula import Depth, epoch_sampling
-from cgar_jax.curricula.sampling import Request
+from cgar_jax.curricula import Depth
 from cgar_jax.data import keep_as_is
 from cgar_jax.mesh import make_mesh
+from cgar_jax.sampling import epoch_sampling
+from cgar_jax.sampling.samplings import Request
 from cgar_jax.training.feed import Stream
 from cgar_jax.training.programs import Programs
 from cgar_jax.training.state import averaged

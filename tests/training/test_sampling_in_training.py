@@ -8,7 +8,8 @@ import ml_collections
 import numpy as np
 import pytest
 
-from cgar_jax.curricula import SAMPLINGS, Depth
+from cgar_jax.curricula import Depth
+from cgar_jax.sampling import SAMPLINGS
 from cgar_jax.training.checkpoints import Checkpoints, Clock
 from tests.training import problem
 

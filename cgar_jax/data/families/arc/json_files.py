@@ -1,0 +1,115 @@
+"""Sets of ARC puzzles in the layout of the Kaggle competition, read and checked.
+
+``arc-agi_SET_challenges.json`` has by name ``{"train": [{"input", "output"}, ...], "test":
+[{"input"}, ...]}``, and ``arc-agi_SET_solutions.json`` the outputs of the tests.
+"""
+
+import json
+import pathlib
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from cgar_jax.data.families.arc.grids import fault
+from cgar_jax.data.records import tell_left_out
+
+Pair = tuple[np.ndarray, np.ndarray]  # input and output, colours, uint8 [height, width] each
+
+
+class ArcPuzzle(NamedTuple):
+    """One puzzle: a few demonstrations of a rule, and inputs to apply it to with their outputs."""
+
+    name: str
+    demonstrations: list[Pair]
+    tests: list[Pair]
+
+
+def set_paths(folder: pathlib.Path, name: str) -> list[pathlib.Path]:
+    """Returns the paths of the challenges and of the solutions of a set.
+
+    Raises:
+      FileNotFoundError: if there are no such files; the message names the sets that are there.
+    """
+    paths = [folder / f"arc-agi_{name}_{part}.json" for part in ("challenges", "solutions")]
+    for path in paths:
+        if not path.is_file():
+            there = sorted(
+                found.name.removeprefix("arc-agi_").removesuffix("_challenges.json")
+                for found in folder.glob("arc-agi_*_challenges.json")
+            )
+            raise FileNotFoundError(
+                f"there is no file {path}; sets in {folder}: {', '.join(there) or 'none'}; "
+                "expected the JSON files of the ARC Prize competition, two for each set; "
+                "benchmarks/fetch_arc.py writes them"
+            )
+    return paths
+
+
+def read_set(folder: pathlib.Path, name: str, skip_bad: bool = False) -> list[ArcPuzzle]:
+    """Reads the puzzles of one set, in the order of the file.
+
+    Args:
+      folder: where the files are.
+      name: of the set, such as ``"training"`` or ``"evaluation2"``.
+      skip_bad: whether bad puzzles are left out, counted and listed in the log, and not errors.
+
+    Raises:
+      FileNotFoundError: if there are no such files.
+      ValueError: if a puzzle is malformed or has no solution; the message names file and puzzle.
+    """
+    path, solutions_path = set_paths(folder, name)
+    challenges, solutions = _read(path), _read(solutions_path)
+    puzzles, bad = [], []
+    for puzzle, challenge in challenges.items():
+        try:
+            puzzles.append(_puzzle(puzzle, challenge, solutions, solutions_path))
+        except ValueError as error:
+            message = f"{path}, puzzle {puzzle}: {error}"
+            if not skip_bad:
+                raise ValueError(message) from None
+            bad.append(message)
+    tell_left_out(path, "puzzles", bad)
+    return puzzles
+
+
+def _read(path: pathlib.Path) -> dict[str, Any]:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:  # of JSON and of UTF-8
+        raise ValueError(f"{path}: {error}; expected JSON") from None
+    if not isinstance(content, dict):
+        raise ValueError(f"{path}: a JSON {type(content).__name__}; expected an object by puzzle")
+    return content
+
+
+def _puzzle(
+    name: str, challenge: Any, solutions: dict[str, Any], solutions_path: pathlib.Path
+) -> ArcPuzzle:
+    if name not in solutions:
+        raise ValueError(f"no solution in {solutions_path}; expected the outputs of its tests")
+    try:
+        demonstrations = [(pair["input"], pair["output"]) for pair in challenge["train"]]
+        inputs = [pair["input"] for pair in challenge["test"]]
+    except (KeyError, TypeError, IndexError) as error:
+        raise ValueError(
+            f'{error!r}; expected {{"train": [{{"input": ..., "output": ...}}, ...], '
+            '"test": [{"input": ...}, ...]}'
+        ) from None
+    outputs = solutions[name]
+    if not isinstance(outputs, list) or len(outputs) != len(inputs):
+        found = len(outputs) if isinstance(outputs, list) else repr(outputs)
+        raise ValueError(f"{found} solutions in {solutions_path}; expected {len(inputs)}")
+    if not demonstrations or not inputs:
+        raise ValueError("no demonstration or no test; expected at least one of each")
+    return ArcPuzzle(
+        name,
+        [_pair("demonstration", number, *pair) for number, pair in enumerate(demonstrations, 1)],
+        [_pair("test", n, *pair) for n, pair in enumerate(zip(inputs, outputs, strict=True), 1)],
+    )
+
+
+def _pair(kind: str, number: int, *grids: Any) -> Pair:
+    for name, grid in zip(("input", "output"), grids, strict=True):
+        if wrong := fault(grid):
+            raise ValueError(f"the {name} of {kind} {number} {wrong}")
+    return tuple(np.array(grid, np.uint8) for grid in grids)

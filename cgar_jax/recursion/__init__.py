@@ -1,0 +1,1 @@
+"""The recursion and everything that training and evaluation share."""

@@ -1,0 +1,1 @@
+"""Pictures, animations, the report page and the model card."""

@@ -1,0 +1,150 @@
+"""Published PyTorch checkpoints become shared models that answer as they did."""
+
+import jax
+import ml_collections
+import numpy as np
+import pytest
+from safetensors.numpy import save_file
+
+from cgar_jax import trained_model as trained
+from cgar_jax.commands.convert import convert
+from cgar_jax.config import default_config
+from cgar_jax.models import TRM, export_published
+from cgar_jax.recursion.thinking import Rows, empty_states, think
+from tests import fixtures
+from tests import running as commands
+
+
+def described(fixture, steps):
+    """The config of a fixture's model."""
+    config = default_config()
+    config.batch_size = config.evaluation.batch_size = 4
+    for name in set(config.model) - {"name"}:
+        config.model[name] = getattr(fixture.model, name)
+    config.curriculum = ml_collections.ConfigDict(
+        {"name": "fixed_depth_curriculum", "depth": (fixture.depth.n, fixture.depth.T)}
+    )
+    config.supervision.max_supervision_steps = steps
+    return config
+
+
+@pytest.fixture(params=fixtures.known(), ids=lambda path: path.stem)
+def converted(request, tmp_path):
+    """A fixture, and what conversion makes of its parameters."""
+    fixture = fixtures.Fixture(request.param)
+    wrapped = {f"_orig_mod.model.{name}": array for name, array in fixture.parameters.items()}
+    save_file(wrapped, tmp_path / "step_1.safetensors")
+    convert(tmp_path / "step_1.safetensors", described(fixture, 2), tmp_path / "model")
+    return fixture, trained.load(tmp_path / "model")
+
+
+def first_batch(fixture, step):
+    """Rows of the first batch that are at work in a step still, and what was published of it."""
+    rows = fixture.arrays[f"step{step}/carry/steps"] == step + 1
+    published = fixture.under(f"step{step}/out")
+    return rows, published["logits"][rows], published["q_halt_logits"][rows]
+
+
+def test_a_converted_checkpoint_scores_as_published(converted):
+    fixture, model = converted
+    examples = fixture.under("step0/batch")
+    (found,) = model.pieces.evaluator.predict(model.weights, examples)
+    for step in range(2):
+        rows, logits, halt_logits = first_batch(fixture, step)
+        right = logits.argmax(-1) == examples["labels"][rows]
+        np.testing.assert_allclose(found.cell_accuracy[step, rows], right.mean(-1), rtol=1e-6)
+        np.testing.assert_array_equal(found.exact[step, rows], right.all(-1))
+        np.testing.assert_array_equal(found.halts[step, rows], halt_logits > 0)
+    np.testing.assert_array_equal(found.answers[rows], logits.argmax(-1))
+
+
+def test_the_logits_of_a_converted_checkpoint_are_the_published_ones(converted):
+    fixture, model = converted
+    batch = fixture.under("step0/batch")
+    zeros = np.zeros(4, np.int32)
+    rows = Rows(batch["inputs"], batch["puzzle_identifiers"], zeros, zeros, zeros)
+    pieces = model.pieces
+    states = empty_states(pieces.model, 4)
+    depth = pieces.curriculum.full_depth
+    _, found = think(pieces.model, depth, 1, lambda o: o[:2], model.weights, states, rows)
+    tolerance = max(1e-4, 3 * fixtures.rounding(fixture, 0))
+    for ours, name in zip(found, ("logits", "q_halt_logits"), strict=True):
+        published = fixture.arrays[f"step0/out/{name}"]
+        np.testing.assert_allclose(ours[0], published, rtol=0, atol=tolerance)
+
+
+SIZES = [
+    "--config=configs/sudoku_mini.py",
+    "--config.model.hidden_size=16",
+    "--config.model.inner_size_multiple=16",
+    "--config.model.num_layers=1",
+    "--config.data.size=4",
+    "--config.data.num_clues=6",
+]
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory):
+    """A checkpoint of the mixer for 4x4 Sudokus, saved by torch, with five puzzle identifiers."""
+    torch = pytest.importorskip("torch")
+    model = TRM(
+        vocab_size=6,
+        sequence_length=16,
+        num_puzzle_identifiers=5,
+        hidden_size=16,
+        num_layers=1,
+        expansion=2.0,
+        inner_size_multiple=16,
+        puzzle_embedding_tokens=1,
+    )
+    zeros = np.zeros((1, 16), np.int32), np.zeros(1, np.int32)
+    arrays = export_published(jax.jit(model.init)(jax.random.key(0), *zeros))
+    path = tmp_path_factory.mktemp("published") / "step_65100"
+    torch.save({name: torch.tensor(array) for name, array in arrays.items()}, path)
+    return path
+
+
+def run(*arguments, cache):
+    return commands.run("convert", *map(str, arguments), cache=cache)
+
+
+def test_the_command_converts_a_state_dict_of_torch_for_the_other_commands(
+    checkpoint, tmp_path, cache
+):
+    code, output = run(checkpoint, *SIZES, f"--output={tmp_path}", "--stablehlo", cache=cache)
+    assert code == 0, output
+    card = (tmp_path / "README.md").read_text()
+    assert "published PyTorch checkpoint `step_65100`" in card
+    assert "license: unknown" in card
+    assert trained.load(tmp_path).pieces.task.num_puzzle_identifiers == 5
+    puzzle, shown = "1.3.3.1.2.4.4.2.", "--show_attempt"
+    code, output = commands.run("solve", f"--workdir={tmp_path}", shown, puzzle, cache=cache)
+    assert code in (0, 3), output
+    assert "1 solved in" in output
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (
+            ["{file}", "--config.data.size=6", "--config.data.num_clues=18"],
+            "down_proj.weight has shape (17, 32), this model needs (37, 64)",
+        ),
+        (["{file}", "--config.model.num_layers=2"], "missing ['inner.L_level.layers.1.mlp"),
+        (["{file}", "--config.model.puzzle_embedding_tokens=2"], "mlp_t.down_proj.weight has sha"),
+        (["{file}.gone"], "no file of published parameters at"),
+        (["README.md"], "README.md holds no parameters by name"),
+        ([], "expected one CHECKPOINT, not 0"),
+        (["{file}", "--config.data.nme=maze"], 'Did you mean "name"'),
+        (["{file}", "--config.data.name=arc"], "knows no puzzle but those it was trained on"),
+    ],
+)
+def test_bad_input_is_one_clear_message_and_a_non_zero_exit(
+    arguments, message, checkpoint, tmp_path, cache
+):
+    given = [argument.format(file=checkpoint) for argument in arguments]
+    code, output = run(*SIZES, *given, f"--output={tmp_path / 'new'}", cache=cache)
+    assert code == 2, output
+    assert message in output
+    assert "Traceback" not in output
+    assert not (tmp_path / "new").exists()

@@ -1,0 +1,206 @@
+"""A run becomes a folder: it scores the same, its card tells what is so, its program is its own."""
+
+import json
+import re
+import subprocess
+import sys
+
+import jax
+import jax.export
+import numpy as np
+import pytest
+
+from cgar_jax import data
+from cgar_jax import trained_model as trained
+from cgar_jax.commands.evaluate import evaluate
+from cgar_jax.commands.export import export, program
+from cgar_jax.commands.solve import load_solver
+from cgar_jax.config import default_config, source_of
+from cgar_jax.reporting.model_card import model_card
+from tests import running as commands
+from tests import test_configs
+from tests.test_trained_model import fresh
+
+ALONE = """
+import sys
+
+class NotHere:
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] in ("cgar_jax", "flax", "orbax"):
+            raise ModuleNotFoundError(name)
+
+sys.meta_path.insert(0, NotHere())
+"""
+
+
+@pytest.fixture(scope="module")
+def run(finished_run):
+    """The folder of a finished run."""
+    return finished_run[0]
+
+
+@pytest.fixture(scope="module")
+def shared(run, cache, tmp_path_factory):
+    """What the command makes of it."""
+    folder = tmp_path_factory.mktemp("export") / "shared"
+    code, output = commands.run(
+        "export",
+        f"--workdir={run}",
+        f"--output={folder}",
+        "--stablehlo",
+        cache=cache,
+    )
+    assert code == 0, output
+    assert "solve.stablehlo" in output
+    return folder
+
+
+@pytest.fixture
+def dataset(run, cache, monkeypatch):
+    monkeypatch.setenv("CGAR_DATA_DIR", str(cache))
+    return data.load(trained.load(run).pieces.config.data)
+
+
+def snippet(card, after):
+    """The first Python example of the card below a heading."""
+    return re.search(r"```python\n(.*?)```", card.split(after)[1], re.DOTALL).group(1)
+
+
+def test_a_shared_model_scores_as_its_run_does(run, shared, dataset):
+    scores = evaluate(shared)
+    assert scores == evaluate(run)
+    assert scores["exact_accuracy"] == commands.result(run)["exact_accuracy"]
+    assert commands.result(shared) == commands.result(run)
+
+
+def test_a_shared_model_is_shared_again_as_it_is(shared, tmp_path):
+    export(shared, tmp_path, stablehlo=True)
+    for file in shared.iterdir():
+        if file.name != trained.PROGRAM:  # its bytes name lines of source
+            assert (tmp_path / file.name).read_bytes() == file.read_bytes(), file.name
+
+
+def test_the_program_gives_the_answers_of_the_model_where_this_package_is_not(
+    shared, dataset, tmp_path
+):
+    questions = dataset.test["inputs"].astype(np.int32)
+    np.save(tmp_path / "questions.npy", questions)
+    example = snippet((shared / "README.md").read_text(), "## Without cgar_jax")
+    work = f"""
+answers, probabilities = solve.call(numpy.load(r"{tmp_path}/questions.npy"))
+numpy.savez(r"{tmp_path}/found.npz", answers=answers, probabilities=probabilities)
+assert "cgar_jax" not in sys.modules
+"""
+    subprocess.run([sys.executable, "-c", ALONE + example + work], cwd=shared, check=True)
+    found = np.load(tmp_path / "found.npz")
+
+    model = trained.load(shared)
+    (predicted,) = model.pieces.evaluator.predict(model.weights, dataset.test)
+    np.testing.assert_array_equal(found["answers"], predicted.answers)
+    np.testing.assert_allclose(found["probabilities"], predicted.halting_probabilities, atol=1e-6)
+    solutions = load_solver(model, stop="budget")(questions)
+    np.testing.assert_array_equal(found["answers"], [each.answer for each in solutions])
+
+
+def test_the_program_runs_on_each_platform_and_takes_nothing_but_questions(shared):
+    found = jax.export.deserialize(bytearray((shared / trained.PROGRAM).read_bytes()))
+    assert found.platforms == ("cpu", "cuda", "tpu")
+    assert [str(shape) for shape in found.in_avals] == ["int32[batch,16]"]
+    assert [str(shape) for shape in found.out_avals] == ["int32[batch,16]", "float32[batch]"]
+
+
+def test_a_model_that_knows_puzzles_by_their_embeddings_has_no_program():
+    model = fresh()
+    model.pieces.config.data.name = "arc"
+    with pytest.raises(ValueError, match="knows no puzzle but those it was trained on"):
+        program(model)
+
+
+def test_the_card_has_the_figures_and_the_front_matter_of_the_hub(run, shared):
+    card, figures = (shared / "README.md").read_text(), commands.result(run)
+    assert card.startswith("---\nlibrary_name: cgar_jax\nlicense: apache-2.0\ntags:\n- jax\n")
+    assert f"| exact accuracy | {figures['exact_accuracy']:.2%} (95% interval " in card
+    assert f"| model FLOPs of training | {figures['model_flops']:.3g} |" in card
+    assert "| training | 40 steps in" in card
+    assert "| seed | 0 |" in card
+
+
+def test_the_config_in_the_card_is_that_of_the_run(run, shared):
+    written = snippet((shared / "README.md").read_text(), "## How it was trained")
+    saved = json.loads((run / "config.json").read_text())
+    saved.pop("task")
+    assert as_saved(rebuilt(written)) == saved
+
+
+def test_the_code_in_the_card_solves_puzzles(shared, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "PUZZLES.txt").write_text("1.3.3.1.2.4.4.2.\n")
+    example = snippet((shared / "README.md").read_text(), "## Use")
+    exec(example.replace("FOLDER", str(shared)), {})
+    verified, answer = capsys.readouterr().out.split()
+    assert verified in ("True", "False")
+    assert len(answer) == 16
+
+
+def test_the_card_of_a_run_that_is_not_finished_says_so(run, tmp_path):
+    model = trained.load(run)
+    card = model_card(model._replace(step=20), None, has_program=False)
+    assert "20 of 40 optimizer steps" in card
+    assert "The run was not finished; nothing has been measured." in card
+    assert "exact accuracy" not in card
+
+
+def test_results_of_other_parameters_are_not_shared(run, tmp_path, monkeypatch):
+    earlier = trained.load(run)._replace(step=30)  # as if the newest checkpoint were damaged
+    monkeypatch.setattr(trained, "load", lambda _: earlier)
+    export(run, tmp_path)
+    assert not (tmp_path / "result.json").exists()
+    assert "nothing has been measured" in (tmp_path / "README.md").read_text()
+
+
+@pytest.mark.parametrize("path", test_configs.CONFIGS, ids=lambda path: path.stem)
+def test_a_config_written_out_is_the_same_config(path):
+    config = test_configs.load(path).get_config()
+    saved = as_saved(config)
+    assert as_saved(rebuilt(source_of(type(config)(saved)))) == saved
+
+
+def test_a_config_written_out_has_what_differs_from_the_default_alone():
+    config = default_config()
+    config.seed = 3
+    config.data.min_difficulty = float("inf")
+    assert source_of(config).splitlines()[4:-1] == [
+        "    config = default_config()",
+        "    config.data.min_difficulty = float('inf')",
+        "    config.seed = 3",
+    ]
+
+
+def rebuilt(source):
+    names = {}
+    exec(source, names)
+    return names["get_config"]()
+
+
+def as_saved(config):
+    return json.loads(config.to_json_best_effort())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--workdir={run}"], "Flag --output must have a value"),
+        (["--workdir={run}", "--output={run}"], "holds other things (checkpoints, config.json"),
+        (["--workdir={run}", "--output={run}/config.json"], "config.json is a file"),
+        (["--workdir={run}", "--output=/proc/model"], "cannot write to output /proc/model"),
+        (["--workdir={run}/nothing", "--output={run}/new"], "no run in"),
+        (["--workdir={run}", "--output={run}/new", "more"], "unexpected arguments ['more']"),
+    ],
+)
+def test_bad_input_is_one_clear_message_and_a_non_zero_exit(arguments, message, run, cache):
+    arguments = [argument.format(run=run) for argument in arguments]
+    code, output = commands.run("export", *arguments, cache=cache)
+    assert code != 0
+    assert message in output
+    assert "Traceback" not in output
+    assert not (run / "new").exists()

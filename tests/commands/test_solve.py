@@ -1,0 +1,122 @@
+"""The solve command: what it prints, its exit codes, and that no wrong answer is told as solved."""
+
+import csv
+import json
+
+import pytest
+
+from cgar_jax.commands.solve import load_solver
+from cgar_jax.data import sudoku
+from tests import running as commands
+
+ALMOST = ".234341221434321"  # one cell is left
+EMPTY = "." * 16
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory, cache):
+    """Workdir of a run that has learnt to fill in single cells."""
+    workdir = tmp_path_factory.mktemp("run")
+    code, output = commands.run(
+        "train",
+        *(flag for flag in commands.TINY if "steps=40" not in flag and "num_clues" not in flag),
+        "--config.data.num_clues=10",
+        "--config.training.steps=300",
+        "--config.optimizer.learning_rate=1e-2",
+        f"--workdir={workdir}",
+        cache=cache,
+    )
+    assert code == 0, output
+    return workdir
+
+
+def solve(run, cache, *arguments):
+    return commands.run("solve", f"--workdir={run}", *arguments, cache=cache)
+
+
+def test_a_solved_puzzle_is_printed_as_verified(run, cache):
+    code, output = solve(run, cache, ALMOST)
+    assert code == 0, output
+    assert "verified after" in output
+    assert "1 2 | 3 4\n3 4 | 1 2\n----+----\n2 1 | 4 3\n4 3 | 2 1\n" in output
+
+
+def test_an_unsolved_one_makes_exit_code_3_and_shows_no_grid(run, cache):
+    code, output = solve(run, cache, ALMOST, EMPTY, "--max_supervision_steps=1")
+    assert code == 3, output
+    assert output.count("verified after") == 1
+    assert "not solved after 1 supervision step\n" in output
+    assert output.count("----+----") == 1
+    assert "note: the puzzle has several solutions" in output
+
+
+def test_an_attempt_that_is_shown_is_marked_with_what_is_wrong(run, cache):
+    code, output = solve(run, cache, EMPTY, "--show_attempt", "--max_supervision_steps=1")
+    assert code == 3, output
+    assert "best attempt, which is wrong: it does not have every digit 1..4 once in " in output
+    assert output.count("\n? ") == 5
+
+
+def test_answers_of_a_csv_are_written_in_its_order(run, cache, tmp_path):
+    grids = [".234341221434321", "1234341221.34321", "123434122143.321"]
+    puzzles, answers = tmp_path / "puzzles.csv", tmp_path / "answers.csv"
+    puzzles.write_text("question\n" + "".join(grid + "\n" for grid in grids))
+    code, output = solve(run, cache, str(puzzles), f"--output={answers}")
+    assert code == 0, output
+    with answers.open() as file:
+        rows = list(csv.DictReader(file))
+    assert [row["question"] for row in rows] == grids
+    assert {row["answer"] for row in rows} == {"1234341221434321"}
+
+
+def test_a_list_of_puzzles_is_solved_by_the_python_interface(run):
+    solver = load_solver(run, stop="halting", num_rollouts=2)
+    (one,) = solver(sudoku.encode(ALMOST)[None])
+    assert one.verified
+    assert sudoku.decode(one.answer) == "1234341221434321"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "no puzzle; give a file"),
+        (["nope.txt"], "there is no file nope.txt"),
+        (["1.2.x"], "command line, line 1: 5 cells; expected 16"),
+        (["1.2.x"], "(and there is no file '1.2.x')"),
+        (["11" + "." * 14], "the puzzle has 1 more than once in row 1"),
+        (["." * 81], "81 cells; expected 16"),
+        ([ALMOST, "--num_rollouts=0"], "num_rollouts is 0"),
+        ([ALMOST, "--workdir=/nowhere/at/all"], "no run in /nowhere/at/all"),
+    ],
+)
+def test_bad_input_is_one_clear_sentence_and_exit_code_2(run, cache, arguments, message):
+    code, output = solve(run, cache, *arguments)
+    assert code == 2, output
+    assert message in output
+    assert "Traceback" not in output
+
+
+def test_rollouts_are_measured_for_each_number_of_them_and_of_steps(run, cache, tmp_path):
+    code, output = commands.run(
+        "rollouts",
+        f"--workdir={run}",
+        "--rollouts=1,2",
+        "--steps=1,3",
+        "--num_puzzles=5",
+        "--batch_size=2",
+        f"--output={tmp_path}",
+        cache=cache,
+    )
+    assert code == 0, output
+    rows = json.loads((tmp_path / "rollouts.json").read_text())
+    assert [(row["rollouts"], row["steps"]) for row in rows] == [(1, 1), (1, 3), (2, 1), (2, 3)]
+    assert [row["flops"] / rows[0]["flops"] for row in rows] == [1, 3, 2, 6]
+    assert (tmp_path / "rollouts.png").stat().st_size > 1_000
+    assert "5 puzzles; standard error up to" in output
+
+
+def test_a_number_of_rollouts_that_is_none_is_named(run, cache):
+    arguments = (f"--workdir={run}", "--rollouts=1,many")
+    code, output = commands.run("rollouts", *arguments, cache=cache)
+    assert code == 2, output
+    assert "--rollouts is '1,many'; expected numbers from 1, as 1,4,16" in output
