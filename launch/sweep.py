@@ -33,8 +33,8 @@ from typing import Any
 
 import ml_collections
 from absl import app, flags
-from ml_collections import config_flags
 from local_processes import Processes, exit_code, shown, worst
+from ml_collections import config_flags
 from rich.console import Console
 from rich.table import Table
 
