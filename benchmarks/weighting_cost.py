@@ -37,19 +37,19 @@ CLASSES, DOMAINS, STEPS, PIXELS = 10, 10, 8, 64
 SETTINGS = {
     "agreement_pseudo_label_weighting": {"num_classes": CLASSES},
     "comp_sum_weighting": {"tau": 1.7},
-    "difficulty_curriculum": {"end_step": 100_000},
+    "difficulty_curriculum_weighting": {"end_step": 100_000},
     "doremi_domain_weighting": {"num_domains": DOMAINS},
     "early_distillation_weighting": {"role": "label", "distillation_steps": 100_000},
-    "first_order_bilevel_reweighting": {"num_domains": DOMAINS, "learning_rate": 0.1},
+    "first_order_bilevel_weighting": {"num_domains": DOMAINS, "learning_rate": 0.1},
     "inverse_propensity_weighting": {"clip": 0.1},
-    "loss_based_reweighting": {"burn_in_steps": 0},
+    "loss_based_weighting": {"burn_in_steps": 0},
     "pacing_subset_weighting": {"end_step": 100_000},
     "pass_at_n_weighting": {"num_samples": 16},
     "progressive_hardness_weighting": {"hardness": 1.0},
     "prototype_gap_weighting": {"num_classes": CLASSES, "num_features": 256},
-    "self_taught_rescaling": {"learning_rate": 1e-3},
+    "self_taught_weighting": {"learning_rate": 1e-3},
 }
-WITH_STEPS = {"nested_depth_sampling", "position_importance_weighting", "sorted_exit_weighting"}
+WITH_STEPS = {"nested_depth_weighting", "position_importance_weighting", "sorted_exit_weighting"}
 
 
 class Network(nn.Module):
@@ -129,13 +129,13 @@ def clean_part(batch):
 
 
 def aligned(losses_of, params, shadow, batch):
-    """The alignment of `meta_reweighting`: a clean gradient and one forward derivative."""
+    """The alignment of `meta_weighting`: a clean gradient and one forward derivative."""
     clean = jax.grad(lambda params: losses_of(params, clean_part(batch)).mean())(params)
     return shadow, {"alignment": weighting.meta_alignment(losses_of, params, clean, batch)}
 
 
 def looked_ahead(losses_of, params, shadow, batch):
-    """The gradient of `self_taught_rescaling`: a step ahead, a gradient there, a derivative."""
+    """The gradient of `self_taught_weighting`: a step ahead, a gradient there, a derivative."""
     gradient = weighting.look_ahead_gradient(
         losses_of,
         params,
@@ -148,7 +148,7 @@ def looked_ahead(losses_of, params, shadow, batch):
 
 
 def shadowed(losses_of, params, shadow, batch):
-    """The shadow of `first_order_bilevel_reweighting`: a second network that trains as well."""
+    """The shadow of `first_order_bilevel_weighting`: a second network that trains as well."""
     del params
 
     def mean_loss(shadow):
@@ -161,9 +161,9 @@ def shadowed(losses_of, params, shadow, batch):
 
 
 EXTRA_GRADIENTS = {
-    "first_order_bilevel_reweighting": shadowed,
-    "meta_reweighting": aligned,
-    "self_taught_rescaling": looked_ahead,
+    "first_order_bilevel_weighting": shadowed,
+    "meta_weighting": aligned,
+    "self_taught_weighting": looked_ahead,
 }
 
 

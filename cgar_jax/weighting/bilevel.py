@@ -59,7 +59,7 @@ def bilevel_domain_gradient(
     return jax.lax.stop_gradient(jax.nn.softmax(logits) * centered)
 
 
-def first_order_bilevel_reweighting(
+def first_order_bilevel_weighting(
     num_domains: int,
     learning_rate: chex.Numeric,
     clip: chex.Numeric | None = 1.0,
@@ -121,7 +121,7 @@ def first_order_bilevel_reweighting(
     Source: Pan et al., ScaleBiO, 2024, arXiv 2406.19976. The penalty form is certain; the paper's
     ``alpha`` is not confirmed, and its memory saving (LISA) is not part of this.
     """
-    name = "first_order_bilevel_reweighting"
+    name = "first_order_bilevel_weighting"
     check_number(name, "num_domains", num_domains, "[1, inf)")
     check_number(name, "learning_rate", learning_rate, "[0, inf)")
     if clip is not None:

@@ -15,7 +15,7 @@ from cgar_jax._core.registry import check_name
 from cgar_jax.weighting._transform import Extras, Term, stateful
 
 
-def difficulty_curriculum(
+def difficulty_curriculum_weighting(
     end_step: chex.Numeric,
     heuristic: Literal["min_max", "quantile", "reciprocal_rank"] = "quantile",
     anti: bool = False,
@@ -58,7 +58,7 @@ def difficulty_curriculum(
     certain (released code), which weighs the mean loss of a batch by its mean weight; here each
     example has its own.
     """
-    name = "difficulty_curriculum"
+    name = "difficulty_curriculum_weighting"
     check_number(name, "end_step", end_step, "(0, inf)")
     check_number(name, "min_ease", min_ease, "[0, 1]")
     check_name("heuristic", heuristic, _HEURISTICS)

@@ -23,7 +23,7 @@ _STRATEGIES = {
 }
 
 
-def loss_based_reweighting(
+def loss_based_weighting(
     strategy: Literal["linupper", "quadratic", "extremes", "upper", "uniform"] = "linupper",
     temperature: chex.Numeric = 1.0,
     delta: chex.Numeric = 1.0,
@@ -72,13 +72,13 @@ def loss_based_reweighting(
     """
     check_name("strategy", strategy, _STRATEGIES)
     check_name("over", over, ("all", "batch", "steps"))
-    check_number("loss_based_reweighting", "temperature", temperature, "(0, inf]")
-    check_number("loss_based_reweighting", "delta", delta, "(0, inf)")
-    check_number("loss_based_reweighting", "burn_in_steps", burn_in_steps, "[0, inf]")
-    check_number("loss_based_reweighting", "clip_quantile", clip_quantile, "(0.5, 1]")
+    check_number("loss_based_weighting", "temperature", temperature, "(0, inf]")
+    check_number("loss_based_weighting", "delta", delta, "(0, inf)")
+    check_number("loss_based_weighting", "burn_in_steps", burn_in_steps, "[0, inf]")
+    check_number("loss_based_weighting", "clip_quantile", clip_quantile, "(0.5, 1]")
     if clip_quantile is not None and axis_name is not None:
         raise ValueError(
-            f"loss_based_reweighting: clip_quantile is {clip_quantile} and axis_name is "
+            f"loss_based_weighting: clip_quantile is {clip_quantile} and axis_name is "
             f"{axis_name!r}, but no quantile can be taken over a named axis; leave out one of them"
         )
     axis = {"all": None, "batch": 0, "steps": 1}[over]
@@ -89,7 +89,7 @@ def loss_based_reweighting(
         losses, valid = term
         if over == "steps" and losses.ndim != 2:
             raise ValueError(
-                f"loss_based_reweighting: over='steps' compares the steps of an example, but the "
+                f"loss_based_weighting: over='steps' compares the steps of an example, but the "
                 f"losses have shape {losses.shape}; pass them as [batch, steps]"
             )
         if clip_quantile is not None:
@@ -101,7 +101,7 @@ def loss_based_reweighting(
         score = jnp.where(burning_in, 0, score / temperature)
         return mean_one_softmax(score, valid, axis, over_axis_name), memory
 
-    return stateful("loss_based_reweighting", lambda loss: (), weigh)
+    return stateful("loss_based_weighting", lambda loss: (), weigh)
 
 
 class _RunningMoments(NamedTuple):
@@ -235,7 +235,7 @@ def satimp_weighting(
             optax.masked(optax.scale(0.1), {"forget": False, "retain": True}),
         )
 
-    Put `normalize_mean` before it, not after: weights whose mean is negative it leaves alone.
+    Put `unit_mean_weighting` before it, not after: weights whose mean is negative it leaves alone.
 
     Extra arguments of ``update``:
       where: bool, the losses' shape or ``[batch]``; False gets weight 0.

@@ -10,7 +10,7 @@ import optax
 from cgar_jax._core.masking import masked_mean, valid_entries
 
 
-def normalize_mean(axis_name: str | None = None) -> optax.GradientTransformationExtraArgs:
+def unit_mean_weighting(axis_name: str | None = None) -> optax.GradientTransformationExtraArgs:
     """Rescale the weights of each loss term to mean 1 over the entries that count.
 
     ``w / mean(w)``: what a chain before it does to the overall size of the loss is undone; how it

@@ -13,7 +13,7 @@ from cgar_jax.weighting._transform import Extras, Term, stateless
 def inverse_propensity_weighting(clip: chex.Numeric) -> optax.GradientTransformationExtraArgs:
     """Weight each loss by one over the probability that its example was observed.
 
-    ``w = 1 / min(max(propensity, clip), 1)``; put `normalize_mean` after it for the
+    ``w = 1 / min(max(propensity, clip), 1)``; put `unit_mean_weighting` after it for the
     self-normalized estimate.
 
     Extra arguments of ``update``:

@@ -6,8 +6,8 @@ from typing import Any
 import optax
 
 from cgar_jax._core.registry import call_by_name, check_name
-from cgar_jax.weighting.bilevel import first_order_bilevel_reweighting
-from cgar_jax.weighting.difficulty import difficulty_curriculum, pacing_subset_weighting
+from cgar_jax.weighting.bilevel import first_order_bilevel_weighting
+from cgar_jax.weighting.difficulty import difficulty_curriculum_weighting, pacing_subset_weighting
 from cgar_jax.weighting.distillation import (
     early_distillation_weighting,
     teacher_loss_selection_weighting,
@@ -17,22 +17,22 @@ from cgar_jax.weighting.hierarchical_supervision import hierarchical_supervision
 from cgar_jax.weighting.loss_based import (
     comp_sum_weighting,
     focal_weighting,
-    loss_based_reweighting,
+    loss_based_weighting,
     pass_at_n_weighting,
     progressive_hardness_weighting,
     satimp_weighting,
 )
-from cgar_jax.weighting.meta_reweighting import meta_reweighting
-from cgar_jax.weighting.normalization import normalize_mean
+from cgar_jax.weighting.meta import meta_weighting
+from cgar_jax.weighting.normalization import unit_mean_weighting
 from cgar_jax.weighting.propensity import inverse_propensity_weighting
-from cgar_jax.weighting.self_taught import self_taught_rescaling
+from cgar_jax.weighting.self_taught import self_taught_weighting
 from cgar_jax.weighting.semi_supervised import (
     agreement_pseudo_label_weighting,
     prototype_gap_weighting,
     shrunk_class_weighting,
 )
 from cgar_jax.weighting.supervision_steps import (
-    nested_depth_sampling,
+    nested_depth_weighting,
     position_importance_weighting,
     sorted_exit_weighting,
 )
@@ -40,24 +40,24 @@ from cgar_jax.weighting.supervision_steps import (
 WEIGHTINGS: dict[str, Callable[..., optax.GradientTransformation]] = {
     "agreement_pseudo_label_weighting": agreement_pseudo_label_weighting,
     "comp_sum_weighting": comp_sum_weighting,
-    "difficulty_curriculum": difficulty_curriculum,
+    "difficulty_curriculum_weighting": difficulty_curriculum_weighting,
     "doremi_domain_weighting": doremi_domain_weighting,
     "early_distillation_weighting": early_distillation_weighting,
-    "first_order_bilevel_reweighting": first_order_bilevel_reweighting,
+    "first_order_bilevel_weighting": first_order_bilevel_weighting,
     "focal_weighting": focal_weighting,
     "hierarchical_supervision_weighting": hierarchical_supervision_weighting,
     "inverse_propensity_weighting": inverse_propensity_weighting,
-    "loss_based_reweighting": loss_based_reweighting,
-    "meta_reweighting": meta_reweighting,
-    "nested_depth_sampling": nested_depth_sampling,
-    "normalize_mean": normalize_mean,
+    "loss_based_weighting": loss_based_weighting,
+    "meta_weighting": meta_weighting,
+    "nested_depth_weighting": nested_depth_weighting,
+    "unit_mean_weighting": unit_mean_weighting,
     "pacing_subset_weighting": pacing_subset_weighting,
     "pass_at_n_weighting": pass_at_n_weighting,
     "position_importance_weighting": position_importance_weighting,
     "progressive_hardness_weighting": progressive_hardness_weighting,
     "prototype_gap_weighting": prototype_gap_weighting,
     "satimp_weighting": satimp_weighting,
-    "self_taught_rescaling": self_taught_rescaling,
+    "self_taught_weighting": self_taught_weighting,
     "shrunk_class_weighting": shrunk_class_weighting,
     "sorted_exit_weighting": sorted_exit_weighting,
     "teacher_loss_selection_weighting": teacher_loss_selection_weighting,
@@ -72,7 +72,7 @@ def build(entries: Sequence[Sequence[Any]]) -> optax.GradientTransformationExtra
       entries: ``(name, settings)`` or ``(name, settings, terms)``: a key of `WEIGHTINGS`, its
         keyword arguments, and the loss terms it applies to, for losses that are a dict; the other
         terms pass it by. ``[("hierarchical_supervision_weighting", {"decay": 0.7}, ["answer"]),
-        ("normalize_mean", {})]``. An empty list leaves every weight at one. A number may be a
+        ("unit_mean_weighting", {})]``. An empty list leaves every weight at one. A number may be a
         schedule of the updates, an optax one and its arguments: ``("focal_weighting", {"gamma":
         ("linear_schedule", {"init_value": 0.0, "end_value": 2.0, "transition_steps": 1000})})``.
 
@@ -90,7 +90,7 @@ def _build_one(entry: Sequence[Any]) -> optax.GradientTransformation:
     if isinstance(entry, str) or len(entry) not in (2, 3):
         raise ValueError(
             f"a weighting is given as {entry!r}, but (name, settings) or (name, settings, terms) "
-            'is expected; write ("normalize_mean", {}) for one without settings'
+            'is expected; write ("unit_mean_weighting", {}) for one without settings'
         )
     name, settings, *terms = entry
     scheduled = {key: _schedule(value) for key, value in settings.items() if _is_schedule(value)}

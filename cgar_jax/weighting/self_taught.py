@@ -20,7 +20,7 @@ _EPSILON = 1e-16
 
 
 class Rescaler(NamedTuple):
-    """What `self_taught_rescaling` remembers of one loss term.
+    """What `self_taught_weighting` remembers of one loss term.
 
     Attributes:
       params: of the network, a dictionary of float32 arrays.
@@ -35,7 +35,7 @@ class Rescaler(NamedTuple):
     variance: optax.EmaState
 
 
-def self_taught_rescaling(
+def self_taught_weighting(
     learning_rate: chex.Numeric,
     hidden_size: int = 16,
     minimum: chex.Numeric = 0.01,
@@ -96,7 +96,7 @@ def self_taught_rescaling(
     Source: Inspired by Heck et al., Learning from Noisy Labels via Self-Taught On-the-Fly Meta Loss
     Rescaling, 2024, arXiv 2412.12955; reconstructed from its abstract, not the paper's equations.
     """
-    name = "self_taught_rescaling"
+    name = "self_taught_weighting"
     check_number(name, "learning_rate", learning_rate, "[0, inf)")
     check_number(name, "hidden_size", hidden_size, "[1, inf)")
     check_number(name, "minimum", minimum, "(0, 1]")
@@ -141,7 +141,7 @@ def self_taught_rescaling(
 def draw_meta_batch(key: jax.Array, weights: chex.Array, size: int) -> jax.Array:
     """Draw examples with replacement, each with probability proportional to its weight.
 
-    ``P(i) = w_i / sum_j w_j``: the meta batch of `self_taught_rescaling`.
+    ``P(i) = w_i / sum_j w_j``: the meta batch of `self_taught_weighting`.
 
     Args:
       key: a `jax.random.key`.

@@ -80,8 +80,8 @@ def agreement_pseudo_label_weighting(
 
     Returns:
       A transformation whose state holds, for each loss term, the moving average of class counts,
-      the batch itself included; it multiplies the weights it is given. Put `normalize_mean` after
-      it for the paper's division by the sum of the weights.
+      the batch itself included; it multiplies the weights it is given. Put `unit_mean_weighting`
+      after it for the paper's division by the sum of the weights.
 
     Raises:
       ValueError: a setting out of its range, or no ``margin_threshold``; at the first update (trace

@@ -33,7 +33,7 @@ def sorted_exit_weighting(
 
     ``w_s = S / |E|`` for a step s in the set E of exits, 0 for others; S is the number of steps.
     The mean over the steps then is the mean over the exits. Where some steps are masked,
-    `normalize_mean` after this makes it the mean over the exits that count.
+    `unit_mean_weighting` after this makes it the mean over the exits that count.
 
     Extra arguments of ``update``:
       where: bool, the losses' shape or ``[batch]``; False gets weight 0.
@@ -79,7 +79,7 @@ def sorted_exit_weighting(
     return stateless("sorted_exit_weighting", weigh)
 
 
-def nested_depth_sampling(
+def nested_depth_weighting(
     probabilities: Sequence[float] | chex.Array | None = None,
     draws: chex.Numeric = 1,
     per_example: bool = False,
@@ -118,7 +118,7 @@ def nested_depth_sampling(
     Source: Valipour et al., SortedNet, 2023, arXiv 2309.00255 (id from memory); likely: the law of
     the draws and their number are not confirmed.
     """
-    name = "nested_depth_sampling"
+    name = "nested_depth_weighting"
     check_number(name, "draws", draws, "[1, inf)")
     if probabilities is not None and not isinstance(probabilities, jax.Array):
         probabilities = np.asarray(probabilities, np.float64)
@@ -149,7 +149,7 @@ def position_importance_weighting(
     """Weight what stands early in a ranking, or at an early step, above what comes late.
 
     ``w = offset + 1 / log2(i + 1)`` for the 1-based position i, and 1 for structural tokens. The
-    weights are not rescaled; `normalize_mean` after this does that.
+    weights are not rescaled; `unit_mean_weighting` after this does that.
 
     For deep supervision it is an alternative to `hierarchical_supervision_weighting`, whose weights
     fall geometrically: let the position be the step.

@@ -107,7 +107,7 @@ def test_weights_without_decay_are_even():
 @pytest.mark.parametrize("per", ["example", "batch"])
 def test_weights_by_step_are_those_of_the_formula(per):
     entry = ("hierarchical_supervision_weighting", {"num_steps": 4, "per": per}, ["answer"])
-    found = gradients.weights_by_step([("normalize_mean", {}), entry], 4)
+    found = gradients.weights_by_step([("unit_mean_weighting", {}), entry], 4)
     powers = 0.7 ** np.arange(4)
     np.testing.assert_allclose(found["answer"], powers / powers.sum(), rtol=1e-6)
     np.testing.assert_allclose(found["halt"], 1)

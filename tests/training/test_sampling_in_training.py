@@ -67,7 +67,7 @@ def test_the_states_of_sampling_and_weighting_resume_from_a_checkpoint(tmp_path)
 
 def test_a_chain_from_a_config_logs_what_its_weights_did():
     chain = (
-        ("loss_based_reweighting", {"burn_in_steps": 0}),
+        ("loss_based_weighting", {"burn_in_steps": 0}),
         ("focal_weighting", {"gamma": 1.0}, ["answer"]),
     )
     _, _, metrics = trained(1, weighting=chain)

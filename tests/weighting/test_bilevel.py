@@ -13,7 +13,7 @@ from cgar_jax import weighting
 from tests.weighting.noisy_labels import DIMENSION, example_losses, noisy_data
 
 BATCH, DOMAINS = 8, 3
-bilevel = weighting.first_order_bilevel_reweighting
+bilevel = weighting.first_order_bilevel_weighting
 domain_gradient = jax.jit(weighting.bilevel_domain_gradient)
 
 
@@ -243,8 +243,10 @@ def test_it_trusts_the_domain_with_right_labels_when_half_of_the_labels_are_flip
 def test_the_learning_rate_follows_a_schedule_in_a_chain():
     schedule = optax.piecewise_constant_schedule(0.0, {})
     inject = optax.inject_hyperparams(bilevel, static_args=("num_domains",))
-    still = optax.chain(inject(3, learning_rate=schedule), weighting.normalize_mean())
-    moving = optax.chain(inject(3, learning_rate=lambda count: 0.3), weighting.normalize_mean())
+    still = optax.chain(inject(3, learning_rate=schedule), weighting.unit_mean_weighting())
+    moving = optax.chain(
+        inject(3, learning_rate=lambda count: 0.3), weighting.unit_mean_weighting()
+    )
     np.testing.assert_array_equal(learned(still)[0], 1)
     expected, _ = learned(bilevel(3, learning_rate=0.3))
     np.testing.assert_allclose(learned(moving)[0], expected, rtol=1e-6)

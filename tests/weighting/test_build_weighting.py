@@ -29,7 +29,7 @@ def test_an_empty_list_leaves_the_weights():
 
 def test_entries_are_applied_in_their_order():
     # Powers of 1/2 are 1 and 1/2; then their mean 3/4 becomes one.
-    weights = weights_of([(HSW, {"decay": 0.5}), ("normalize_mean", {})])
+    weights = weights_of([(HSW, {"decay": 0.5}), ("unit_mean_weighting", {})])
     np.testing.assert_allclose(weights["answer"], [4 / 3, 2 / 3], rtol=1e-6)
 
 
@@ -87,7 +87,9 @@ def test_terms_need_a_dict_of_losses():
         weights_of([(HSW, {}, ["answer"])], np.zeros(2))
 
 
-@pytest.mark.parametrize("entry", ["normalize_mean", ("normalize_mean",), (HSW, {}, "answer")])
+@pytest.mark.parametrize(
+    "entry", ["unit_mean_weighting", ("unit_mean_weighting",), (HSW, {}, "answer")]
+)
 def test_an_entry_of_another_form_is_refused(entry):
     with pytest.raises(ValueError, match=r"expected; write|give a list"):
         weighting.build([entry])

@@ -9,7 +9,7 @@ from hypothesis.extra import numpy as hnp
 
 from cgar_jax import weighting
 
-curriculum = weighting.difficulty_curriculum
+curriculum = weighting.difficulty_curriculum_weighting
 pacing = weighting.pacing_subset_weighting
 HEURISTICS = {
     "min_max": jax.jit(weighting.min_max_ease),

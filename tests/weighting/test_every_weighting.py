@@ -78,7 +78,7 @@ def test_its_docstring_says_formula_arguments_errors_and_source(name):
     docstring = inspect.getdoc(weighting.WEIGHTINGS[name])
     for section in ("``", "Extra arguments of ``update``:", "Returns:", "Raises:"):
         assert section in docstring
-    assert "Source:" in docstring or name == "normalize_mean"
+    assert "Source:" in docstring or name == "unit_mean_weighting"
 
 
 @every_weighting

@@ -46,11 +46,11 @@ def mean_of(values, where):
     return values[where].mean() if where.any() else 1.0
 
 
-# loss_based_reweighting
+# loss_based_weighting
 
 
 def loss_based(strategy="linupper", **settings):
-    return weighting.loss_based_reweighting(strategy, burn_in_steps=0, **settings)
+    return weighting.loss_based_weighting(strategy, burn_in_steps=0, **settings)
 
 
 @functools.partial(jax.jit, static_argnums=0)
@@ -133,7 +133,7 @@ def test_weights_fall_or_rise_alike_on_both_sides_of_the_middle(strategy, peak, 
 
 def test_burn_in_leaves_the_weights_for_that_many_updates():
     losses = np.arange(4, dtype=np.float32)
-    transform = weighting.loss_based_reweighting(burn_in_steps=2)
+    transform = weighting.loss_based_weighting(burn_in_steps=2)
     found = several_weights(transform, [losses] * 4)
     np.testing.assert_array_equal(found[:2], 1)
     np.testing.assert_array_equal(found[2:], [weights_of(loss_based(), losses)] * 2)
@@ -184,7 +184,7 @@ def test_masked_losses_are_in_no_quantile():
 
 def test_the_quantile_may_be_traced():
     losses = np.append(np.arange(10, dtype=np.float32), 1e6)
-    scheduled = optax.inject_hyperparams(weighting.loss_based_reweighting)(
+    scheduled = optax.inject_hyperparams(weighting.loss_based_weighting)(
         burn_in_steps=0, clip_quantile=0.9
     )
     found = jax.jit(lambda losses: weights_of(scheduled, losses))(losses)
@@ -203,9 +203,9 @@ def test_the_quantile_may_be_traced():
         ({"clip_quantile": 0.9, "axis_name": "data"}, "no quantile can be taken"),
     ],
 )
-def test_loss_based_reweighting_refuses_settings_out_of_range(setting, message):
+def test_loss_based_weighting_refuses_settings_out_of_range(setting, message):
     with pytest.raises(ValueError, match=message):
-        weighting.loss_based_reweighting(**setting)
+        weighting.loss_based_weighting(**setting)
 
 
 def test_comparing_steps_without_an_axis_of_steps_is_an_error():

@@ -23,7 +23,7 @@ def weigh(transform, propensity):
 
 TENTH = weighting.inverse_propensity_weighting(clip=0.1)
 UNCLIPPED = weighting.inverse_propensity_weighting(clip=0.0)
-SELF_NORMALIZED = optax.chain(TENTH, weighting.normalize_mean())
+SELF_NORMALIZED = optax.chain(TENTH, weighting.unit_mean_weighting())
 
 
 def test_the_weight_is_one_over_the_propensity():

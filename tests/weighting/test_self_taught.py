@@ -15,7 +15,7 @@ from tests.weighting.noisy_labels import DIMENSION, example_losses, logits_of, n
 
 P = jax.sharding.PartitionSpec
 BATCH, CLASSES = 8, 4
-rescaling = weighting.self_taught_rescaling
+rescaling = weighting.self_taught_weighting
 seeds = st.integers(0, 2**31 - 1)
 
 
@@ -312,7 +312,7 @@ def test_a_weight_gradient_with_several_terms_is_an_error_that_says_what_to_do()
     ],
 )
 def test_a_setting_out_of_range_is_refused(setting):
-    with pytest.raises(ValueError, match=r"self_taught_rescaling: .* but it must be in"):
+    with pytest.raises(ValueError, match=r"self_taught_weighting: .* but it must be in"):
         rescaling(**({"learning_rate": 0.1} | setting))
 
 

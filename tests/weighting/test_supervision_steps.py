@@ -15,7 +15,7 @@ from cgar_jax import weighting
 BATCH, STEPS = 3, 5
 
 sorted_exits = weighting.sorted_exit_weighting
-nested = weighting.nested_depth_sampling
+nested = weighting.nested_depth_weighting
 position_importance = weighting.position_importance_weighting
 hsw = weighting.hierarchical_supervision_weighting
 
@@ -92,7 +92,7 @@ def test_normalized_it_is_the_mean_over_the_exits_that_count(losses, where):
 
 @jax.jit
 def normalized_exit_mean(losses, where):
-    chain = optax.chain(sorted_exits([2, 5]), weighting.normalize_mean())
+    chain = optax.chain(sorted_exits([2, 5]), weighting.unit_mean_weighting())
     return mean_of(chain, losses, where=where)
 
 
@@ -113,7 +113,7 @@ def test_losses_without_an_axis_of_steps_are_refused(transform):
         weights_of(transform, np.ones(4), key=jax.random.key(0))
 
 
-# nested_depth_sampling
+# nested_depth_weighting
 
 
 def counts_of(key, steps=STEPS, **settings):

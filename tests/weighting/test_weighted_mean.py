@@ -11,7 +11,7 @@ from cgar_jax import weighting
 P = jax.sharding.PartitionSpec
 
 chain = optax.chain(
-    weighting.hierarchical_supervision_weighting(0.7, 16), weighting.normalize_mean()
+    weighting.hierarchical_supervision_weighting(0.7, 16), weighting.unit_mean_weighting()
 )
 
 
@@ -135,7 +135,7 @@ def test_vmap_equals_a_loop():
 @pytest.mark.parametrize("per", ["example", "batch"])
 def test_eight_devices_give_the_result_of_one(per):
     transform = optax.chain(
-        weighting.hierarchical_supervision_weighting(per=per), weighting.normalize_mean()
+        weighting.hierarchical_supervision_weighting(per=per), weighting.unit_mean_weighting()
     )
     mesh = jax.make_mesh((8,), ("data",), axis_types=(jax.sharding.AxisType.Auto,))
     sharded = jax.device_put(batch(), jax.sharding.NamedSharding(mesh, P("data")))

@@ -11,7 +11,7 @@ def domains_and_shadow(shape):
 
 
 CASES = {
-    "first_order_bilevel_reweighting": Case(
+    "first_order_bilevel_weighting": Case(
         settings={"num_domains": 3, "learning_rate": 2.0, "clip": 0.5},
         identity={"num_domains": 3, "learning_rate": 0.0},
         extras=domains_and_shadow,

@@ -9,7 +9,7 @@ def difficulty(shape):
 
 
 CASES = {
-    "difficulty_curriculum": Case(
+    "difficulty_curriculum_weighting": Case(
         settings={"end_step": 10, "min_ease": 1e-8},
         identity={"end_step": 10, "min_ease": 1.0},
         extras=difficulty,

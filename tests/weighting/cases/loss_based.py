@@ -3,7 +3,7 @@ from tests.weighting.cases.case import Case
 CASES = {
     "comp_sum_weighting": Case(settings={"tau": 1.7}, identity={"tau": 1.0}),
     "focal_weighting": Case(settings={"gamma": 0.5}, identity={"gamma": 0.0}),
-    "loss_based_reweighting": Case(
+    "loss_based_weighting": Case(
         settings={"temperature": 0.5, "delta": 2.0, "burn_in_steps": 0},
         identity={"burn_in_steps": 1},
     ),

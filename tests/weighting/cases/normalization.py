@@ -1,4 +1,4 @@
 from tests.weighting.cases.case import Case
 
-# Only ones come out of normalize_mean as they went in, so it has no setting that is the identity.
-CASES = {"normalize_mean": Case(multiplies=False)}
+# unit_mean_weighting has no settings at which it is the identity.
+CASES = {"unit_mean_weighting": Case(multiplies=False)}

@@ -13,7 +13,7 @@ def view_and_gradient(shape):
 
 
 CASES = {
-    "self_taught_rescaling": Case(
+    "self_taught_weighting": Case(
         settings={"learning_rate": 0.1, "hidden_size": 6, "minimum": 0.1, "feature_decay": 0.9},
         identity={"learning_rate": 0.1, "minimum": 1.0},
         extras=view_and_gradient,

@@ -16,7 +16,7 @@ def position(shape):
 only_steps = ((BATCH, STEPS),)
 
 CASES = {
-    "nested_depth_sampling": Case(
+    "nested_depth_weighting": Case(
         settings={"draws": 2},
         identity={"draws": STEPS},
         extras=key,

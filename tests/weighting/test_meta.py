@@ -38,7 +38,7 @@ def descend(params, gradient):
 
 
 def weights_of(alignment, state=None, where=None, **settings):
-    weigh = weighting.meta_reweighting(**settings)
+    weigh = weighting.meta_weighting(**settings)
     losses = jnp.ones(len(alignment))
     state = weigh.init(losses) if state is None else state
     return weigh.update(losses, state, losses, alignment=jnp.asarray(alignment), where=where)
@@ -332,22 +332,22 @@ def test_an_all_masked_batch_leaves_the_moving_average():
 @pytest.mark.parametrize("ema_decay", [1.0, -0.1])
 def test_a_decay_out_of_range_is_refused(ema_decay):
     with pytest.raises(ValueError, match=r"ema_decay is .* but it must be in \[0, 1\)"):
-        weighting.meta_reweighting(ema_decay=ema_decay)
+        weighting.meta_weighting(ema_decay=ema_decay)
 
 
 def test_an_unknown_fallback_names_the_nearest():
     with pytest.raises(ValueError, match="did you mean 'uniform'"):
-        weighting.meta_reweighting(fallback="unifrom")
+        weighting.meta_weighting(fallback="unifrom")
 
 
 def test_an_alignment_of_another_batch_size_is_an_error():
-    weigh, losses = weighting.meta_reweighting(), jnp.ones(4)
+    weigh, losses = weighting.meta_weighting(), jnp.ones(4)
     with pytest.raises(ValueError, match=r"'alignment' has shape \(3,\).*\(4,\)"):
         weigh.update(losses, weigh.init(losses), losses, alignment=jnp.ones(3))
 
 
 def test_with_a_few_clean_examples_it_learns_although_half_of_the_labels_are_flipped():
-    weigh = weighting.meta_reweighting()
+    weigh = weighting.meta_weighting()
     inputs, labels, flipped = noisy_data(0, 128, 0.5)
     clean_inputs, clean_labels, _ = noisy_data(1, 32, 0)
 

@@ -1,7 +1,7 @@
 """Weights from what a step on each example would do to the loss on a clean batch.
 
 `meta_alignment` and `look_ahead_gradient` are the derivatives, pure functions that fit any training
-loop; `meta_reweighting` makes weights of the first.
+loop; `meta_weighting` makes weights of the first.
 """
 
 from collections.abc import Callable
@@ -134,7 +134,7 @@ def look_ahead_gradient(
     return jnp.where(valid, -rate * alignment / jnp.maximum(valid.sum(), 1), 0)
 
 
-def meta_reweighting(
+def meta_weighting(
     fallback: Literal["uniform", "zero"] = "uniform",
     ema_decay: chex.Numeric | None = None,
     axis_name: str | None = None,
@@ -172,7 +172,7 @@ def meta_reweighting(
     Source: Wang et al., LiST, 2021, arXiv 2110.06274, and the rule it takes from Ren et al., 2018,
     arXiv 1803.09050; certain (released code). LiST's weights sum to 1, these to n.
     """
-    name = "meta_reweighting"
+    name = "meta_weighting"
     check_name("fallback", fallback, ("uniform", "zero"))
     average = None
     if ema_decay is not None:

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from cgar_jax import weighting
 
-transform = weighting.normalize_mean()
+transform = weighting.unit_mean_weighting()
 update = jax.jit(transform.update)
 
 
@@ -53,7 +53,7 @@ def test_the_mean_of_bfloat16_weights_is_taken_in_float32():
 
 def test_what_a_chain_did_to_the_overall_scale_is_undone():
     weights = jnp.array([1.0, 2.0, 3.0])
-    chain = optax.chain(optax.scale(123.0), weighting.normalize_mean())
+    chain = optax.chain(optax.scale(123.0), weighting.unit_mean_weighting())
     found, _ = jax.jit(chain.update)(weights, chain.init(weights), weights)
     np.testing.assert_allclose(found, normalized(weights), rtol=1e-6)
 
