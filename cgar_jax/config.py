@@ -42,7 +42,7 @@ def default_config() -> ml_collections.ConfigDict:
     config.supervision.exploration_probability = 0.1
 
     config.loss = ml_collections.ConfigDict()
-    config.loss.answer = "stablemax_cross_entropy"
+    config.loss.answer = "stablemax_cross_entropy_loss"
     config.loss.halting_weight = 0.5
 
     # Arguments of a curriculum in cgar_jax/curricula, by name.

@@ -22,8 +22,8 @@ from cgar_jax.training.step import CARRIED, TrainingData, TrainStep
 Examples = dict[str, np.ndarray]
 
 ANSWER_LOSSES = {
-    "stablemax_cross_entropy": losses.stablemax_cross_entropy,
-    "softmax_cross_entropy": losses.softmax_cross_entropy,
+    "stablemax_cross_entropy_loss": losses.stablemax_cross_entropy_loss,
+    "softmax_cross_entropy_loss": losses.softmax_cross_entropy_loss,
 }
 
 

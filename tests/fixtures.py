@@ -100,7 +100,10 @@ def supervise(fixture: Fixture, step: int, carry: halting.Carry) -> Step:
             fixture.depth,
         )
         per_example = example_losses(
-            outputs, examples["labels"], losses.stablemax_cross_entropy, halting_loss_weight=0.5
+            outputs,
+            examples["labels"],
+            losses.stablemax_cross_entropy_loss,
+            halting_loss_weight=0.5,
         )
         total = sum(value.sum() for value in per_example.values())
         return total / len(rows), (y, z, outputs, per_example)

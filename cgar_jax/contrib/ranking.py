@@ -24,7 +24,7 @@ def skip_schedule(
 
     Returns:
       A function from progress, a number in [0, 1] that may be traced, to ``K``, an int32 scalar:
-      the ``max_distance`` of `cgar_jax.losses.rank_list_loss`. It never decreases. It raises a
+      the ``max_distance`` of `cgar_jax.contrib.rank_list_loss`. It never decreases. It raises a
       ValueError for a Python number outside [0, 1].
 
     Raises:

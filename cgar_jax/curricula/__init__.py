@@ -26,7 +26,7 @@ checkpoint. How a depth is run is the recursion's business; how much each loss c
 | `progressive_depth_curriculum` | Depth(2, 1), (4, 2), (6, 3), by progress | a cheaper run (PDC of CGAR) | 2511.08653 | certain |
 | `score_pruned_sampler` | the examples of highest score | train on less | 2107.07075 | certain |
 | `skill_it_mixer` | probabilities of skills, by the losses of what they help | skills that build on each other | 2307.14430 | certain |
-| `skip_schedule` | K, the largest distance of ranks compared | with `losses.rank_list_loss` | 2508.09826 | inspired by |
+| `skip_schedule` | K, the largest distance of ranks compared | with `contrib.rank_list_loss` | 2508.09826 | inspired by |
 | `smooth_depth_curriculum` | Depth(2, 1), (3, 1), (4, 2), (5, 2), (6, 3), by progress | PDC without large steps | ours | |
 | `sorted_exits_curriculum` | Depth(6, 3) read after cycles 1, 2 and 3 | a model that works at every depth | 2309.08968 | likely: the exits |
 

@@ -3,12 +3,12 @@
 Every loss has the signature ``(model outputs, targets, *, where=None) -> losses`` and keeps one
 value per example or token. How much each value counts is decided in `cgar_jax.weighting`, where
 the one reduction also is; only `masked_mean`, tokens to examples, is here. What turns losses into
-losses (`comp_sum`, `loss_over_loss`, `pass_at_n`) gives back the dtype it gets.
+losses (`comp_sum_loss`, `loss_over_loss`, `pass_at_n_loss`) gives back the dtype it gets.
 
 | name | formula | use it | source | how sure |
 | --- | --- | --- | --- | --- |
 | `clipped_inverse_propensity_loss` | (Y / p) l_1 + c (1 - Y / p) l_0, p = max(propensity, clip) | clicks: positives seen only where someone looked | 1909.03601 | certain |
-| `comp_sum` | (exp((1 - tau) loss) - 1) / (1 - tau) | cross-entropy with noisy labels, tau > 1 | 2304.07288 | certain |
+| `comp_sum_loss` | (exp((1 - tau) loss) - 1) / (1 - tau) | cross-entropy with noisy labels, tau > 1 | 2304.07288 | certain |
 | `early_distillation_loss` | (1 - omega) CE(label) + omega T^2 CE(teacher) | a smaller teacher helps the first steps (SALT) | 2410.18779 | likely: omega, T |
 | `halting_loss` | binary cross-entropy of "solved", sigmoid(halt logit) | when to stop | 2510.04871 | certain |
 | `info_nce_loss` | -log softmax over keys of cos / T, at the own key | two views of one thing | 1807.03748 | certain |
@@ -17,14 +17,13 @@ losses (`comp_sum`, `loss_over_loss`, `pass_at_n`) gives back the dtype it gets.
 | `multi_similarity_loss` | soft maxima of hard pairs' cosines, over the batch | embeddings from classes | 1904.06627 | certain; likely: base, beta |
 | `multi_similarity_pair_loss` | the same of anchors with their own items | embeddings, from a memory too | 1904.06627 | certain; likely: base, beta |
 | `pair_weight_loss` | sum_neg w s - sum_pos w s, w constant | one loss's weights, another's scores | 1904.06627, 2510.14824 | certain |
-| `pass_at_n` | -log(1 - (1 - exp(-loss))^n) | n answers are sampled | 2502.07154 | certain |
-| `plackett_luce_distillation` | sum_k q_k (logsumexp_{l >= k} s_l - s_k) | learn the teacher's order of the classes (PLD) | 2506.12542 | likely: the weights |
-| `rank_list_loss` | sum softplus(s_j - s_i) up to a distance | near ranks first, far ones later (RankList) | 2508.09826 | inspired by its abstract |
+| `pass_at_n_loss` | -log(1 - (1 - exp(-loss))^n) | n answers are sampled | 2502.07154 | certain |
+| `plackett_luce_distillation_loss` | sum_k q_k (logsumexp_{l >= k} s_l - s_k) | learn the teacher's order of the classes (PLD) | 2506.12542 | likely: the weights |
 | `self_adjusting_dice_loss` | 1 - (2 u y + g) / (u + y + g), u = (1 - p)^alpha p | rare classes, F1 as a loss | 1911.02855 | certain |
 | `shrunk_class_consistency_loss` | -log softmax over the kept classes, at the weak view's top class | unlabeled examples in doubt (ShrinkMatch) | 2308.06777 | certain |
-| `smooth_adversarial_comp_sum` | comp_sum(CE(h / margin), tau) + strength (how far an attack moves the margins) | robust classification | 2304.07288 | likely: what the margin divides |
-| `softmax_cross_entropy` | -log(exp(x_label) / sum exp(x)) | any classification | optax | certain |
-| `stablemax_cross_entropy` | -log(s(x_label) / sum s(x)), s = x + 1 or 1 / (1 - x) | logits that must not grow | 2501.04697 | certain |
+| `smooth_adversarial_comp_sum_loss` | comp_sum(CE(h / margin), tau) + strength (how far an attack moves the margins) | robust classification | 2304.07288 | likely: what the margin divides |
+| `softmax_cross_entropy_loss` | -log(exp(x_label) / sum exp(x)) | any classification | optax | certain |
+| `stablemax_cross_entropy_loss` | -log(s(x_label) / sum s(x)), s = x + 1 or 1 / (1 - x) | logits that must not grow | 2501.04697 | certain |
 | `wasserstein1_ordinal_loss` | sum_k abs(cdf_p(k) - cdf_q(k)) | classes that have an order | ours | |
 | `wasserstein_list_loss` | W2 of Gaussians fitted to predicted and wanted lists | graded relevance (SyCL) | 2503.23239 | certain |
 | `weighted_ranknet_loss` | mean softplus(s_j - s_i) / (r_i + r_j) | the top of a list matters most (FIRST) | 2406.15657 | certain |
@@ -34,8 +33,7 @@ IGNORE_LABEL and where; `masked_mean` is sum(where * values) / max(count, 1); `s
 the classes that make a prediction uncertain.
 
 Weights of pairs, for `pair_weight_loss`, come from `general_pair_weights` (of any loss of pairs) or
-`decoupled_pair_weights`; `inverse_rank_sum_lambdaweight` is for rax's pairwise losses;
-`online_negative_mixing` makes negatives for `info_nce_loss`.
+`decoupled_pair_weights`; `inverse_rank_sum_lambdaweight` is for rax's pairwise losses.
 """
 
 from cgar_jax._core.labels import IGNORE_LABEL
@@ -44,8 +42,8 @@ from cgar_jax._core.shrunk_classes import ShrunkClasses, shrunk_classes
 from cgar_jax.losses.consistency import shrunk_class_consistency_loss
 from cgar_jax.losses.cross_entropy import (
     log_stablemax,
-    softmax_cross_entropy,
-    stablemax_cross_entropy,
+    softmax_cross_entropy_loss,
+    stablemax_cross_entropy_loss,
     valid_labels,
 )
 from cgar_jax.losses.dice import self_adjusting_dice_loss
@@ -55,13 +53,12 @@ from cgar_jax.losses.metric_learning import (
     info_nce_loss,
     multi_similarity_loss,
     multi_similarity_pair_loss,
-    online_negative_mixing,
 )
 from cgar_jax.losses.of_losses import (
-    comp_sum,
+    comp_sum_loss,
     loss_over_loss,
-    pass_at_n,
-    smooth_adversarial_comp_sum,
+    pass_at_n_loss,
+    smooth_adversarial_comp_sum_loss,
 )
 from cgar_jax.losses.pair_weights import (
     decoupled_pair_weights,
@@ -72,17 +69,17 @@ from cgar_jax.losses.propensity import clipped_inverse_propensity_loss
 from cgar_jax.losses.ranking import (
     inverse_rank_sum_lambdaweight,
     lambda_preference_loss,
-    plackett_luce_distillation,
-    rank_list_loss,
+    plackett_luce_distillation_loss,
     weighted_ranknet_loss,
 )
 from cgar_jax.losses.wasserstein import wasserstein1_ordinal_loss, wasserstein_list_loss
 
 __all__ = [
     "IGNORE_LABEL",
+    "LOSSES",
     "ShrunkClasses",
     "clipped_inverse_propensity_loss",
-    "comp_sum",
+    "comp_sum_loss",
     "decoupled_pair_weights",
     "early_distillation_loss",
     "general_pair_weights",
@@ -95,19 +92,43 @@ __all__ = [
     "masked_mean",
     "multi_similarity_loss",
     "multi_similarity_pair_loss",
-    "online_negative_mixing",
     "pair_weight_loss",
-    "pass_at_n",
-    "plackett_luce_distillation",
-    "rank_list_loss",
+    "pass_at_n_loss",
+    "plackett_luce_distillation_loss",
     "self_adjusting_dice_loss",
     "shrunk_class_consistency_loss",
     "shrunk_classes",
-    "smooth_adversarial_comp_sum",
-    "softmax_cross_entropy",
-    "stablemax_cross_entropy",
+    "smooth_adversarial_comp_sum_loss",
+    "softmax_cross_entropy_loss",
+    "stablemax_cross_entropy_loss",
     "valid_labels",
     "wasserstein1_ordinal_loss",
     "wasserstein_list_loss",
     "weighted_ranknet_loss",
 ]
+
+LOSSES = {
+    loss.__name__: loss
+    for loss in (
+        clipped_inverse_propensity_loss,
+        comp_sum_loss,
+        early_distillation_loss,
+        halting_loss,
+        info_nce_loss,
+        lambda_preference_loss,
+        loss_over_loss,
+        multi_similarity_loss,
+        multi_similarity_pair_loss,
+        pair_weight_loss,
+        pass_at_n_loss,
+        plackett_luce_distillation_loss,
+        self_adjusting_dice_loss,
+        shrunk_class_consistency_loss,
+        smooth_adversarial_comp_sum_loss,
+        softmax_cross_entropy_loss,
+        stablemax_cross_entropy_loss,
+        wasserstein1_ordinal_loss,
+        wasserstein_list_loss,
+        weighted_ranknet_loss,
+    )
+}

@@ -40,7 +40,7 @@ def log_stablemax(logits: chex.Array, axis: int = -1) -> jax.Array:
     return jax.nn.log_softmax(jnp.where(positive, log_above, log_below), axis=axis)
 
 
-def stablemax_cross_entropy(
+def stablemax_cross_entropy_loss(
     logits: chex.Array, labels: chex.Array, *, where: jax.typing.ArrayLike | None = None
 ) -> jax.Array:
     """Cross-entropy of the labels under stablemax, per token.
@@ -63,12 +63,12 @@ def stablemax_cross_entropy(
 
     Source: Prieto et al., 2025, arXiv 2501.04697; the token loss of HRM and TRM; certain.
     """
-    valid, logits, labels = _countable("stablemax_cross_entropy", logits, labels, where)
+    valid, logits, labels = _countable("stablemax_cross_entropy_loss", logits, labels, where)
     log_probabilities = jnp.take_along_axis(log_stablemax(logits), labels[..., None], axis=-1)
     return jnp.where(valid, -log_probabilities[..., 0], 0)
 
 
-def softmax_cross_entropy(
+def softmax_cross_entropy_loss(
     logits: chex.Array, labels: chex.Array, *, where: jax.typing.ArrayLike | None = None
 ) -> jax.Array:
     """Cross-entropy of the labels under softmax, per token: optax's, in float32, masked safely.
@@ -78,7 +78,7 @@ def softmax_cross_entropy(
     Args:
       logits: ``[..., vocab]``, any float dtype.
       labels: ``[...]``, int, in ``0 .. vocab - 1`` or `IGNORE_LABEL`.
-      where: bool, as in `stablemax_cross_entropy`.
+      where: bool, as in `stablemax_cross_entropy_loss`.
 
     Returns:
       float32 ``[...]``, value 0 and gradient 0 for a token that does not count.
@@ -89,7 +89,7 @@ def softmax_cross_entropy(
 
     Source: `optax.softmax_cross_entropy_with_integer_labels`; certain.
     """
-    valid, logits, labels = _countable("softmax_cross_entropy", logits, labels, where)
+    valid, logits, labels = _countable("softmax_cross_entropy_loss", logits, labels, where)
     losses = optax.softmax_cross_entropy_with_integer_labels(logits, labels)
     return jnp.where(valid, losses, 0)
 

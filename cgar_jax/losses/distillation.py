@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import optax
 
 from cgar_jax._core.checks import check_number, check_shape
-from cgar_jax.losses.cross_entropy import softmax_cross_entropy, valid_labels
+from cgar_jax.losses.cross_entropy import softmax_cross_entropy_loss, valid_labels
 
 
 def early_distillation_loss(
@@ -59,6 +59,6 @@ def early_distillation_loss(
         for array in (logits, teacher_logits)
     )
     targets = jax.nn.softmax(jax.lax.stop_gradient(teacher))
-    of_label = softmax_cross_entropy(logits, labels, where=where)
+    of_label = softmax_cross_entropy_loss(logits, labels, where=where)
     of_teacher = jnp.square(temperature) * optax.safe_softmax_cross_entropy(soft, targets)
     return jnp.where(valid, (1 - omega) * of_label + omega * of_teacher, 0)

@@ -1,7 +1,7 @@
 """Losses of losses: functions of losses that there are already, which stay unreduced.
 
-They give back the dtype they get; `smooth_adversarial_comp_sum`, which begins with logits, gives
-float32.
+They keep the dtype of their input; `smooth_adversarial_comp_sum_loss`, which starts from logits,
+returns float32.
 """
 
 from typing import Literal
@@ -15,10 +15,10 @@ from cgar_jax._core import loss_maps as _loss_maps
 from cgar_jax._core.checks import check_number, check_shape
 from cgar_jax._core.masking import valid_entries
 from cgar_jax._core.registry import check_name
-from cgar_jax.losses.cross_entropy import softmax_cross_entropy, valid_labels
+from cgar_jax.losses.cross_entropy import softmax_cross_entropy_loss, valid_labels
 
 
-def comp_sum(
+def comp_sum_loss(
     losses: chex.Array, tau: chex.Numeric, *, where: jax.typing.ArrayLike | None = None
 ) -> jax.Array:
     """Bend cross-entropies into a comp-sum loss: above tau 1, one that bears noisy labels.
@@ -43,12 +43,12 @@ def comp_sum(
 
     Source: Mao, Mohri, Zhong, Cross-Entropy Loss Functions, 2023, arXiv 2304.07288; certain.
     """
-    check_number("comp_sum", "tau", tau, "[0, inf)")
+    check_number("comp_sum_loss", "tau", tau, "[0, inf)")
     valid, countable = _countable(losses, where)
     return jnp.where(valid, _loss_maps.comp_sum(countable, tau), 0).astype(losses.dtype)
 
 
-def smooth_adversarial_comp_sum(
+def smooth_adversarial_comp_sum_loss(
     logits: chex.Array,
     adversarial_logits: chex.Array,
     labels: chex.Array,
@@ -86,7 +86,7 @@ def smooth_adversarial_comp_sum(
     Source: Mao, Mohri, Zhong, Cross-Entropy Loss Functions, 2023, arXiv 2304.07288; likely: that
     the margin divides each difference of logits, and not their sum, is not confirmed.
     """
-    name = "smooth_adversarial_comp_sum"
+    name = "smooth_adversarial_comp_sum_loss"
     check_number(name, "tau", tau, "[0, inf)")
     check_number(name, "margin", margin, "(0, inf)")
     check_number(name, "strength", strength, "[0, inf)")
@@ -97,7 +97,7 @@ def smooth_adversarial_comp_sum(
         jnp.where(valid[..., None], array.astype(jnp.float32), 0)
         for array in (logits, adversarial_logits)
     )
-    cross_entropy = softmax_cross_entropy(clean / margin, labels, where=valid)
+    cross_entropy = softmax_cross_entropy_loss(clean / margin, labels, where=valid)
     moved = attacked - clean
     label = jnp.where(valid, labels, 0)[..., None]
     margins_moved = jnp.take_along_axis(moved, label, axis=-1) - moved
@@ -106,7 +106,7 @@ def smooth_adversarial_comp_sum(
     return jnp.where(valid, found, 0)
 
 
-def pass_at_n(
+def pass_at_n_loss(
     losses: chex.Array, num_samples: chex.Numeric, *, where: jax.typing.ArrayLike | None = None
 ) -> jax.Array:
     """Negative log-probability that at least one of n sampled answers is right.
@@ -132,7 +132,7 @@ def pass_at_n(
     Source: Chen, Raventos, Cheng, Ganguli, Druckmann, Rethinking Fine-Tuning when Scaling Test-Time
     Compute, 2025, arXiv 2502.07154; certain. Its step-wise variants are not offered.
     """
-    check_number("pass_at_n", "num_samples", num_samples, "[1, inf)")
+    check_number("pass_at_n_loss", "num_samples", num_samples, "[1, inf)")
     valid, countable = _countable(losses, where)
     return jnp.where(valid, _loss_maps.pass_at_n(countable, num_samples), 0).astype(losses.dtype)
 

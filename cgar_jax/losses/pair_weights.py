@@ -12,8 +12,8 @@ import jax
 import jax.numpy as jnp
 
 from cgar_jax._core.checks import check_number
+from cgar_jax._core.lists import read_lists
 from cgar_jax._core.registry import check_name
-from cgar_jax.losses._lists import read_lists
 
 
 def general_pair_weights(

@@ -13,15 +13,9 @@ import jax.numpy as jnp
 import rax
 
 from cgar_jax._core.checks import check_number, check_shape
+from cgar_jax._core.lists import both, dense_ranks, differences, read_lists
 from cgar_jax._core.masking import valid_entries
 from cgar_jax._core.registry import check_name
-from cgar_jax.losses._lists import (
-    both,
-    dense_ranks,
-    differences,
-    log_one_plus_sum_exp,
-    read_lists,
-)
 
 _sum_over_pairs = functools.partial(jnp.sum, axis=-1)
 
@@ -176,74 +170,7 @@ def lambda_preference_loss(
     return total / max(labels.shape[-1], 1)
 
 
-def rank_list_loss(
-    scores: chex.Array,
-    labels: chex.Array,
-    form: Literal["skip", "lse"] = "skip",
-    max_distance: chex.Numeric | None = None,
-    margin: chex.Numeric = 0.0,
-    minimum_gap: chex.Numeric = 0.0,
-    distance_weights: chex.Array | None = None,
-    *,
-    where: jax.typing.ArrayLike | None = None,
-) -> jax.Array:
-    """Pairs of items up to a distance in the target order, to begin with those side by side.
-
-    With ``d_ij`` how many ranks the item j is below i, over the pairs with
-    ``1 <= d_ij <= max_distance``:
-
-    - ``"skip"``: ``sum_ij weight(d_ij) softplus(s_j - s_i + margin)``;
-    - ``"lse"``: ``sum_i log(1 + sum_j weight(d_ij) exp(s_j - s_i + margin))``.
-
-    ``"skip"`` at every distance is RankNet. ``"lse"`` at every distance is ListMLE if no labels are
-    equal, and in any case rax's ``unique_softmax_loss`` without gain. Without weights, ``"lse"`` is
-    never above ``"skip"``.
-
-    Args:
-      scores: ``[batch, items]``, any float dtype.
-      labels: ``[batch, items]``. Items with equal labels share a rank and form no pair.
-      form: how the pairs of an item are put together.
-      max_distance: int, 1 or more, ``K``; may be traced, so that it can grow over training, as with
-        `cgar_jax.contrib.skip_schedule`. None takes every pair.
-      margin: ``m``, how much more the better item is to score.
-      minimum_gap: 0 or more; labels that differ by this or less form no pair.
-      distance_weights: float ``[items - 1]``, ``lambda_k`` for the distances from 1 on; None is
-        all ones.
-      where: bool ``[batch]`` or ``[batch, items]``; False does not count, and the ranks are those
-        of the items that do.
-
-    Returns:
-      float32 ``[batch]``.
-
-    Raises:
-      ValueError: a setting out of its range; shapes that do not fit.
-
-    Source: Inspired by Naini, Diaz, Busso, RankList, 2025, arXiv 2508.09826; reconstructed from its
-    abstract, not the paper's equations.
-    """
-    check_name("form", form, ("skip", "lse"))
-    check_number("rank_list_loss", "max_distance", max_distance, "[1, inf]")
-    check_number("rank_list_loss", "minimum_gap", minimum_gap, "[0, inf)")
-    if distance_weights is not None:
-        distances = max(jnp.shape(scores)[-1] - 1, 0)
-        check_shape("rank_list_loss", "distance_weights", distance_weights, (distances,))
-    valid, scores, labels = read_lists("rank_list_loss", where, scores=scores, labels=labels)
-    comparable = both(valid)
-    distance = -differences(dense_ranks(labels, comparable))
-    counts = comparable & (distance > 0) & (differences(labels) > minimum_gap)
-    if max_distance is not None:
-        counts &= distance <= max_distance
-    weights = counts.astype(jnp.float32)
-    if distance_weights is not None:
-        by_distance = jnp.append(jnp.float32(0), jnp.asarray(distance_weights, jnp.float32))
-        weights *= by_distance[jnp.where(counts, distance, 0)]
-    excess = jnp.float32(margin) - differences(scores)
-    if form == "lse":
-        return jnp.sum(log_one_plus_sum_exp(excess, weights), axis=-1)
-    return jnp.sum(weights * jax.nn.softplus(excess), axis=(-2, -1))
-
-
-def plackett_luce_distillation(
+def plackett_luce_distillation_loss(
     student_logits: chex.Array,
     teacher_logits: chex.Array,
     labels: chex.Array,
@@ -279,11 +206,11 @@ def plackett_luce_distillation(
     Source: Bassam, Zhu, Bian, 2025, arXiv 2506.12542; likely: the weights are derived from the
     abstract and a summary, and the paper's temperature, here 1 (ours), is not known.
     """
-    check_number("plackett_luce_distillation", "temperature", temperature, "(0, inf]")
-    check_number("plackett_luce_distillation", "top_k", top_k, "[1, inf]")
+    check_number("plackett_luce_distillation_loss", "temperature", temperature, "(0, inf]")
+    check_number("plackett_luce_distillation_loss", "top_k", top_k, "[1, inf]")
     shape = jnp.shape(student_logits)
-    check_shape("plackett_luce_distillation", "teacher_logits", teacher_logits, shape)
-    check_shape("plackett_luce_distillation", "labels", labels, shape[:-1])
+    check_shape("plackett_luce_distillation_loss", "teacher_logits", teacher_logits, shape)
+    check_shape("plackett_luce_distillation_loss", "labels", labels, shape[:-1])
     is_label = jax.nn.one_hot(labels, shape[-1], dtype=bool)
     valid = valid_entries(where, shape)
     valid &= jnp.any(is_label & valid, axis=-1, keepdims=True)

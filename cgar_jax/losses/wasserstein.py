@@ -5,7 +5,7 @@ import jax
 import jax.numpy as jnp
 
 from cgar_jax._core.checks import check_number, check_shape
-from cgar_jax.losses._lists import read_lists
+from cgar_jax._core.lists import read_lists
 from cgar_jax.losses.cross_entropy import valid_labels
 
 

@@ -10,7 +10,7 @@ computed elsewhere; `weighted_mean` is the one reduction.
 | name | weight | use it | source | how sure |
 | --- | --- | --- | --- | --- |
 | `agreement_pseudo_label_weighting` | 1 with a label; beta a_c if model and neighbors agree, else 0 | few labels, guess the others (HAST) | 2406.09206 | certain |
-| `comp_sum_weighting` | p^(tau - 1), p = exp(-loss) | noisy labels; the gradient of `losses.comp_sum` | 2304.07288 | certain |
+| `comp_sum_weighting` | p^(tau - 1), p = exp(-loss) | noisy labels; the gradient of `losses.comp_sum_loss` | 2304.07288 | certain |
 | `difficulty_curriculum_weighting` | ease (1 - t) + t | easy examples first, all alike later | 2004.14269 | certain |
 | `doremi_domain_weighting` | K a_k, a_k <- a_k exp(s excess_k) / Z, smoothed | find the mixture of domains to train with | 2305.10429 | certain |
 | `early_distillation_weighting` | 1 - omega and omega, later 1 and 0 | a smaller teacher helps the first steps (SALT) | 2410.18779 | likely: omega, steps |
@@ -23,7 +23,7 @@ computed elsewhere; `weighted_mean` is the one reduction.
 | `nested_depth_weighting` | S c_s / g, step s drawn c_s times in g | each depth a model of its own | SortedNet 2023 | likely: the law of the draws |
 | `unit_mean_weighting` | w / mean(w) | keep the learning rate's meaning | | |
 | `pacing_subset_weighting` | n / k for the k easiest, else 0; k grows | easy part of the batch first | 2212.12712 | likely: the pace; per batch: ours |
-| `pass_at_n_weighting` | n p (1 - p)^(n - 1) / (1 - (1 - p)^n) | n answers are sampled; the gradient of `losses.pass_at_n` | 2502.07154 | certain |
+| `pass_at_n_weighting` | n p (1 - p)^(n - 1) / (1 - (1 - p)^n) | n answers are sampled; the gradient of `losses.pass_at_n_loss` | 2502.07154 | certain |
 | `position_importance_weighting` | offset + 1 / log2(i + 1) | early ranks or steps matter most | Full Ranking 2024 | certain |
 | `progressive_hardness_weighting` | n softmax(c(t) z), z the standardized loss | easy first, hard later | 2311.11691 | inspired by its abstract |
 | `prototype_gap_weighting` | s_(1) - s_(2), cosines to class prototypes | unlabeled data with unknown classes (WAD) | 2308.11874 | certain |

@@ -273,8 +273,8 @@ def comp_sum_weighting(tau: chex.Numeric) -> optax.GradientTransformationExtraAr
     """Weight each loss so that it trains as its comp-sum loss does: noisy labels count less.
 
     ``w = p^(tau - 1) = exp((1 - tau) loss)``, ``p = exp(-loss)``: the losses must be
-    cross-entropies. The gradient is that of `cgar_jax.losses.comp_sum`; the value of the weighted
-    loss is not.
+    cross-entropies. The gradient is that of `cgar_jax.losses.comp_sum_loss`; the value of the
+    weighted loss is not.
 
     Extra arguments of ``update``:
       where: bool, the losses' shape or ``[batch]``; False gets weight 0.
@@ -306,7 +306,7 @@ def pass_at_n_weighting(num_samples: chex.Numeric) -> optax.GradientTransformati
 
     ``w = n p (1 - p)^(n - 1) / (1 - (1 - p)^n)``, in [0, 1], ``p = exp(-loss)``: the losses must be
     negative log-probabilities of the *whole* answer, summed over its tokens. The gradient is that
-    of `cgar_jax.losses.pass_at_n`; the value of the weighted loss is not.
+    of `cgar_jax.losses.pass_at_n_loss`; the value of the weighted loss is not.
 
     Extra arguments of ``update``:
       where: bool, the losses' shape or ``[batch]``; False gets weight 0.

@@ -132,7 +132,10 @@ def test_a_workdir_of_another_model_is_refused_and_left_alone(finished_run, cach
         ("--config.optimizer.name=adamm", "did you mean 'adamw'"),
         ("--config.mesh.data=2", "there are 1 devices"),
         ("--config.data.source=/nowhere", "there is no file /nowhere/train.csv"),
-        ("--config.loss.answer=stablemax_cross_entrop", "did you mean 'stablemax_cross_entropy'"),
+        (
+            "--config.loss.answer=stablemax_cross_entropy_los",
+            "did you mean 'stablemax_cross_entropy_loss'",
+        ),
         ("--config.training.steps=0", "training.steps is 0"),
         ("--workdir=/proc/run", "cannot write to workdir /proc/run"),
         ("--config=configs/nope.py", "configs/nope.py"),

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cgar_jax import contrib, losses
+from cgar_jax import contrib
 
 progress = st.floats(0, 1)
 
@@ -49,7 +49,7 @@ def test_it_is_an_integer_under_jit_and_serves_as_the_distance_of_a_ranking_loss
     @jax.jit
     def at(progress):
         distance = schedule(progress)
-        return distance, losses.rank_list_loss(scores, labels, max_distance=distance)[0]
+        return distance, contrib.rank_list_loss(scores, labels, max_distance=distance)[0]
 
     assert at(0.3)[0].dtype == jnp.int32
     softplus = np.logaddexp(0, [1, 2, 3, 4])

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from cgar_jax import losses
 
-CROSS_ENTROPIES = [losses.stablemax_cross_entropy, losses.softmax_cross_entropy]
+CROSS_ENTROPIES = [losses.stablemax_cross_entropy_loss, losses.softmax_cross_entropy_loss]
 both = pytest.mark.parametrize("cross_entropy", CROSS_ENTROPIES)
 
 
@@ -63,7 +63,7 @@ def test_stablemax_agrees_with_float64_in_value_and_gradient(scale, dtype):
     logits = jnp.asarray(np.where(rng.random((500, 11)) < 0.3, special, ordinary), dtype)
     labels = rng.integers(0, 11, 500)
     expected, expected_gradient = reference_stablemax(logits.astype(jnp.float32), labels)
-    found, gradient = value_and_gradient(losses.stablemax_cross_entropy, logits, labels)
+    found, gradient = value_and_gradient(losses.stablemax_cross_entropy_loss, logits, labels)
     np.testing.assert_allclose(found, expected, rtol=1e-6, atol=1e-6)
     # The gradient comes back in the dtype of the logits.
     rounding = 2 * jnp.finfo(dtype).eps
@@ -75,14 +75,14 @@ def test_stablemax_agrees_with_float64_in_value_and_gradient(scale, dtype):
 @pytest.mark.parametrize("logit", [0.0, 1.0, -1.0, 1e4, -1e4, 3e38, -3e38])
 def test_stablemax_has_a_finite_gradient_where_every_logit_is(logit):
     logits = np.full((1, 5), logit, np.float32)
-    value, gradient = value_and_gradient(losses.stablemax_cross_entropy, logits, np.array([2]))
+    value, gradient = value_and_gradient(losses.stablemax_cross_entropy_loss, logits, np.array([2]))
     np.testing.assert_allclose(value, np.log(5), rtol=1e-6)
     assert np.isfinite(gradient).all()
 
 
 def test_stablemax_has_the_full_gradient_at_the_branch_point():
     logits = np.zeros((1, 2), np.float32)
-    _, gradient = value_and_gradient(losses.stablemax_cross_entropy, logits, np.array([0]))
+    _, gradient = value_and_gradient(losses.stablemax_cross_entropy_loss, logits, np.array([0]))
     np.testing.assert_allclose(gradient, [[-0.5, 0.5]], rtol=1e-6)
 
 
@@ -91,7 +91,7 @@ def test_softmax_agrees_with_optax(seed, scale):
     rng = np.random.default_rng(seed)
     logits = jnp.asarray(rng.normal(scale=scale, size=(4, 6)), jnp.float32)
     labels = rng.integers(0, 6, 4)
-    found, _ = value_and_gradient(losses.softmax_cross_entropy, logits, labels)
+    found, _ = value_and_gradient(losses.softmax_cross_entropy_loss, logits, labels)
     expected = optax.softmax_cross_entropy(logits, jnp.asarray(np.eye(6)[labels]))
     np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5)
 

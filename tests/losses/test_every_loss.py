@@ -8,10 +8,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from cgar_jax import losses
+from cgar_jax import contrib, losses
 from tests.losses.cases import CASES
 from tests.losses.cases.case import BATCH
 
+LOSSES = losses.LOSSES | contrib.LOSSES
 P = jax.sharding.PartitionSpec
 HIDDEN = 2  # The example that tests of masks hide.
 WHERE = np.arange(BATCH) != HIDDEN
@@ -23,7 +24,7 @@ every_loss_of_an_example = pytest.mark.parametrize(
 
 
 def eager(name):
-    return functools.partial(getattr(losses, name), **CASES[name].settings)
+    return functools.partial(LOSSES[name], **CASES[name].settings)
 
 
 @functools.cache
@@ -60,18 +61,18 @@ def gradient(name, arguments, **kwargs):
     return jax.jit(jax.grad(total))(free)
 
 
-@every_loss
-def test_it_is_public(name):
-    assert name in losses.__all__
+def test_every_loss_has_a_case():
+    assert set(LOSSES) == set(CASES)
 
 
-def test_every_public_loss_has_a_case():
-    assert {name for name in losses.__all__ if name.endswith("_loss")} <= set(CASES)
+@pytest.mark.parametrize("room", [losses, contrib])
+def test_every_public_name_that_ends_in_loss_is_registered(room):
+    assert {name for name in room.__all__ if name.endswith("_loss")} == set(room.LOSSES)
 
 
 @every_loss
 def test_its_docstring_says_formula_arguments_errors_and_source(name):
-    docstring = inspect.getdoc(getattr(losses, name))
+    docstring = inspect.getdoc(LOSSES[name])
     for section in ("``", "Args:", "Returns:", "Raises:", "Source:"):
         assert section in docstring
 

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from cgar_jax import losses
+from cgar_jax import contrib, losses
 
 BATCH, ITEMS, HIDDEN = 3, 5, 2
 rng = np.random.default_rng(0)
@@ -24,7 +24,7 @@ def of_answers(scores, labels, where=None):
 
 def of_classes(scores, teacher, where=None):
     labels = jnp.zeros(len(scores), jnp.int32)
-    return losses.plackett_luce_distillation(scores, teacher, labels, where=where)
+    return losses.plackett_luce_distillation_loss(scores, teacher, labels, where=where)
 
 
 def of_pairs(scores, weights, where=None):
@@ -35,10 +35,10 @@ def of_pairs(scores, weights, where=None):
 LOSSES = {
     "weighted_ranknet_loss": (losses.weighted_ranknet_loss, GRADES),
     "lambda_preference_loss": (of_answers, GRADES),
-    "rank_list_loss, skip": (losses.rank_list_loss, GRADES),
-    "rank_list_loss, near": (functools.partial(losses.rank_list_loss, max_distance=1), GRADES),
-    "rank_list_loss, lse": (functools.partial(losses.rank_list_loss, form="lse"), GRADES),
-    "plackett_luce_distillation": (of_classes, OTHER),
+    "rank_list_loss, skip": (contrib.rank_list_loss, GRADES),
+    "rank_list_loss, near": (functools.partial(contrib.rank_list_loss, max_distance=1), GRADES),
+    "rank_list_loss, lse": (functools.partial(contrib.rank_list_loss, form="lse"), GRADES),
+    "plackett_luce_distillation_loss": (of_classes, OTHER),
     "pair_weight_loss": (of_pairs, OTHER),
     "multi_similarity_pair_loss": (
         losses.multi_similarity_pair_loss,

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cgar_jax import losses
+from cgar_jax import contrib, losses
 
 BATCH, FEATURES, NEGATIVES = 6, 3, 4
 seeds = st.integers(0, 2**31)
@@ -17,7 +17,7 @@ multi_similarity = jax.jit(losses.multi_similarity_loss)
 pair_loss = jax.jit(losses.multi_similarity_pair_loss)
 info_nce = jax.jit(losses.info_nce_loss)
 mixing = jax.jit(
-    losses.online_negative_mixing, static_argnames=("num_hardest", "num_mixed", "form")
+    contrib.online_negative_mixing, static_argnames=("num_hardest", "num_mixed", "form")
 )
 
 
@@ -330,7 +330,7 @@ def test_masked_negatives_are_never_mixed(form):
     @jax.jit
     @functools.partial(jax.value_and_grad, has_aux=True)
     def total(negatives):
-        found = losses.online_negative_mixing(
+        found = contrib.online_negative_mixing(
             jax.random.key(0), hidden_queries, negatives, 3, form=form, where=where
         )
         return jnp.sum(found * jnp.arange(FEATURES)), found
@@ -348,7 +348,7 @@ def test_the_gradient_flows_into_the_negatives_alone():
 
     def total(negatives, queries, share, temperature):
         mix = functools.partial(
-            losses.online_negative_mixing, jax.random.key(0), queries, negatives, 3
+            contrib.online_negative_mixing, jax.random.key(0), queries, negatives, 3
         )
         found = mix(share=share), mix(form="list", temperature=temperature)
         return sum(jnp.sum(mixture * jnp.arange(FEATURES)) for mixture in found)
@@ -383,7 +383,7 @@ def test_one_key_draws_one_mixture_and_another_key_another():
 def test_mixing_refuses_settings_out_of_range(setting, value):
     queries, _, negatives = queries_keys_and_negatives(0)
     with pytest.raises(ValueError, match=f"{setting} is {value}"):
-        losses.online_negative_mixing(
+        contrib.online_negative_mixing(
             jax.random.key(0), queries, negatives, **{"num_hardest": 2, setting: value}
         )
 
@@ -391,16 +391,16 @@ def test_mixing_refuses_settings_out_of_range(setting, value):
 def test_a_list_gives_one_mixture():
     queries, _, negatives = queries_keys_and_negatives(0)
     with pytest.raises(ValueError, match="num_mixed is 2"):
-        losses.online_negative_mixing(jax.random.key(0), queries, negatives, 2, 2, "list")
+        contrib.online_negative_mixing(jax.random.key(0), queries, negatives, 2, 2, "list")
 
 
 def test_mixing_names_the_nearest_form():
     queries, _, negatives = queries_keys_and_negatives(0)
     with pytest.raises(ValueError, match="did you mean 'pair'"):
-        losses.online_negative_mixing(jax.random.key(0), queries, negatives, 2, form="pairs")
+        contrib.online_negative_mixing(jax.random.key(0), queries, negatives, 2, form="pairs")
 
 
 def test_mixing_refuses_queries_that_do_not_fit():
     queries, _, negatives = queries_keys_and_negatives(0)
     with pytest.raises(ValueError, match="queries has shape"):
-        losses.online_negative_mixing(jax.random.key(0), queries[1:], negatives, 2)
+        contrib.online_negative_mixing(jax.random.key(0), queries[1:], negatives, 2)

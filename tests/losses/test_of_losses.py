@@ -17,22 +17,22 @@ nll = hnp.arrays(np.float32, 8, elements=st.floats(0, 30, width=32, allow_subnor
 
 @jax.jit
 def comp_sum(values, tau):
-    return losses.comp_sum(values, tau)
+    return losses.comp_sum_loss(values, tau)
 
 
 @jax.jit
 def comp_sum_slope(values, tau):
-    return jax.grad(lambda values: losses.comp_sum(values, tau).sum())(values)
+    return jax.grad(lambda values: losses.comp_sum_loss(values, tau).sum())(values)
 
 
 @jax.jit
 def pass_at_n(values, num_samples):
-    return losses.pass_at_n(values, num_samples)
+    return losses.pass_at_n_loss(values, num_samples)
 
 
 @jax.jit
 def pass_at_n_slope(values, num_samples):
-    return jax.grad(lambda values: losses.pass_at_n(values, num_samples).sum())(values)
+    return jax.grad(lambda values: losses.pass_at_n_loss(values, num_samples).sum())(values)
 
 
 # comp_sum
@@ -112,16 +112,16 @@ def test_an_infinite_loss_has_a_finite_comp_sum_above_tau_one():
 def test_tokens_are_bent_one_by_one():
     tokens = np.random.default_rng(0).uniform(0, 4, (2, 3)).astype(np.float32)
     where = np.array([[True, False, True], [True, True, True]])
-    found = losses.comp_sum(tokens, 2.0, where=where)
+    found = losses.comp_sum_loss(tokens, 2.0, where=where)
     np.testing.assert_allclose(found, np.where(where, 1 - np.exp(-tokens), 0), rtol=1e-5)
 
 
-# smooth_adversarial_comp_sum
+# smooth_adversarial_comp_sum_loss
 
 
 @functools.partial(jax.jit, static_argnames=("where",))
 def adversarial(logits, attacked, labels, tau=1.3, margin=1.0, strength=0.5, where=None):
-    return losses.smooth_adversarial_comp_sum(
+    return losses.smooth_adversarial_comp_sum_loss(
         logits, attacked, labels, tau, margin, strength, where=where
     )
 
@@ -143,7 +143,7 @@ def test_an_adversarial_loss_worked_by_hand():
 @given(some_logits, st.sampled_from([0.0, 1.0, 1.5]))
 def test_without_strength_and_with_margin_one_it_is_comp_sum(logits, tau):
     found = adversarial(*logits, LABELS, tau, strength=0.0)
-    expected = comp_sum(losses.softmax_cross_entropy(logits[0], LABELS), tau)
+    expected = comp_sum(losses.softmax_cross_entropy_loss(logits[0], LABELS), tau)
     np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-6)
 
 
@@ -159,10 +159,10 @@ def without_a_move(logits):
     """Value and gradient where x' is x, and those of the comp-sum loss alone."""
 
     def unmoved(logits):
-        return losses.smooth_adversarial_comp_sum(logits, logits, LABELS, 1.3, 1.0, 0.5).sum()
+        return losses.smooth_adversarial_comp_sum_loss(logits, logits, LABELS, 1.3, 1.0, 0.5).sum()
 
     def alone(logits):
-        return losses.comp_sum(losses.softmax_cross_entropy(logits, LABELS), 1.3).sum()
+        return losses.comp_sum_loss(losses.softmax_cross_entropy_loss(logits, LABELS), 1.3).sum()
 
     return jax.value_and_grad(unmoved)(logits), jax.value_and_grad(alone)(logits)
 
@@ -213,7 +213,7 @@ def test_ignored_labels_cost_nothing():
     ("shapes", "message"),
     [
         (((4, 3), (4, 2), (4,)), r"adversarial_logits has shape \(4, 2\).*\[4, 3\]"),
-        (((4, 3), (4, 3), (3,)), r"smooth_adversarial_comp_sum: labels has shape \(3,\)"),
+        (((4, 3), (4, 3), (3,)), r"smooth_adversarial_comp_sum_loss: labels has shape \(3,\)"),
     ],
 )
 def test_adversarial_shapes_that_do_not_fit_are_an_error(shapes, message):
@@ -226,7 +226,7 @@ def test_adversarial_shapes_that_do_not_fit_are_an_error(shapes, message):
 def test_adversarial_settings_out_of_range_are_refused(setting, value):
     settings = {"tau": 1.0, "margin": 1.0, "strength": 1.0, setting: value}
     with pytest.raises(ValueError, match=f"{setting} is {value}"):
-        losses.smooth_adversarial_comp_sum(np.zeros((1, 2)), np.zeros((1, 2)), [0], **settings)
+        losses.smooth_adversarial_comp_sum_loss(np.zeros((1, 2)), np.zeros((1, 2)), [0], **settings)
 
 
 # pass_at_n
@@ -323,10 +323,16 @@ def test_both_derivatives_are_finite_for_large_losses():
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda: losses.comp_sum(np.ones(2), -0.5), r"tau is -0.5, but it must be in \[0, inf\)"),
-        (lambda: losses.pass_at_n(np.ones(2), 0.5), r"num_samples is 0.5.*\[1, inf\)"),
-        (lambda: losses.comp_sum(np.ones(2), 1.5, where=np.ones(3, bool)), "'where' has shape"),
-        (lambda: losses.pass_at_n(np.ones(2), 2, where=np.ones(3, bool)), "'where' has shape"),
+        (
+            lambda: losses.comp_sum_loss(np.ones(2), -0.5),
+            r"tau is -0.5, but it must be in \[0, inf\)",
+        ),
+        (lambda: losses.pass_at_n_loss(np.ones(2), 0.5), r"num_samples is 0.5.*\[1, inf\)"),
+        (
+            lambda: losses.comp_sum_loss(np.ones(2), 1.5, where=np.ones(3, bool)),
+            "'where' has shape",
+        ),
+        (lambda: losses.pass_at_n_loss(np.ones(2), 2, where=np.ones(3, bool)), "'where' has shape"),
     ],
 )
 def test_bad_arguments_of_losses_of_losses_are_refused(call, message):
@@ -458,6 +464,8 @@ def test_bad_arguments_of_loss_over_loss_are_refused(arguments, message):
 
 def test_they_follow_any_cross_entropy():
     logits, labels = np.array([[2.0, 0.0], [0.0, 1.0]], np.float32), np.array([0, 0])
-    found = losses.pass_at_n(optax.softmax_cross_entropy_with_integer_labels(logits, labels), 3)
+    found = losses.pass_at_n_loss(
+        optax.softmax_cross_entropy_with_integer_labels(logits, labels), 3
+    )
     p = np.exp(logits[:, 0]) / np.exp(logits).sum(axis=1)
     np.testing.assert_allclose(found, -np.log(1 - (1 - p) ** 3), rtol=1e-5)

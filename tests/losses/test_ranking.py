@@ -9,7 +9,7 @@ import rax
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cgar_jax import losses
+from cgar_jax import contrib, losses
 
 BATCH, ITEMS = 4, 6
 seeds = st.integers(0, 2**31)
@@ -239,7 +239,7 @@ def test_preference_names_the_nearest_gain():
 
 # rank_list_loss
 
-rank_list = jax.jit(losses.rank_list_loss, static_argnames="form")
+rank_list = jax.jit(contrib.rank_list_loss, static_argnames="form")
 
 
 @given(seeds, st.integers(1, ITEMS - 1), st.floats(-1, 1))
@@ -382,7 +382,7 @@ def test_rank_list_of_one_item_is_zero():
 
 def test_rank_list_names_the_nearest_form():
     with pytest.raises(ValueError, match="did you mean 'skip'"):
-        losses.rank_list_loss(*scores_and("order", 0), form="skipp")
+        contrib.rank_list_loss(*scores_and("order", 0), form="skipp")
 
 
 @pytest.mark.parametrize(
@@ -395,12 +395,12 @@ def test_rank_list_names_the_nearest_form():
 )
 def test_rank_list_refuses_settings_out_of_range(setting, value, message):
     with pytest.raises(ValueError, match=message):
-        losses.rank_list_loss(*scores_and("order", 0), **{setting: value})
+        contrib.rank_list_loss(*scores_and("order", 0), **{setting: value})
 
 
-# plackett_luce_distillation
+# plackett_luce_distillation_loss
 
-distillation = jax.jit(losses.plackett_luce_distillation)
+distillation = jax.jit(losses.plackett_luce_distillation_loss)
 
 
 def student_teacher_and_labels(seed):
@@ -520,10 +520,10 @@ def test_distillation_takes_tokens_too():
 @pytest.mark.parametrize(("setting", "value"), [("temperature", 0), ("top_k", 0)])
 def test_distillation_refuses_settings_out_of_range(setting, value):
     with pytest.raises(ValueError, match=f"{setting} is 0"):
-        losses.plackett_luce_distillation(*student_teacher_and_labels(0), **{setting: value})
+        losses.plackett_luce_distillation_loss(*student_teacher_and_labels(0), **{setting: value})
 
 
 def test_distillation_refuses_labels_that_are_not_one_per_example():
     student, teacher, labels = student_teacher_and_labels(0)
     with pytest.raises(ValueError, match="labels has shape"):
-        losses.plackett_luce_distillation(student, teacher, labels[:-1])
+        losses.plackett_luce_distillation_loss(student, teacher, labels[:-1])

@@ -51,7 +51,7 @@ def example():
     logits, teacher = rng.normal(size=(2, 6, 5)).astype(np.float32)
     labels = rng.integers(0, 5, 6)
     terms = {
-        "label": losses.softmax_cross_entropy(logits, labels),
+        "label": losses.softmax_cross_entropy_loss(logits, labels),
         "teacher": optax.softmax_cross_entropy(logits, jax.nn.softmax(teacher)),
     }
     return (logits, labels, teacher), terms

@@ -521,12 +521,12 @@ def both_gradients(name, logits, labels, setting):
     transform = getattr(weighting, f"{name}_weighting")(setting)
 
     def by_weighting(logits):
-        nll = losses_.softmax_cross_entropy(logits, labels)
+        nll = losses_.softmax_cross_entropy_loss(logits, labels)
         return weighting.weighted_mean(transform, nll, transform.init(nll))[0]
 
     def by_loss(logits):
-        nll = losses_.softmax_cross_entropy(logits, labels)
-        return getattr(losses_, name)(nll, setting).mean()
+        nll = losses_.softmax_cross_entropy_loss(logits, labels)
+        return getattr(losses_, f"{name}_loss")(nll, setting).mean()
 
     return jax.grad(by_weighting)(logits), jax.grad(by_loss)(logits)
 

@@ -21,10 +21,10 @@ def logits_under_attack(rng):
 
 
 CASES = {
-    "comp_sum": Case(losses, ("losses",), {"tau": 1.7}, keeps_dtype=True),
+    "comp_sum_loss": Case(losses, ("losses",), {"tau": 1.7}, keeps_dtype=True),
     "loss_over_loss": Case(losses_of_steps, ("losses",), {"margin": 0.1}, keeps_dtype=True),
-    "pass_at_n": Case(losses, ("losses",), {"num_samples": 4}, keeps_dtype=True),
-    "smooth_adversarial_comp_sum": Case(
+    "pass_at_n_loss": Case(losses, ("losses",), {"num_samples": 4}, keeps_dtype=True),
+    "smooth_adversarial_comp_sum_loss": Case(
         logits_under_attack,
         ("logits", "adversarial_logits"),
         {"tau": 0.5, "margin": 2.0, "strength": 0.3},

@@ -32,7 +32,7 @@ def student_and_teacher(rng):
 
 CASES = {
     "lambda_preference_loss": Case(answers, ("log_probabilities",), {"beta": 0.5}),
-    "plackett_luce_distillation": Case(student_and_teacher, ("student_logits",)),
+    "plackett_luce_distillation_loss": Case(student_and_teacher, ("student_logits",)),
     "rank_list_loss": Case(scores_and_labels, ("scores",), {"max_distance": 2}),
     "weighted_ranknet_loss": Case(scores_and_labels, ("scores",)),
 }
