@@ -49,9 +49,14 @@ def executable(path: pathlib.Path, program: str) -> pathlib.Path:
 
 
 def stand_in(folder: pathlib.Path, program: str) -> pathlib.Path:
-    """A folder in which `python -m cgar_jax train` is `program`."""
+    """Returns a folder in which `python -m cgar_jax train` runs `program`.
+
+    `program` finds its arguments in `sys.argv[1:]`. Every other module of `cgar_jax` is the one of
+    this checkout.
+    """
     package = folder / "cgar_jax"
     package.mkdir(parents=True)
-    (package / "__init__.py").touch()
-    (package / "train.py").write_text(program)
+    (package / "__init__.py").write_text(f"__path__.append({str(ROOT / 'cgar_jax')!r})\n")
+    main = f"import sys\nassert sys.argv.pop(1) == 'train'\n{program}"
+    (package / "__main__.py").write_text(main)
     return folder

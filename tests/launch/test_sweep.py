@@ -70,10 +70,7 @@ def write_config(folder, sweep=GRID):
 
 def prepare(folder, plan=None, sweep=GRID):
     """A folder with a stand-in for the trainer, and the arguments of its sweep."""
-    # Beside it lies the rest of the package, which the sweep itself and the config need.
     scripts.stand_in(folder, TRAINER)
-    for part in ("config.py", "command_line.py", "_progress.py"):
-        (folder / "cgar_jax" / part).symlink_to(scripts.ROOT / "cgar_jax" / part)
     (folder / "plan.json").write_text(json.dumps(plan or {}))
     return ["--", f"--config={write_config(folder, sweep)}"]
 
