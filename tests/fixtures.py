@@ -15,7 +15,7 @@ from cgar_jax.curricula import Depth
 from cgar_jax.models import TRM, import_published
 from cgar_jax.recursion import halting
 from cgar_jax.recursion.deep_recursion import supervision_step
-from cgar_jax.training.step import example_losses
+from cgar_jax.training.forward import example_losses
 
 FOLDER = pathlib.Path(os.environ.get("CGAR_FIXTURES", "../shared/fixtures"))
 NUM_STEPS = 3

@@ -19,8 +19,9 @@ from cgar_jax.data import Dataset
 from cgar_jax.mesh import over_batch, place
 from cgar_jax.recursion.deep_recursion import supervision_step
 from cgar_jax.training.feed import as_partial
+from cgar_jax.training.forward import example_losses
 from cgar_jax.training.state import Weights
-from cgar_jax.training.step import TrainStep, example_losses
+from cgar_jax.training.step import TrainStep
 
 HIERARCHICAL = "hierarchical_supervision_weighting"
 

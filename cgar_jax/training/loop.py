@@ -22,7 +22,7 @@ from cgar_jax.training.checkpoints import Checkpoints, Clock
 from cgar_jax.training.feed import Span
 from cgar_jax.training.programs import Programs
 from cgar_jax.training.state import TrainState
-from cgar_jax.training.step import finish_metrics
+from cgar_jax.training.step_metrics import finish_metrics
 
 
 class NonFiniteError(RuntimeError):

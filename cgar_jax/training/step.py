@@ -5,69 +5,27 @@ program per curriculum stage.
 """
 
 import dataclasses
-import functools
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import optax
 from jax import lax
-from jax.sharding import Mesh, PartitionSpec
+from jax.sharding import Mesh
 
 from cgar_jax import losses, optimizers, weighting
 from cgar_jax.curricula import DepthCurriculum, StageDepth
-from cgar_jax.mesh import BATCH, over_batch
+from cgar_jax.mesh import over_batch
 from cgar_jax.recursion import halting
-from cgar_jax.recursion.correctness import Correctness, correctness
-from cgar_jax.recursion.deep_recursion import STATES_BEFORE_GRADIENT, supervision_step
 from cgar_jax.sampling import Request, Sampling
 from cgar_jax.training.feed import TrainingBlock, TrainingSet
-from cgar_jax.training.shardings import gather, parameter_specs
+from cgar_jax.training.forward import Forward
 from cgar_jax.training.state import TrainState, initial_state, variables
+from cgar_jax.training.step_metrics import batch_metrics
 
 Examples = dict[str, jax.Array]
 TrainingData = TrainingSet | TrainingBlock
-
-
-def example_losses(
-    outputs: Any,
-    labels: jax.Array,
-    answer_loss: Callable[..., jax.Array],
-    halting_loss_weight: float,
-) -> dict[str, jax.Array]:
-    """The two losses of a supervision step, one number per example.
-
-    `answer` is the mean over the cells that count; `halt` is `halting_loss_weight` times the
-    halting loss against "every cell is right".
-
-    Args:
-      outputs: of a model's heads.
-      labels: int `[batch, sequence_length]`, `losses.IGNORE_LABEL` where a cell does not count.
-      answer_loss: `(logits, labels, *, where) -> [batch, sequence_length]`.
-      halting_loss_weight: 0.5 as published.
-
-    Returns:
-      `{"answer": [batch], "halt": [batch]}`, float32; zero for examples without a cell that counts.
-    """
-    where = losses.valid_labels(labels)
-    right = lax.stop_gradient(correctness(outputs.logits, labels))
-    cells = answer_loss(outputs.logits, labels, where=where)
-    halt = losses.halting_loss(outputs.halt_logits, right.exact, where=right.counts)
-    return {
-        "answer": losses.masked_mean(cells, where=where, axis=-1),
-        "halt": halting_loss_weight * halt,
-    }
-
-
-class Thought(NamedTuple):
-    """What one supervision step made of each slot."""
-
-    y: jax.Array  # [batch, length, hidden], the answer state
-    z: jax.Array  # [batch, length, hidden], the latent state
-    halt_logits: jax.Array  # [batch]
-    right: Correctness  # of [batch]
-    losses: dict[str, jax.Array]  # of [batch], or where there are several exits [batch, exits]
 
 
 # What the slots carry of an example: trailing shape for a sequence length, and dtype.
@@ -199,24 +157,24 @@ class TrainStep:
 
         chosen = depth.choose(state.depth_state, depth_key, self._progress(state))
         (loss, aux), gradients = lax.switch(chosen, [gradient_at(each) for each in depth.depths])
-        thought = aux["thought"]
-        answer_losses = thought.losses["answer"].reshape(self.batch_size, -1).mean(-1)
+        output = aux["output"]
+        answer_losses = output.losses["answer"].reshape(self.batch_size, -1).mean(-1)
         sampling_state = self.sampling.update(
-            sampling_state, answer_losses, carry.examples["domain_ids"], thought.right.counts
+            sampling_state, answer_losses, carry.examples["domain_ids"], output.right.counts
         )
-        mean_loss = losses.masked_mean(answer_losses, where=thought.right.counts)
+        mean_loss = losses.masked_mean(answer_losses, where=output.right.counts)
         depth_state = depth.update(state.depth_state, mean_loss, self.total_steps)
         carry = halting.advance(
             carry,
-            thought.y,
-            thought.z,
-            thought.halt_logits,
+            output.y,
+            output.z,
+            output.halt_logits,
             max_supervision_steps=self.max_supervision_steps,
             exploration_probability=self.exploration_probability,
             key=halt_key,
         )
         metrics = {"loss": loss, "gradient_norm": optax.tree.norm(gradients)}
-        metrics |= _batch_metrics(thought, aux["weights"], carry)
+        metrics |= batch_metrics(output, aux["weights"], carry)
         metrics |= self._depth_metrics(depth, chosen)
         state = self._update(state, gradients, carry)._replace(
             weighting_state=aux["weighting_state"],
@@ -263,6 +221,12 @@ class TrainStep:
 
         return lax.while_loop(unfinished, one_more, (state, zeros))
 
+    @property
+    def _forward(self) -> Forward:
+        return Forward(
+            self.model, self.answer_loss, self.halting_loss_weight, self.mesh, self.microbatches
+        )
+
     def _progress(self, state) -> jax.Array:
         return state.step.astype(jnp.float32) / self.total_steps
 
@@ -272,57 +236,18 @@ class TrainStep:
         return {"model_flops": flops[chosen]} | several
 
     def _loss(self, params, puzzle_rows, depth, state, carry, key):
-        thought = self._think(params, puzzle_rows, depth, state, carry)
+        output = self._forward(params, state.constants, puzzle_rows, carry, depth)
         loss, (weighting_state, weights) = weighting.weighted_mean(
             self.weighting,
-            thought.losses,
+            output.losses,
             state.weighting_state,
-            where=thought.right.counts,
+            where=output.right.counts,
             supervision_step=carry.supervision_step + 1,
             difficulty=carry.examples["difficulty"],
             domain_ids=carry.examples["domain_ids"],
             key=key,
         )
-        return loss, {"thought": thought, "weights": weights, "weighting_state": weighting_state}
-
-    def _think(self, params, puzzle_rows, depth, state, carry) -> Thought:
-        """Each device thinks about its own slots; they meet in the sum of the gradients alone."""
-        specs = parameter_specs(self.mesh, params)
-
-        @functools.partial(
-            jax.shard_map,
-            mesh=self.mesh,
-            in_specs=(specs, PartitionSpec(), BATCH, BATCH),
-            out_specs=BATCH,
-        )
-        def think(params, constants, puzzle_rows, carry):
-            model_variables = variables(gather(params, specs), constants)
-            think = functools.partial(self._think_here, model_variables, depth)
-            return in_parts(think, (puzzle_rows, carry), self.microbatches)
-
-        return think(params, state.constants, puzzle_rows, carry)
-
-    def _think_here(self, model_variables, depth, slots) -> Thought:
-        puzzle_rows, carry = slots
-        labels = carry.examples["labels"]
-        y, z = carry.y, carry.z
-        readings = []
-        for segment in depth.segments:
-            y, z, outputs = supervision_step(
-                self.model,
-                model_variables,
-                carry.examples["inputs"],
-                puzzle_rows,
-                *lax.stop_gradient((y, z)),
-                segment,
-            )
-            readings.append(
-                example_losses(outputs, labels, self.answer_loss, self.halting_loss_weight)
-            )
-        several = len(readings) > 1
-        per_example = jax.tree.map(lambda *x: jnp.stack(x, 1) if several else x[0], *readings)
-        right = correctness(outputs.logits, labels)
-        return Thought(y, z, outputs.halt_logits, right, per_example)
+        return loss, {"output": output, "weights": weights, "weighting_state": weighting_state}
 
     def _update(self, state, gradients, carry) -> TrainState:
         gradients, row_gradients = gradients
@@ -345,66 +270,3 @@ class TrainStep:
             optimizer_state=optimizer_state,
             carry=carry,
         )
-
-
-def in_parts(function: Callable[[Any], Any], slots: Any, parts: int) -> Any:
-    """Applies `function` to `parts` of the slots in turn; the result is that of all at once.
-
-    The backward pass thinks again about each part, from the states before its last cycle, and so
-    holds the activations of one part alone.
-
-    Args:
-      function: from a pytree of arrays `[num, ...]` to another, each row by itself.
-      slots: of arrays `[batch, ...]`.
-      parts: divides `batch`.
-    """
-    if parts == 1:
-        return function(slots)
-    policy = jax.checkpoint_policies.save_only_these_names(STATES_BEFORE_GRADIENT)
-    split = jax.tree.map(lambda x: x.reshape(parts, -1, *x.shape[1:]), slots)
-    joined = lax.map(jax.checkpoint(function, policy=policy), split)
-    return jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), joined)
-
-
-def _batch_metrics(
-    thought: Thought, weights: dict[str, Any], carry: halting.Carry
-) -> dict[str, jax.Array]:
-    """Metrics of a step; as published, accuracies are sums over the examples that halted."""
-    right = thought.right
-    finished = carry.halted & right.counts
-    believed = thought.halt_logits > 0
-
-    def total(values):
-        return jnp.sum(jnp.where(finished, values, 0), dtype=jnp.float32)
-
-    metrics = {f"{name}_loss": jnp.mean(values) for name, values in thought.losses.items()}
-    for term, statistics in weights.items():
-        spread = statistics._asdict().items()
-        metrics |= {f"{term}_weight_{name}": value for name, value in spread}
-    return metrics | {
-        "finished": total(1),
-        "exact_accuracy": total(right.exact),
-        "cell_accuracy": total(right.cell_accuracy),
-        "halting_accuracy": total(believed == right.exact),
-        "supervision_steps": total(carry.supervision_step),
-    }
-
-
-PER_FINISHED = ("exact_accuracy", "cell_accuracy", "halting_accuracy", "supervision_steps")
-
-
-def finish_metrics(sums: dict[str, Any]) -> dict[str, float]:
-    """Means from the sums of `TrainStep.run`: per finished example, or else per step.
-
-    `examples_finished` counts the former; means over none are NaN.
-    """
-    sums = {name: float(value) for name, value in sums.items()}
-    steps, finished = sums.pop("steps"), sums.pop("finished")
-
-    def mean(name, value):
-        count = finished if name in PER_FINISHED else steps
-        return value / count if count else float("nan")
-
-    return {name: mean(name, value) for name, value in sums.items()} | {
-        "examples_finished": finished
-    }

@@ -11,8 +11,8 @@ from cgar_jax.data import Dataset
 from cgar_jax.recursion.deep_recursion import supervision_step
 from cgar_jax.reporting import gradients
 from cgar_jax.reporting.gradients import GradientMoments
+from cgar_jax.training.forward import example_losses
 from cgar_jax.training.state import averaged
-from cgar_jax.training.step import example_losses
 from tests.training import problem
 
 STEPS, MINIBATCHES, DEPTH = 3, 4, Depth(1, 1)

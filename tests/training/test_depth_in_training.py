@@ -11,7 +11,7 @@ import pytest
 from cgar_jax import curricula
 from cgar_jax.curricula import Depth, NestedDepths, PlateauDepths
 from cgar_jax.training.programs import Programs
-from cgar_jax.training.step import finish_metrics
+from cgar_jax.training.step_metrics import finish_metrics
 from tests.training import problem
 
 SHALLOW, DEEP = Depth(2, 1), Depth(2, 2)

@@ -12,7 +12,7 @@ from cgar_jax import losses
 from cgar_jax.curricula import Depth
 from cgar_jax.training.checkpoints import Checkpoints, Clock
 from cgar_jax.training.programs import Programs
-from cgar_jax.training.step import finish_metrics
+from cgar_jax.training.step_metrics import finish_metrics
 from tests.training import problem
 
 DEPTH = Depth(2, 2)
