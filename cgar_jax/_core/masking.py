@@ -11,6 +11,8 @@ import chex
 import jax
 import jax.numpy as jnp
 
+from cgar_jax._core.labels import IGNORE_LABEL
+
 
 def align(name: str, array: jax.typing.ArrayLike, shape: Sequence[int]) -> jax.Array:
     """Broadcast ``array`` over the trailing axes that it lacks: ``[batch]`` to ``[batch, steps]``.
@@ -40,6 +42,30 @@ def align(name: str, array: jax.typing.ArrayLike, shape: Sequence[int]) -> jax.A
 def valid_entries(where: jax.typing.ArrayLike | None, shape: Sequence[int]) -> jax.Array:
     """Return ``where`` (bool, aligned as in `align`; None is all True) with shape ``shape``."""
     return align("'where'", jnp.asarray(True if where is None else where, bool), shape)
+
+
+def valid_labels(labels: chex.Array, where: jax.typing.ArrayLike | None = None) -> jax.Array:
+    """Returns which tokens count: label not `IGNORE_LABEL`, and `where` True.
+
+    Pass the result as `where` to `masked_mean` and to losses and metrics of your own.
+
+    Args:
+      labels: tokens, int `[...]`, with `IGNORE_LABEL` at tokens that do not count.
+      where: mask, bool `[...]` or its leading axes. None means all True.
+
+    Returns:
+      Mask, bool `[...]`.
+
+    Raises:
+      ValueError: the axes of `where` are not the leading axes of `labels`.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> from cgar_jax import losses
+      >>> print(losses.valid_labels(jnp.array([[3, losses.IGNORE_LABEL]])))
+      [[ True False]]
+    """
+    return valid_entries(where, labels.shape) & (labels != IGNORE_LABEL)
 
 
 def masked_mean(

@@ -37,14 +37,13 @@ Weights of pairs, for `pair_weight_loss`, come from `general_pair_weights` (of a
 """
 
 from cgar_jax._core.labels import IGNORE_LABEL
-from cgar_jax._core.masking import masked_mean
+from cgar_jax._core.masking import masked_mean, valid_labels
 from cgar_jax._core.shrunk_classes import ShrunkClasses, shrunk_classes
 from cgar_jax.losses.consistency import shrunk_class_consistency_loss
 from cgar_jax.losses.cross_entropy import (
     log_stablemax,
     softmax_cross_entropy_loss,
     stablemax_cross_entropy_loss,
-    valid_labels,
 )
 from cgar_jax.losses.dice import self_adjusting_dice_loss
 from cgar_jax.losses.distillation import early_distillation_loss

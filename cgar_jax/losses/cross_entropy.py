@@ -9,8 +9,7 @@ import jax.numpy as jnp
 import optax
 
 from cgar_jax._core.checks import check_shape
-from cgar_jax._core.labels import IGNORE_LABEL
-from cgar_jax._core.masking import valid_entries
+from cgar_jax._core.masking import valid_labels
 
 
 def log_stablemax(logits: chex.Array, axis: int = -1) -> jax.Array:
@@ -92,22 +91,6 @@ def softmax_cross_entropy_loss(
     valid, logits, labels = _countable("softmax_cross_entropy_loss", logits, labels, where)
     losses = optax.softmax_cross_entropy_with_integer_labels(logits, labels)
     return jnp.where(valid, losses, 0)
-
-
-def valid_labels(labels: chex.Array, where: jax.typing.ArrayLike | None = None) -> jax.Array:
-    """Which tokens count: those whose label is not `IGNORE_LABEL` and whose ``where`` is True.
-
-    Args:
-      labels: ``[...]``, int.
-      where: bool, ``[...]`` or its leading axes; None is all True.
-
-    Returns:
-      bool ``[...]``: the ``where`` for `masked_mean` and for metrics.
-
-    Raises:
-      ValueError: the axes of ``where`` are not the leading ones of ``labels``.
-    """
-    return valid_entries(where, labels.shape) & (labels != IGNORE_LABEL)
 
 
 def _countable(

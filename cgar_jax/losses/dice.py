@@ -7,8 +7,8 @@ import jax
 import jax.numpy as jnp
 
 from cgar_jax._core.checks import check_number, check_shape
+from cgar_jax._core.masking import valid_labels
 from cgar_jax._core.registry import check_name
-from cgar_jax.losses.cross_entropy import valid_labels
 
 
 def self_adjusting_dice_loss(

@@ -6,7 +6,8 @@ import jax.numpy as jnp
 import optax
 
 from cgar_jax._core.checks import check_number, check_shape
-from cgar_jax.losses.cross_entropy import softmax_cross_entropy_loss, valid_labels
+from cgar_jax._core.masking import valid_labels
+from cgar_jax.losses.cross_entropy import softmax_cross_entropy_loss
 
 
 def early_distillation_loss(

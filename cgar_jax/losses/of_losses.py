@@ -13,9 +13,9 @@ import optax
 
 from cgar_jax._core import loss_maps as _loss_maps
 from cgar_jax._core.checks import check_number, check_shape
-from cgar_jax._core.masking import valid_entries
+from cgar_jax._core.masking import valid_entries, valid_labels
 from cgar_jax._core.registry import check_name
-from cgar_jax.losses.cross_entropy import softmax_cross_entropy_loss, valid_labels
+from cgar_jax.losses.cross_entropy import softmax_cross_entropy_loss
 
 
 def comp_sum_loss(

@@ -6,7 +6,7 @@ import jax.numpy as jnp
 
 from cgar_jax._core.checks import check_number, check_shape
 from cgar_jax._core.lists import read_lists
-from cgar_jax.losses.cross_entropy import valid_labels
+from cgar_jax._core.masking import valid_labels
 
 
 def wasserstein_list_loss(
