@@ -1,7 +1,8 @@
-"""Puzzles in, arrays out: what to train and evaluate on, and how to augment it on the device.
+"""Puzzles and data sets: load what a config describes, read and write files of puzzles.
 
-A family of puzzles is one entry of ``FAMILIES``. Text and rules of a family are in its package:
-`cgar_jax.data.families.sudoku`, `cgar_jax.data.families.maze`, `cgar_jax.data.families.arc`.
+`schema` lists the columns of an example and `dataset` defines the `Dataset`. A family of puzzles
+has `Rules` (text, tokens, checks) and a `Source` (settings, generator, files); it lives in
+`families` and is one entry of `FAMILIES`.
 """
 
 import os
@@ -9,106 +10,105 @@ from collections.abc import Mapping
 from typing import Any
 
 from cgar_jax._core.labels import IGNORE_LABEL
-from cgar_jax._core.registry import check_name
-from cgar_jax.data.csv_files import write_csv
-from cgar_jax.data.dataset import Dataset, Examples, Expected, keep_as_is
-from cgar_jax.data.families import arc, maze, sudoku
-from cgar_jax.data.puzzles import Puzzles
-from cgar_jax.data.source import Source
+from cgar_jax.data.csv_files import read_csv, write_csv
+from cgar_jax.data.dataset import Dataset, Expected, identity_augmentation
+from cgar_jax.data.families import FAMILIES, arc, family_of, maze, rules_of, sudoku
+from cgar_jax.data.puzzle_source import PuzzleSource, as_examples
+from cgar_jax.data.questions import Questions, check_questions, read_questions
+from cgar_jax.data.rules import Puzzle, Rules
+from cgar_jax.data.schema import Examples
+from cgar_jax.data.sources import LoadOptions, Source
 
 __all__ = [
     "FAMILIES",
     "IGNORE_LABEL",
     "Dataset",
+    "Examples",
     "Expected",
+    "LoadOptions",
+    "Puzzle",
+    "PuzzleSource",
+    "Questions",
+    "Rules",
+    "Source",
     "arc",
+    "check_questions",
     "expected",
-    "keep_as_is",
+    "family_of",
+    "identity_augmentation",
     "load",
     "maze",
     "read_examples",
+    "read_questions",
+    "rules_of",
     "sudoku",
     "write_csv",
 ]
 
-FAMILIES = {"arc": arc.Arc, "maze": maze.Mazes, "sudoku": sudoku.Sudokus}
-
 
 def load(config: Mapping[str, Any]) -> Dataset:
-    """Loads the data set that a config describes, from a cache on disk if it was made before.
-
-    >>> dataset = load({"name": "sudoku", "source": "generated", "size": 6, "num_clues": 18})
-
-    The chosen puzzles are kept in ``cache_dir``, else in the directory that the environment
-    variable ``CGAR_DATA_DIR`` names, else in ``~/.cache/cgar_jax``.
+    """Loads the data set that a config describes, from the cache if it was loaded before.
 
     Args:
-      config: an ``ml_collections.ConfigDict`` or another mapping; ``name`` is a key of
-        ``FAMILIES``. Further keys, all optional: ``cache_dir`` (``""`` for the default),
-        ``augment`` (whether the data set's ``augment`` draws symmetric variants), and the
-        attributes of the family: `sudoku.Sudokus`, `maze.Mazes` or `arc.Arc`.
+      config: an `ml_collections.ConfigDict` or another mapping. `name` is a key of `FAMILIES`; the
+        other keys are optional: the attributes of the family (`sudoku.SudokuSource`,
+        `maze.MazeSource` or `arc.ArcSource`) and of `LoadOptions`.
 
     Raises:
-      ValueError: if a key is unknown, a value impossible, a file malformed, or if there are not
-        as many puzzles as asked for.
+      ValueError: if a key is unknown, a value is out of range, a file is malformed, or there are
+        fewer puzzles than the config asks for.
       FileNotFoundError: if a file is missing.
       ConnectionError: if files cannot be downloaded.
+
+    Example:
+      >>> from cgar_jax import data
+      >>> dataset = data.load({"name": "sudoku", "size": 4, "num_clues": 8, "num_train": 5,
+      ...                      "num_validation": 2})
+      >>> dataset.train["inputs"].shape
+      (5, 16)
     """
-    # Imported here because the processes that generate puzzles load this file, and need neither
-    # JAX nor TFDS.
+    # The processes that generate puzzles import this package. They start several times faster
+    # without JAX and TFDS, which only `loading` needs.
     from cgar_jax.data import loading
 
-    return loading.load(family_of(config.get("name")), config)
+    return loading.load(config)
 
 
 def expected(config: Mapping[str, Any]) -> Expected:
-    """Tells what the data set that a config describes will be like, without making or reading it.
+    """Returns the size that a data set will have, without making or reading it.
 
-    The cells of puzzles in files are taken to be as many as the config would generate.
+    Puzzles in files are assumed to have the size that the config would generate.
 
     Args:
-      config: as for `load`.
+      config: data config, as for `load`.
 
     Raises:
-      ValueError: if a key is unknown or a value impossible.
+      ValueError: if a key is unknown or a value is out of range.
     """
-    # Imported here for the reason given in `load`.
-    from cgar_jax.data import loading
-
-    return family_of(config.get("name")).from_config(config, loading.OTHER_KEYS).expected()
+    return family_of(config.get("name")).from_config(config).expected()
 
 
 def read_examples(path: str | os.PathLike, name: str, skip_bad: bool = False) -> Examples:
-    """Reads the puzzles of one CSV file of Sudokus or mazes as examples like those of a `Dataset`.
+    """Reads one CSV file of puzzles into the columns of a `Dataset`.
 
     Args:
-      path: a file with the columns ``source,question,answer,rating``.
-      name: of the family, a key of ``FAMILIES``.
-      skip_bad: whether bad lines are left out, counted and listed in the log, and not errors.
+      path: file with the columns `source,question,answer,rating`.
+      name: name of the puzzle family, a key of `FAMILIES`.
+      skip_bad: whether bad lines are skipped with a warning instead of raising an error.
 
     Returns:
-      ``inputs`` and ``labels``, ``int8 [num, num_cells]``; ``puzzle_identifiers``, zeros,
-      ``int32 [num]``; ``difficulty``, the rating, ``float32 [num]``.
+      `inputs` and `labels`, int8 `[num, num_cells]`; `puzzle_identifiers`, zeros, int32 `[num]`;
+      `difficulty`, the rating, float32 `[num]`.
 
     Raises:
-      FileNotFoundError: if there is no such file.
-      ValueError: if it is empty or malformed, the message names the line; or if the family is
-        not one of CSV files.
+      FileNotFoundError: if the file does not exist.
+      ValueError: if the file is empty or malformed (the message names the line), or if the family
+        has no CSV files.
     """
     family = family_of(name)
-    if not issubclass(family, Puzzles):
+    if family.rules is None:
         raise ValueError(
             f"{path}: {name!r} has no CSV files; a run on it is scored on its own test split, "
             "because each puzzle has an embedding that was trained on its demonstrations"
         )
-    return family.read(path, skip_bad)
-
-
-def family_of(name: str) -> type[Source]:
-    """Returns the family of data sets of this name.
-
-    Raises:
-      ValueError: if there is none.
-    """
-    check_name("data.name", name, FAMILIES)
-    return FAMILIES[name]
+    return as_examples(read_csv(path, family.rules, skip_bad))

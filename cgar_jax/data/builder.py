@@ -1,7 +1,7 @@
-"""Keeps the chosen puzzles on disk, as a TFDS data set in ArrayRecord files, without TensorFlow.
+"""The cache of chosen examples: a TFDS data set in ArrayRecord files, without TensorFlow.
 
-Each combination of settings and file contents has a directory of its own, and TFDS renames that
-directory into place only when it is complete: what is found there is never stale or half built.
+Each combination of settings and file contents has its own folder. TFDS renames a complete data set
+to its final name, so a data set in the cache is never stale and never half written.
 """
 
 import contextlib
@@ -12,21 +12,21 @@ import pathlib
 import numpy as np
 import tensorflow_datasets as tfds
 
-from cgar_jax.data.dataset import Examples
-from cgar_jax.data.source import Source
+from cgar_jax.data.schema import Examples
+from cgar_jax.data.sources import Source
 
 _SPLITS = ("train", "validation", "test")
-# Decoding one record costs 0.15 ms, which for 422,786 test puzzles would be a minute: a record
-# holds a block of them.
+# Decoding one record takes 0.15 ms, which would be a minute for 422,786 test puzzles in records of
+# their own; so a record holds a block of puzzles.
 _PUZZLES_PER_RECORD = 1024
 
 
 def cached_splits(source: Source, cache_dir: str | os.PathLike) -> dict[str, Examples]:
-    """Returns ``source.make_splits()``, from ``cache_dir`` if it is there, else puts it there.
+    """Returns `source.make_splits()` from the cache, and fills the cache first if necessary.
 
     Args:
-      source: which examples.
-      cache_dir: where data sets are kept, each in a directory of its own.
+      source: source of the examples.
+      cache_dir: folder that holds a folder per data set.
 
     Raises:
       ValueError, FileNotFoundError, ConnectionError: see `Source`.
@@ -34,14 +34,14 @@ def cached_splits(source: Source, cache_dir: str | os.PathLike) -> dict[str, Exa
     builder = PuzzleGrids(source, cache_dir)
     if not builder.data_path.exists():
         tfds.disable_progress_bar()
-        # TFDS would speak of a download of unknown size; nothing is downloaded here.
+        # TFDS would print that it downloads data of unknown size, but nothing is downloaded here.
         quiet = contextlib.redirect_stdout(io.StringIO())
         config = tfds.download.DownloadConfig(try_download_gcs=False)
         try:
             with quiet:
                 builder.download_and_prepare(download_config=config)
         except OSError:
-            # Another process may have put the same data set there while we were at it.
+            # Another process may have finished the same data set in the meantime.
             builder = PuzzleGrids(source, cache_dir)
             if not builder.data_path.exists():
                 raise
@@ -49,11 +49,11 @@ def cached_splits(source: Source, cache_dir: str | os.PathLike) -> dict[str, Exa
 
 
 class PuzzleGrids(tfds.core.GeneratorBasedBuilder):
-    """Puzzles of one family, generated or from files, in blocks of up to 1,024 to a record."""
+    """Examples of one source, in blocks of up to 1,024 per record."""
 
-    VERSION = tfds.core.Version("1.0.0")  # a change of the generator or of the features raises it
-    # TFDS would look beside this file for checksums of downloads. There are none, and to look it
-    # needs importlib_resources, which it does not install.
+    VERSION = tfds.core.Version("1.0.0")  # raise it if the generators or the features change
+    # TFDS would look for checksums of downloads beside this file. There are none, and the search
+    # needs importlib_resources, which TFDS does not install.
     code_path = None
 
     def __init__(self, source: Source, cache_dir: str | os.PathLike):

@@ -1,64 +1,71 @@
-"""What every family of data sets is loaded into, and what the training loop may rely on."""
+"""The `Dataset` that every puzzle family is loaded into, and that the training loop relies on.
+
+This file has no settings and reads no files: families fill a `Dataset`, training and evaluation use
+it. It imports no JAX, because the worker processes that generate puzzles import it too.
+"""
 
 from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from cgar_jax._core.labels import IGNORE_LABEL
+from cgar_jax.data import schema
+from cgar_jax.data.schema import Examples
+from cgar_jax.data.symmetries import Variants
 
-if TYPE_CHECKING:  # the processes that generate puzzles load this file, and need no JAX
+if TYPE_CHECKING:
     import jax
 
-    from cgar_jax.data.families.arc.variants import Variants
+Augmentation = Callable[[Any, Mapping[str, Any]], dict[str, Any]]
+"""A function `(key, examples) -> examples` on arrays of JAX."""
 
-Examples = dict[str, np.ndarray]
 
-
-def keep_as_is(key: jax.Array, examples: Mapping[str, jax.Array]) -> dict[str, jax.Array]:
-    """Is the augmentation that does nothing: returns ``examples``, whatever the ``key``."""
+def identity_augmentation(
+    key: jax.Array, examples: Mapping[str, jax.Array]
+) -> dict[str, jax.Array]:
+    """The identity augmentation: returns `examples` unchanged and ignores `key`."""
     del key
     return dict(examples)
 
 
 class Expected(NamedTuple):
-    """What is known of a data set before it is made, to plan a run by."""
+    """The size of a data set, predicted from its settings without loading it."""
 
     vocab_size: int
     sequence_length: int
-    num_puzzle_identifiers: int  # at most
-    num_train: int  # training examples, at most; 0 if only the files tell
+    num_puzzle_identifiers: int  # upper bound
+    num_train: int  # upper bound on the training examples; 0 if only the files determine it
 
 
 @dataclasses.dataclass(frozen=True)
 class Dataset:
-    """Training, validation and test examples in memory, and how to augment them.
+    """Training, validation and test examples in memory, with their augmentation.
 
-    Each split is a dict of arrays whose first axis counts examples: ``inputs`` and ``labels``,
-    integer ``[num, sequence_length]``; ``puzzle_identifiers``, ``int32 [num]``; ``difficulty``,
-    ``float32 [num]``; perhaps ``groups``, ``int32 [num]``, the same number for all examples of one
-    puzzle (each is a puzzle of its own where there are none). Only ``train`` is never empty.
+    Each split holds the columns `schema.DATASET_COLUMNS`, and optionally `groups`: examples with
+    the same number belong to the same puzzle (without the column, each example is its own puzzle).
+    The validation and test splits may be empty.
 
     Attributes:
-      train: what to train on.
-      validation: for choices made while training.
-      test: for the one figure at the end.
-      vocab_size: tokens are 0 (padding) to ``vocab_size - 1``.
-      sequence_length: number of tokens of an example.
-      num_puzzle_identifiers: ``puzzle_identifiers`` are 0 to ``num_puzzle_identifiers - 1``.
-      augment: pure function ``(key, examples) -> examples`` of a batch, to be called with a typed
-        random key under ``jax.jit``; it draws another variant of each example. Where it needs
-        large arrays it is a `jax.tree_util.Partial`, so that they can be arguments of a program.
-      accepts: ``(inputs, answers) -> bool [num]``, whether answers obey the rules of their puzzles;
-        none if nobody can tell.
-      variants: of puzzles that are asked in many variants, whose answers are put to the vote.
+      train: examples to train on.
+      validation: examples for decisions during training.
+      test: examples for the final score.
+      vocab_size: number of tokens; token 0 is padding.
+      sequence_length: number of tokens per example.
+      num_puzzle_identifiers: number of different `puzzle_identifiers`, counted from 0.
+      augment: pure function `(key, examples) -> examples` that replaces each example of a batch by
+        a random variant, called with a typed random key under `jax.jit`. An augmentation that needs
+        large arrays is a `jax.tree_util.Partial`, so that they become arguments of the program.
+      accepts: function `(inputs, answers) -> bool [num]` that checks answers by the rules of the
+        puzzle; None if the family has no rules.
+      variants: the variants under which each ARC puzzle is asked, for voting; None for others.
 
     Raises:
-      ValueError: if a split lacks an array or the arrays do not fit together, if there is nothing
-        to train on, or a token lies outside the vocabulary.
+      ValueError: if a column is missing or has the wrong shape, the training split is empty, or a
+        token is outside the vocabulary.
     """
 
     train: Examples
@@ -67,7 +74,7 @@ class Dataset:
     vocab_size: int
     sequence_length: int
     num_puzzle_identifiers: int
-    augment: Callable[[jax.Array, Mapping[str, jax.Array]], dict[str, jax.Array]] = keep_as_is
+    augment: Augmentation = identity_augmentation
     accepts: Callable[[np.ndarray, np.ndarray], np.ndarray] | None = None
     variants: Variants | None = None
 
@@ -75,31 +82,32 @@ class Dataset:
         if not len(self.train.get("inputs", ())):
             raise ValueError("the training split is empty; expected at least one example")
         for split in ("train", "validation", "test"):
-            self._check(split, getattr(self, split))
+            self._check_shapes(split, getattr(self, split))
+            self._check_values(split, getattr(self, split))
 
-    def _check(self, split: str, examples: Examples) -> None:
+    def _check_shapes(self, split: str, examples: Examples) -> None:
         num = len(examples.get("inputs", ()))
-        shapes = {
-            "inputs": (num, self.sequence_length),
-            "labels": (num, self.sequence_length),
-            "puzzle_identifiers": (num,),
-            "difficulty": (num,),
-        } | ({"groups": (num,)} if "groups" in examples else {})
-        for name, shape in shapes.items():
-            found = np.shape(examples[name]) if name in examples else "missing"
-            if found != shape:
-                raise ValueError(f"{name!r} of the {split} split is {found}; expected {shape}")
-        limits = {
-            "inputs": (0, self.vocab_size),
-            "labels": (0, self.vocab_size),
-            "puzzle_identifiers": (0, self.num_puzzle_identifiers),
+        optional = (schema.GROUPS,) if "groups" in examples else ()
+        for column in (*schema.DATASET_COLUMNS, *optional):
+            expected = (num, *column.shape(self.sequence_length))
+            found = np.shape(examples[column.name]) if column.name in examples else "missing"
+            if found != expected:
+                raise ValueError(
+                    f"column {column.name!r} of the {split} split is {found}; expected {expected}"
+                )
+
+    def _check_values(self, split: str, examples: Examples) -> None:
+        ends = {
+            "inputs": self.vocab_size,
+            "labels": self.vocab_size,
+            "puzzle_identifiers": self.num_puzzle_identifiers,
         }
-        for name, (low, high) in limits.items():
+        for name, end in ends.items():
             values = examples[name]
             if name == "labels":
                 values = values[values != IGNORE_LABEL]
-            if values.size and not low <= values.min() <= values.max() < high:
+            if values.size and not 0 <= values.min() <= values.max() < end:
                 raise ValueError(
-                    f"{name!r} of the {split} split reach from {values.min()} to {values.max()}; "
-                    f"expected {low} to {high - 1}"
+                    f"values of {name!r} in the {split} split range from {values.min()} to "
+                    f"{values.max()}; expected 0 to {end - 1}"
                 )

@@ -1,8 +1,8 @@
-"""A map over all cores that gives what the serial map gives.
+"""A map over all CPU cores with the same result as the serial map.
 
-Worker processes are fresh interpreters fed through a pipe. Unlike those of ``multiprocessing``
-they neither fork a process in which JAX runs threads, nor run the caller's script a second time,
-so that a notebook, a pipe and a script without ``if __name__ == "__main__"`` may use it.
+Worker processes are fresh interpreters fed through a pipe. Unlike those of `multiprocessing` they
+neither fork a process in which JAX runs threads nor run the caller's script again, so notebooks,
+pipes and scripts without `if __name__ == "__main__"` can use them.
 """
 
 import concurrent.futures
@@ -15,22 +15,23 @@ from typing import Any
 
 from absl import logging
 
-_MIN_ITEMS = 256  # per worker; starting one takes as long as some hundred puzzles
+_MIN_ITEMS = 256  # per worker: starting a worker takes as long as a few hundred puzzles
 
 
 def parallel_map(
     function: Callable[[Any], Any], items: Sequence[Any], num_workers: int | None = None
 ) -> list[Any]:
-    """Returns ``[function(item) for item in items]``, computed by several processes.
+    """Returns `[function(item) for item in items]`, computed by several processes.
 
     Args:
-      function: pure and picklable: a function of an importable module, or a ``partial`` of one.
-      items: what to apply it to; picklable.
-      num_workers: how many processes; by default as many as there are cores, or fewer if there
-        is too little to do. With one, and where none can be started, everything runs here.
+      function: pure and picklable function: defined in an importable module, a bound method of an
+        object that is, or a `functools.partial` of one.
+      items: picklable arguments.
+      num_workers: number of processes; by default one per core, or fewer if there are few items.
+        With one worker, or if no process can be started, the calling process does the work.
 
     Raises:
-      Exception: what ``function`` raises.
+      Exception: the exception of `function`, if it raises one.
     """
     if num_workers is None:
         num_workers = min(os.cpu_count() or 1, len(items) // _MIN_ITEMS)
@@ -41,7 +42,7 @@ def parallel_map(
         try:
             answers = [pickle.loads(answer) for answer in threads.map(_run_worker, jobs)]
         except (OSError, subprocess.CalledProcessError) as error:
-            logging.warning("no worker processes (%s); going on in this one", error)
+            logging.warning("could not start worker processes (%s); working in this one", error)
             return [function(item) for item in items]
     results: list[Any] = [None] * len(items)
     for start, (values, error) in enumerate(answers):
@@ -52,7 +53,7 @@ def parallel_map(
 
 
 def _run_worker(job: bytes) -> bytes:
-    """Has a fresh interpreter with our import path answer one job."""
+    """Runs one job in a fresh interpreter that has our import path; returns its output."""
     return subprocess.run(
         [sys.executable, "-c", f"from {__name__} import _work; _work()"],
         input=job,
@@ -63,7 +64,7 @@ def _run_worker(job: bytes) -> bytes:
 
 
 def _work() -> None:
-    """Is all that a worker does: read a job, write its results or its error."""
+    """The main function of a worker: reads a job and writes its results or its error."""
     function, items = pickle.load(sys.stdin.buffer)
     try:
         answer = [function(item) for item in items], None

@@ -1,77 +1,78 @@
-"""Questions without answers, as people type, paste and keep them: text and CSV to tokens."""
+"""Reads questions without answers, as people type, paste and store them, and checks them.
+
+The text has one puzzle per line, puzzles drawn in several lines, or is CSV with a column
+`question`. Files of puzzles with answers are read by `csv_files`.
+"""
 
 import csv
 import io
-import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 
 from cgar_jax.data.parallel import parallel_map
-from cgar_jax.data.puzzles import Puzzles
 from cgar_jax.data.records import RecordError
+from cgar_jax.data.rules import Rules
 
 
 class Questions(NamedTuple):
     """Puzzles to solve."""
 
     tokens: np.ndarray  # uint8 [num, num_cells]
-    places: list[str]  # [num], where each was found, for messages
-    remarks: list[str]  # [num], what its asker should know, else ""
+    places: list[str]  # [num], the location of each puzzle, for messages
+    remarks: list[str]  # [num], a note for whoever asked, such as "several solutions"; else ""
 
 
-def read_questions(
-    text: str, family: type[Puzzles], num_cells: int, where: str = "the input"
-) -> Questions:
-    """Reads puzzles: one on a line, drawn in several lines, or CSV with a column `question`.
+def read_questions(text: str, rules: Rules, num_cells: int, where: str = "the input") -> Questions:
+    """Reads puzzles and checks that each has a solution.
 
     Args:
-      text: of all of them.
-      family: which puzzles they are.
-      num_cells: of each; other sizes are refused.
-      where: the text comes from, for messages.
+      text: one puzzle per line, puzzles drawn in several lines, or CSV with a column `question`.
+      rules: rules of the puzzle family.
+      num_cells: number of cells of each puzzle; other sizes are refused.
+      where: name of the text in error messages.
 
     Raises:
-      ValueError: there is none, or one is malformed, of another size, contradicts itself, or has
-        no solution; the message names the line.
+      ValueError: if there is no puzzle, or one is malformed, has the wrong size, contradicts itself
+        or has no solution; the message names the line.
     """
     try:
-        found = _of_csv(text) if _is_csv(text) else _of_lines(text, family, num_cells)
+        found = _read_rows(text) if _is_csv(text) else _read_lines(text, rules, num_cells)
         if not found:
             raise ValueError(f"{where} has no puzzle")
         for line, question in found:
             if len(question) != num_cells:
-                raise RecordError(line, _wrong_length(len(question), num_cells))
+                raise RecordError(line, _wrong_length(len(question), rules, num_cells))
         lines, texts = zip(*found, strict=True)
-        tokens = _parsed(family, lines, texts)
+        tokens = _parse(rules, lines, texts)
     except RecordError as error:
         raise ValueError(f"{where}, line {error.index}: {error}") from None
     places = [f"{where}, line {line}" for line in lines]
-    return Questions(tokens, places, check_questions(tokens, family, places))
+    return Questions(tokens, places, check_questions(tokens, rules, places))
 
 
 def check_questions(
-    tokens: np.ndarray, family: type[Puzzles], places: Sequence[str] | None = None
+    tokens: np.ndarray, rules: Rules, places: Sequence[str] | None = None
 ) -> list[str]:
-    """Checks that puzzles can be solved.
+    """Checks that puzzles have solutions.
 
     Args:
-      tokens: of the puzzles, `uint8 [num, num_cells]`.
-      family: which puzzles they are.
-      places: what to call each in a message.
+      tokens: questions, uint8 `[num, num_cells]`.
+      rules: rules of the puzzle family.
+      places: name of each puzzle in error messages; by default they are numbered.
 
     Returns:
-      For each what its asker should know, as that it has several solutions; else `""`.
+      A remark for each puzzle that has several solutions, else `""`.
 
     Raises:
-      ValueError: one contradicts itself or has no solution; the message names it.
+      ValueError: if a puzzle contradicts itself or has no solution; the message names it.
     """
     places = places or [f"puzzle {number}" for number in range(1, len(tokens) + 1)]
-    for place, fault in zip(places, family.question_faults(tokens), strict=True):
+    for place, fault in zip(places, rules.question_faults(tokens), strict=True):
         if fault:
             raise ValueError(f"{place}: the puzzle {fault}")
-    counts = parallel_map(family.num_solutions, list(tokens))
+    counts = parallel_map(rules.num_solutions, list(tokens))
     for place, count in zip(places, counts, strict=True):
         if count == 0:
             raise ValueError(f"{place}: the puzzle has no solution")
@@ -79,38 +80,40 @@ def check_questions(
     return [several if (count or 0) > 1 else "" for count in counts]
 
 
-def _parsed(family: type[Puzzles], lines: Sequence[int], texts: Sequence[str]) -> np.ndarray:
+def _parse(rules: Rules, lines: Sequence[int], texts: Sequence[str]) -> np.ndarray:
     try:
-        return family.parse_questions(texts)
+        return rules.parse_questions(texts)
     except RecordError as error:
         raise RecordError(lines[error.index], str(error)) from None
 
 
-def _of_lines(text: str, family: type[Puzzles], num_cells: int) -> list[tuple[int, str]]:
-    """The number of the first line of each puzzle, and its cells, row by row."""
-    size = math.isqrt(num_cells)
+def _read_lines(text: str, rules: Rules, num_cells: int) -> list[tuple[int, str]]:
+    """Returns the first line number of each puzzle, and its cells row by row."""
+    num_rows, width = rules.grid_shape(num_cells)
     found, rows = [], []
     for number, line in enumerate(text.splitlines(), 1):
-        cells = family.clean_line(line)
+        cells = rules.clean_line(line)
         if len(cells) == num_cells and not rows:
             found.append((number, cells))
-        elif len(cells) == size:
+        elif len(cells) == width:
             rows.append((number, cells))
         elif cells:
-            raise RecordError(number, _wrong_length(len(cells), num_cells))
-        if len(rows) == size:
+            raise RecordError(number, _wrong_length(len(cells), rules, num_cells))
+        if len(rows) == num_rows:
             found.append((rows[0][0], "".join(row for _, row in rows)))
             rows = []
     if rows:
-        raise RecordError(rows[0][0], f"a grid begins that has {len(rows)} of {size} rows")
+        raise RecordError(
+            rows[0][0], f"the grid that begins here has {len(rows)} of {num_rows} rows"
+        )
     return found
 
 
-def _wrong_length(found: int, num_cells: int) -> str:
-    size = math.isqrt(num_cells)
+def _wrong_length(found: int, rules: Rules, num_cells: int) -> str:
+    num_rows, width = rules.grid_shape(num_cells)
     return (
-        f"{found} cells; expected {num_cells}, or {size} as one of {size} rows: the model was "
-        f"trained on {size}x{size}"
+        f"{found} cells; expected {num_cells}, or {width} in each of {num_rows} rows, because the "
+        f"model was trained on {num_rows}x{width}"
     )
 
 
@@ -118,7 +121,7 @@ def _is_csv(text: str) -> bool:
     return "question" in text.partition("\n")[0].split(",")
 
 
-def _of_csv(text: str) -> list[tuple[int, str]]:
+def _read_rows(text: str) -> list[tuple[int, str]]:
     rows = csv.DictReader(io.StringIO(text))
     found = []
     for row in rows:

@@ -1,4 +1,4 @@
-"""What is wrong with one of many records: parsers say it, readers of files add where."""
+"""Errors in one of many records: parsers describe the error, readers of files add its location."""
 
 import pathlib
 from collections.abc import Sequence
@@ -10,53 +10,58 @@ _NUM_LISTED = 20
 
 
 class RecordError(ValueError):
-    """One of several records is wrong; ``index`` says which."""
+    """One of several records is malformed; `index` is its position among them."""
 
     def __init__(self, index: int, message: str):
         super().__init__(message)
         self.index = int(index)
 
 
-def tell_left_out(path: pathlib.Path, what: str, faults: Sequence[str]) -> None:
-    """Counts bad records of a file in the log, and lists the first of them; nothing without any.
+def log_skipped(path: pathlib.Path, kind: str, errors: Sequence[str]) -> None:
+    """Logs a warning with the number of skipped records and the first errors; silent without any.
 
     Args:
-      path: of the file.
-      what: the records are, in the plural.
-      faults: where and what is wrong with each.
+      path: file that holds the records.
+      kind: plural noun for the records, such as "lines".
+      errors: location and reason of each skipped record.
     """
-    if faults:
-        more = f"\nand {len(faults) - _NUM_LISTED} more" if len(faults) > _NUM_LISTED else ""
-        listed = "\n".join(faults[:_NUM_LISTED])
-        logging.warning("%s: %d bad %s are left out\n%s%s", path, len(faults), what, listed, more)
+    if errors:
+        more = f"\nand {len(errors) - _NUM_LISTED} more" if len(errors) > _NUM_LISTED else ""
+        listed = "\n".join(errors[:_NUM_LISTED])
+        logging.warning("%s: skipped %d bad %s\n%s%s", path, len(errors), kind, listed, more)
 
 
-def equally_long(column: str, texts: Sequence[str], num_cells: int) -> None:
-    """Checks that every text has one character for each cell.
+def check_lengths(column: str, texts: Sequence[str], num_cells: int) -> None:
+    """Checks that every text has one character per cell.
+
+    Args:
+      column: name of the texts in error messages, such as "question".
+      texts: texts to check.
+      num_cells: expected number of characters.
 
     Raises:
-      RecordError: if one has not.
+      RecordError: for the first text of another length.
     """
     for index, text in enumerate(texts):
         if len(text) != num_cells:
             raise RecordError(
                 index,
-                f"the {column} has {len(text)} characters; expected {num_cells}: "
-                "one for each cell, as on the first line of puzzles",
+                f"the {column} has {len(text)} characters; expected {num_cells}, one per cell, "
+                "as in the first puzzle",
             )
 
 
-def no_strays(column: str, texts: Sequence[str], stray: np.ndarray, expected: str) -> None:
-    """Checks that no character is one that the family does not have.
+def check_characters(column: str, texts: Sequence[str], stray: np.ndarray, expected: str) -> None:
+    """Checks that no text has a stray character.
 
     Args:
-      column: what the texts are, for the message.
-      texts: equally long.
-      stray: which characters are wrong, ``bool [num, num_cells]``.
-      expected: what would be right.
+      column: name of the texts in error messages, such as "question".
+      texts: texts of equal length.
+      stray: mask of the characters that the family does not have, bool `[num, num_cells]`.
+      expected: description of the valid characters.
 
     Raises:
-      RecordError: for the first that is wrong.
+      RecordError: for the first stray character.
     """
     if stray.any():
         index, cell = np.argwhere(stray)[0]

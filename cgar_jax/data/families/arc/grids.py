@@ -1,14 +1,14 @@
-"""Grids of colours as tokens on a square canvas, as the published data sets have them.
+"""Grids of colors as tokens on a square canvas, in the layout of the published data sets.
 
-A grid lies somewhere on the canvas; ``END`` marks the cells right of it and below it that border
-on it, all else is ``PAD``. A grid that reaches the canvas' edge has no mark there.
+A grid lies anywhere on the canvas. `END` marks the cells that border it on the right and below; all
+other cells are `PAD`. A grid that reaches the edge of the canvas has no mark there.
 """
 
 import numpy as np
 
-PAD, END, FIRST_COLOUR = 0, 1, 2
-NUM_COLOURS = 10
-VOCAB_SIZE = FIRST_COLOUR + NUM_COLOURS
+PAD, END, FIRST_COLOR = 0, 1, 2
+NUM_COLORS = 10
+VOCAB_SIZE = FIRST_COLOR + NUM_COLORS
 MAX_SIZE = 30
 
 
@@ -16,53 +16,53 @@ def encode(grid: np.ndarray, size: int = MAX_SIZE) -> np.ndarray:
     """Returns the tokens of a grid in the upper left corner of a canvas.
 
     Args:
-      grid: colours, integer ``[height, width]``, neither larger than ``size``.
+      grid: colors, integer `[height, width]`, neither larger than `size`.
       size: rows and columns of the canvas.
 
     Returns:
-      ``uint8 [size * size]``, row by row.
+      uint8 `[size * size]`, row by row.
     """
     height, width = grid.shape
     canvas = np.full((size + 1, size + 1), PAD, np.uint8)
     canvas[:height, width] = END
     canvas[height, :width] = END
-    canvas[:height, :width] = grid + FIRST_COLOUR
+    canvas[:height, :width] = grid + FIRST_COLOR
     return canvas[:size, :size].reshape(-1)
 
 
 def decode(tokens: np.ndarray) -> np.ndarray:
     """Returns the largest grid in the upper left corner of a canvas, well formed or not.
 
-    Of several rectangles of equal area without ``PAD`` and ``END`` it is the one of the fewest
-    rows. A canvas whose first cell is no colour gives a grid of no cells.
+    It is the largest rectangle without `PAD` and `END` or, among equally large ones, that with the
+    fewest rows. If the first cell of the canvas is not a color, the grid has no cells.
 
     Args:
-      tokens: integer ``[size * size]``, row by row, for example a model's answer.
+      tokens: integer `[size * size]`, row by row, for example a model's answer.
 
     Returns:
-      Colours, ``uint8 [height, width]``.
+      Colors, uint8 `[height, width]`.
     """
     size = round(tokens.size**0.5)
     canvas = np.asarray(tokens).reshape(size, size)
-    is_colour = (canvas >= FIRST_COLOUR) & (canvas < VOCAB_SIZE)
-    # Of the rectangle down to a row, the width is that of its narrowest row.
-    widths = np.minimum.accumulate(is_colour.cumprod(axis=1).sum(axis=1))
+    is_color = (canvas >= FIRST_COLOR) & (canvas < VOCAB_SIZE)
+    # A rectangle that ends in a row is as wide as the narrowest row down to it.
+    widths = np.minimum.accumulate(is_color.cumprod(axis=1).sum(axis=1))
     height = int(np.argmax(widths * np.arange(1, size + 1))) + 1
-    return (canvas[:height, : widths[height - 1]] - FIRST_COLOUR).astype(np.uint8)
+    return (canvas[:height, : widths[height - 1]] - FIRST_COLOR).astype(np.uint8)
 
 
-def fault(grid: object) -> str | None:
-    """Says what is wrong with a grid as JSON has it, and what would be right; nothing if it is."""
+def grid_fault(grid: object) -> str | None:
+    """Returns what is wrong with a grid from JSON and what was expected, or None if it is valid."""
     if not (isinstance(grid, list) and grid and all(isinstance(row, list) for row in grid)):
-        return "is no list of rows; expected [[colour, ...], ...]"
+        return "is not a list of rows; expected [[color, ...], ...]"
     if len(widths := sorted({len(row) for row in grid})) > 1:
         return f"is ragged: rows of {widths[0]} and of {widths[-1]} cells; expected equal rows"
     height, width = len(grid), widths[0]
     if not (width and max(height, width) <= MAX_SIZE):
         return f"is {height}x{width}; expected 1x1 to {MAX_SIZE}x{MAX_SIZE}"
-    for row, colours in enumerate(grid, start=1):
-        for column, colour in enumerate(colours, start=1):
-            if type(colour) is not int or not 0 <= colour < NUM_COLOURS:
+    for row, colors in enumerate(grid, start=1):
+        for column, color in enumerate(colors, start=1):
+            if type(color) is not int or not 0 <= color < NUM_COLORS:
                 where = f"row {row}, column {column}"
-                return f"has colour {colour!r} in {where}; expected 0 to {NUM_COLOURS - 1}"
+                return f"has color {color!r} in {where}; expected 0 to {NUM_COLORS - 1}"
     return None

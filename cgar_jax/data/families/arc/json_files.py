@@ -1,7 +1,7 @@
-"""Sets of ARC puzzles in the layout of the Kaggle competition, read and checked.
+"""Reads sets of ARC puzzles in the layout of the Kaggle competition, and checks them.
 
-``arc-agi_SET_challenges.json`` has by name ``{"train": [{"input", "output"}, ...], "test":
-[{"input"}, ...]}``, and ``arc-agi_SET_solutions.json`` the outputs of the tests.
+`arc-agi_SET_challenges.json` maps names to `{"train": [{"input", "output"}, ...], "test":
+[{"input"}, ...]}`, and `arc-agi_SET_solutions.json` maps them to the outputs of the tests.
 """
 
 import json
@@ -10,14 +10,15 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from cgar_jax.data.families.arc.grids import fault
-from cgar_jax.data.records import tell_left_out
+from cgar_jax.data.families.arc.grids import grid_fault
+from cgar_jax.data.records import log_skipped
 
-Pair = tuple[np.ndarray, np.ndarray]  # input and output, colours, uint8 [height, width] each
+Pair = tuple[np.ndarray, np.ndarray]
+"""Input and output grid: colors, uint8 `[height, width]` each."""
 
 
 class ArcPuzzle(NamedTuple):
-    """One puzzle: a few demonstrations of a rule, and inputs to apply it to with their outputs."""
+    """One ARC puzzle: demonstrations of a hidden transformation, and tests with their outputs."""
 
     name: str
     demonstrations: list[Pair]
@@ -28,17 +29,17 @@ def set_paths(folder: pathlib.Path, name: str) -> list[pathlib.Path]:
     """Returns the paths of the challenges and of the solutions of a set.
 
     Raises:
-      FileNotFoundError: if there are no such files; the message names the sets that are there.
+      FileNotFoundError: if a file does not exist; the message lists the sets in the folder.
     """
     paths = [folder / f"arc-agi_{name}_{part}.json" for part in ("challenges", "solutions")]
     for path in paths:
         if not path.is_file():
-            there = sorted(
+            sets = sorted(
                 found.name.removeprefix("arc-agi_").removesuffix("_challenges.json")
                 for found in folder.glob("arc-agi_*_challenges.json")
             )
             raise FileNotFoundError(
-                f"there is no file {path}; sets in {folder}: {', '.join(there) or 'none'}; "
+                f"there is no file {path}; sets in {folder}: {', '.join(sets) or 'none'}; "
                 "expected the JSON files of the ARC Prize competition, two for each set; "
                 "benchmarks/fetch_arc.py writes them"
             )
@@ -46,20 +47,20 @@ def set_paths(folder: pathlib.Path, name: str) -> list[pathlib.Path]:
 
 
 def read_set(folder: pathlib.Path, name: str, skip_bad: bool = False) -> list[ArcPuzzle]:
-    """Reads the puzzles of one set, in the order of the file.
+    """Reads the puzzles of one set in the order of the file.
 
     Args:
-      folder: where the files are.
-      name: of the set, such as ``"training"`` or ``"evaluation2"``.
-      skip_bad: whether bad puzzles are left out, counted and listed in the log, and not errors.
+      folder: folder of the JSON files.
+      name: name of the set, such as `"training"` or `"evaluation2"`.
+      skip_bad: whether bad puzzles are skipped with a warning instead of raising an error.
 
     Raises:
-      FileNotFoundError: if there are no such files.
+      FileNotFoundError: if a file does not exist.
       ValueError: if a puzzle is malformed or has no solution; the message names file and puzzle.
     """
     path, solutions_path = set_paths(folder, name)
     challenges, solutions = _read(path), _read(solutions_path)
-    puzzles, bad = [], []
+    puzzles, errors = [], []
     for puzzle, challenge in challenges.items():
         try:
             puzzles.append(_puzzle(puzzle, challenge, solutions, solutions_path))
@@ -67,18 +68,20 @@ def read_set(folder: pathlib.Path, name: str, skip_bad: bool = False) -> list[Ar
             message = f"{path}, puzzle {puzzle}: {error}"
             if not skip_bad:
                 raise ValueError(message) from None
-            bad.append(message)
-    tell_left_out(path, "puzzles", bad)
+            errors.append(message)
+    log_skipped(path, "puzzles", errors)
     return puzzles
 
 
 def _read(path: pathlib.Path) -> dict[str, Any]:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:  # of JSON and of UTF-8
+    except ValueError as error:  # malformed JSON or UTF-8
         raise ValueError(f"{path}: {error}; expected JSON") from None
     if not isinstance(content, dict):
-        raise ValueError(f"{path}: a JSON {type(content).__name__}; expected an object by puzzle")
+        raise ValueError(
+            f"{path}: a JSON {type(content).__name__}; expected an object with a key per puzzle"
+        )
     return content
 
 
@@ -110,6 +113,6 @@ def _puzzle(
 
 def _pair(kind: str, number: int, *grids: Any) -> Pair:
     for name, grid in zip(("input", "output"), grids, strict=True):
-        if wrong := fault(grid):
-            raise ValueError(f"the {name} of {kind} {number} {wrong}")
+        if fault := grid_fault(grid):
+            raise ValueError(f"the {name} of {kind} {number} {fault}")
     return tuple(np.array(grid, np.uint8) for grid in grids)

@@ -1,9 +1,9 @@
-"""Makes random square mazes, each with exactly one shortest path from start to goal.
+"""Generates random square mazes, each with exactly one shortest path from start to goal.
 
-Rooms on every second cell are joined by a random walk that backtracks where it is stuck, which
-gives long winding corridors; then some of the walls left between rooms are opened, so that there is
-more than one way. Maze ``index`` of ``seed`` is drawn from a stream of its own, so that it depends
-neither on the other mazes nor on how many processes share the work.
+A random walk with backtracking joins rooms on every second cell, which gives long winding
+corridors; then some of the walls left between rooms are opened, so that there are several routes.
+Each maze is drawn from its own random stream, so it depends neither on other mazes nor on the
+number of worker processes.
 """
 
 import functools
@@ -13,7 +13,7 @@ import numpy as np
 from cgar_jax.data.families.maze.grid import GOAL, OPEN, PATH, START, WALL
 from cgar_jax.data.families.maze.solver import distances, on_shortest_paths
 from cgar_jax.data.parallel import parallel_map
-from cgar_jax.data.puzzles import Puzzle
+from cgar_jax.data.rules import Puzzle
 
 SMALLEST = 5
 _MAX_ATTEMPTS = 100
@@ -22,40 +22,39 @@ _GOALS_PER_MAZE = 8
 
 def generate(
     size: int,
-    num_mazes: int,
+    indices: int | range,
     seed: int,
     lengths: tuple[float, float] = (1, np.inf),
     loops: float = 0.05,
-    start: int = 0,
     num_workers: int | None = None,
 ) -> list[Puzzle]:
-    """Generates mazes ``start`` to ``start + num_mazes - 1`` of ``seed``, on all cores.
+    """Generates mazes on all cores.
 
     Args:
-      size: number of rows and of columns, walls included.
-      num_mazes: how many.
-      seed: not negative.
-      lengths: the least and the greatest number of steps of the shortest path.
+      size: rows and columns, including walls.
+      indices: number of mazes, or the range of their indices.
+      seed: random seed, not negative; a maze depends on it and on its index.
+      lengths: smallest and largest number of steps of the shortest path.
       loops: share of the walls left between rooms that are opened, in [0, 1].
-      start: number of the first maze.
-      num_workers: see `parallel_map`; the mazes do not depend on it.
+      num_workers: number of processes, see `parallel_map`; it does not change the mazes.
 
     Returns:
-      Mazes and answers; their rating is the number of steps of the shortest path.
+      Mazes with answers; the rating is the number of steps of the shortest path.
 
     Raises:
-      ValueError: if a setting is impossible, or no such maze could be found.
+      ValueError: if a setting is out of range, or no such maze was found.
     """
     check_settings(size, lengths, loops)
     make = functools.partial(_generate_maze, size, seed, *lengths, loops)
-    return parallel_map(make, range(start, start + num_mazes), num_workers)
+    indices = range(indices) if isinstance(indices, int) else indices
+    return parallel_map(make, indices, num_workers)
 
 
 def check_settings(size: int, lengths: tuple[float, float], loops: float) -> None:
-    """Raises ``ValueError`` if no maze can have such settings, see `generate`."""
+    """Raises `ValueError` if no maze can have these settings, see `generate`."""
     low, high = lengths
     if size < SMALLEST:
-        raise ValueError(f"size={size}; expected at least {SMALLEST}, walls included")
+        raise ValueError(f"size={size}; expected at least {SMALLEST}, including walls")
     if not 0 <= loops <= 1:
         raise ValueError(f"loops={loops}; expected a share of walls in [0, 1]")
     if not low <= high:
@@ -71,7 +70,7 @@ def _generate_maze(
         is_open = _carve(size, loops, rng)
         start = _one_of(is_open, rng)
         steps = distances(is_open[None], start[None])[0]
-        if steps.max() < low:  # from a dead end as far away as can be
+        if steps.max() < low:  # move the start to a dead end as far away as possible
             start = _one_of(steps == steps.max(), rng)
             steps = distances(is_open[None], start[None])[0]
         longest = max(longest, steps.max())
@@ -82,14 +81,14 @@ def _generate_maze(
             if path.sum() == steps[goal].item() + 1:
                 return _maze(is_open, start, goal, path)
     raise ValueError(
-        f"no {size}x{size} maze with one shortest path of {low:g} to {high:g} steps in "
-        f"{_MAX_ATTEMPTS} attempts (loops={loops:g}), the longest had {longest}; ask for a larger "
-        "size or a wider range of difficulty"
+        f"found no {size}x{size} maze with one shortest path of {low:g} to {high:g} steps in "
+        f"{_MAX_ATTEMPTS} attempts (loops={loops:g}), the longest path had {longest}; ask for a "
+        "larger size or a wider range of difficulty"
     )
 
 
 def _carve(size: int, loops: float, rng: np.random.Generator) -> np.ndarray:
-    """Returns the open cells of a maze in which all of them are connected."""
+    """Returns the open cells of a maze, which are all connected, bool `[size, size]`."""
     num_rooms = (size - 1) // 2
     first = rng.integers(0, size - 2 * num_rooms, 2) + 1  # an even size has a row to spare
     is_open = np.zeros((size, size), bool)
@@ -112,8 +111,8 @@ def _carve(size: int, loops: float, rng: np.random.Generator) -> np.ndarray:
         rooms[(row + room[0]) // 2, (column + room[1]) // 2] = rooms[room] = True
         trail.append(room)
     rows, columns = np.indices(rooms.shape)
-    between = (rows + columns) % 2 == 1  # what lies between two neighbouring rooms
-    rooms |= between & (rng.random(rooms.shape) < loops)
+    between_rooms = (rows + columns) % 2 == 1
+    rooms |= between_rooms & (rng.random(rooms.shape) < loops)
     return is_open
 
 

@@ -1,9 +1,9 @@
 """Tokens, text and rules of square mazes.
 
-Tokens follow the layout of the published data set: 0 is padding, then wall ``#``, open cell (a
-space), start ``S``, goal ``G`` and path ``o``. A maze is a row-major ``uint8 [size * size]`` array
-everywhere in this package; its text has one character for each cell and no line breaks. An answer
-is the question with the open cells of a shortest path from ``S`` to ``G`` marked.
+Tokens follow the published data set: 0 is padding, then wall `#`, open cell (a space), start `S`,
+goal `G` and path `o`. A maze is a row-major `uint8 [size * size]` array; its text has one character
+per cell and no line breaks. An answer is the question with the open cells of a shortest path from
+`S` to `G` marked.
 """
 
 import math
@@ -12,46 +12,47 @@ from collections.abc import Sequence
 import numpy as np
 
 from cgar_jax.data.families.maze.solver import distances, on_shortest_paths, one_shortest_path
-from cgar_jax.data.records import RecordError, equally_long, no_strays
+from cgar_jax.data.records import check_characters
 
 WALL, OPEN, START, GOAL, PATH = range(1, 6)
 VOCAB_SIZE = 6
-_SYMBOLS = "?# SGo"  # by token; "?" shows a padding token, which no file contains
+QUESTION_SYMBOLS, ANSWER_SYMBOLS = "# SG", "# SGo"
+_SYMBOLS = "?# SGo"  # by token; "?" stands for padding, which no file contains
 _TOKEN_OF_BYTE = np.zeros(256, np.uint8)
 _TOKEN_OF_BYTE[[ord(symbol) for symbol in _SYMBOLS[1:]]] = np.arange(1, len(_SYMBOLS))
 
 
 def encode(text: str) -> np.ndarray:
-    """Returns the tokens of a maze written as ``#``, space, ``S``, ``G`` and ``o``.
+    """Returns the tokens of a maze written with the characters `#`, space, `S`, `G` and `o`.
 
     Args:
-      text: one character for each cell, row by row; line breaks are left out.
+      text: one character per cell, row by row, with or without line breaks.
 
     Returns:
-      ``uint8 [num_cells]``.
+      uint8 `[num_cells]`.
 
     Raises:
       ValueError: if the maze is not square or has another character.
     """
     rows = text.strip("\n").split("\n")
     if len(rows) > 1:
-        for number, row in enumerate(rows):
+        for number, row in enumerate(rows, 1):
             if len(row) != len(rows):
                 raise ValueError(
-                    f"row {number + 1} of the maze has {len(row)} cells; expected {len(rows)}, "
-                    "as many as there are rows"
+                    f"row {number} of the maze has {len(row)} cells; expected {len(rows)}, the "
+                    "number of rows"
                 )
     text = "".join(rows)
     size_of(len(text))
-    return _tokens([text], "maze", _SYMBOLS[1:])[0]
+    return tokens_of([text], "maze", ANSWER_SYMBOLS)[0]
 
 
 def decode(tokens: np.ndarray, line_breaks: bool = False) -> str:
-    """Returns a maze as text, ``?`` for padding, in one line or in as many as it has rows.
+    """Returns a maze as text, with `?` for padding.
 
     Args:
-      tokens: integers ``[num_cells]``, for example from ``encode`` or from a model's argmax.
-      line_breaks: whether to break lines.
+      tokens: integer `[num_cells]`, for example from `encode` or a model's answer.
+      line_breaks: whether each row is on a line of its own.
     """
     text = "".join(_SYMBOLS[token] for token in np.asarray(tokens).tolist())
     if not line_breaks:
@@ -60,54 +61,41 @@ def decode(tokens: np.ndarray, line_breaks: bool = False) -> str:
     return "\n".join(text[start : start + size] for start in range(0, len(text), size))
 
 
-def size_of(num_cells: int) -> int:
-    """Returns the number of rows of a maze of so many cells.
+def tokens_of(texts: Sequence[str], column: str, symbols: str) -> np.ndarray:
+    """Returns the tokens of texts of equal length, uint8 `[num, num_cells]`.
+
+    Args:
+      texts: mazes, one character per cell.
+      column: name of the texts in error messages.
+      symbols: valid characters, `QUESTION_SYMBOLS` or `ANSWER_SYMBOLS`.
 
     Raises:
-      ValueError: if it is not square.
+      RecordError: for the first text with another character.
+    """
+    # Anything outside ASCII becomes one "?", which is not a valid character either.
+    codes = np.frombuffer("".join(texts).encode("ascii", "replace"), np.uint8)
+    tokens = _TOKEN_OF_BYTE[codes].reshape(len(texts), -1)
+    stray = (tokens == 0) | (tokens > len(symbols))
+    check_characters(column, texts, stray, f"one of {', '.join(map(repr, symbols))}")
+    return tokens
+
+
+def size_of(num_cells: int) -> int:
+    """Returns the number of rows of a maze with `num_cells` cells.
+
+    Raises:
+      ValueError: if no square maze has that many cells.
     """
     size = math.isqrt(num_cells)
     if size * size != num_cells or size < 2:
-        raise ValueError(f"{num_cells} cells make no maze; expected a square, as 900 (30x30)")
+        raise ValueError(
+            f"{num_cells} cells do not form a maze; expected a square such as 900 (30x30)"
+        )
     return size
 
 
-def parse(
-    num_cells: int, questions: Sequence[str], answers: Sequence[str]
-) -> tuple[np.ndarray, np.ndarray]:
-    """Returns the tokens of mazes and of their solutions, ``uint8 [num, num_cells]`` each.
-
-    Raises:
-      RecordError: if one of them is no maze, or its answer not a shortest path.
-    """
-    for column, texts in (("question", questions), ("answer", answers)):
-        equally_long(column, texts, num_cells)
-    inputs = parse_questions(questions)
-    labels = _tokens(answers, "answer", _SYMBOLS[1:])
-    for index, fault in enumerate(question_faults(inputs)):
-        if fault:
-            raise RecordError(index, f"the question {fault}")
-    for index, fault in enumerate(answer_faults(inputs, labels)):
-        if fault:
-            raise RecordError(index, f"the answer {fault}")
-    return inputs, labels
-
-
-def parse_questions(texts: Sequence[str]) -> np.ndarray:
-    """Returns the tokens of equally long questions, ``uint8 [num, num_cells]``.
-
-    Raises:
-      RecordError: if one has a character that is none of a question.
-    """
-    return _tokens(texts, "question", _SYMBOLS[1:5])
-
-
 def question_faults(questions: np.ndarray) -> list[str]:
-    """Tells what is wrong with each question, ``""`` if nothing is.
-
-    Args:
-      questions: tokens, ``uint8 [num, num_cells]``.
-    """
+    """Returns what is wrong with each question, or `""`, see `Rules.question_faults`."""
     faults = []
     reached = _steps(questions, questions > WALL) >= 0
     is_reached = np.any(reached & (questions == GOAL), axis=1)
@@ -122,14 +110,10 @@ def question_faults(questions: np.ndarray) -> list[str]:
 
 
 def answer_faults(questions: np.ndarray, answers: np.ndarray) -> list[str]:
-    """Tells why each answer does not solve its question, ``""`` if it does.
+    """Returns why each answer is no solution, or `""`, see `Rules.answer_faults`.
 
-    An answer solves a maze if it keeps walls, start and goal, and the cells that it marks connect
-    start and goal and are no more than a shortest path has.
-
-    Args:
-      questions: tokens of mazes without faults, ``uint8 [num, num_cells]``.
-      answers: tokens, integer ``[num, num_cells]``, for example a model's.
+    A solution keeps walls, start and goal; the cells that it marks connect start and goal and are
+    no more than a shortest path has.
     """
     shortest = _at_goal(questions, _steps(questions, questions > WALL))
     marked = answers == PATH
@@ -155,27 +139,21 @@ def answer_faults(questions: np.ndarray, answers: np.ndarray) -> list[str]:
 
 
 def wrong_cells(questions: np.ndarray, answers: np.ndarray) -> np.ndarray:
-    """Tells which cells of each answer are at fault, none if it solves its question.
+    """Returns the cells of each answer that are at fault, see `Rules.wrong_cells`.
 
-    These are cells that are not as in the question; if there are none, G and the marked cells that
-    are cut off from S, or, where G is reached, those off the shortest way that is marked; if there
-    are none, all marked cells, which are a detour.
-
-    Args:
-      questions: tokens of mazes without faults, ``uint8 [num, num_cells]``.
-      answers: tokens, ``uint8 [num, num_cells]``.
-
-    Returns:
-      ``bool [num, num_cells]``.
+    They are the cells that differ from the question without being a path on an open cell. If there
+    are none, they are the marked cells off the shortest marked route or, if the marks do not reach
+    the goal, the goal and the marked cells cut off from the start. If there are none of these
+    either, they are all marked cells, because these are a detour.
     """
     marked = answers == PATH
-    way = marked | (questions >= START)
-    steps = _steps(questions, way)
+    route = marked | (questions >= START)
+    steps = _steps(questions, route)
     is_connected = _at_goal(questions, steps)[:, None] >= 0
     ends = questions == START, questions == GOAL
-    shortest = on_shortest_paths(*(_in_rows(cells) for cells in (way, *ends)))
+    shortest = on_shortest_paths(*(_in_rows(cells) for cells in (route, *ends)))
     changed = (answers != questions) & ~(marked & (questions == OPEN))
-    astray = np.where(is_connected, marked & ~shortest.reshape(way.shape), way & (steps < 0))
+    astray = np.where(is_connected, marked & ~shortest.reshape(route.shape), route & (steps < 0))
     wrong = np.zeros(questions.shape, bool)
     for index, fault in enumerate(answer_faults(questions, answers)):
         if fault:
@@ -185,13 +163,13 @@ def wrong_cells(questions: np.ndarray, answers: np.ndarray) -> np.ndarray:
 
 
 def solve(question: np.ndarray) -> np.ndarray:
-    """Returns the answer of a maze, see `one_shortest_path`.
+    """Returns the answer of a maze; `one_shortest_path` chooses among several.
 
     Args:
-      question: tokens of a maze without faults, ``uint8 [num_cells]``.
+      question: tokens of a maze without faults, uint8 `[num_cells]`.
 
     Returns:
-      ``uint8 [num_cells]``.
+      uint8 `[num_cells]`.
     """
     size = size_of(len(question))
     cells = question.reshape(size, size)
@@ -211,12 +189,3 @@ def _in_rows(cells: np.ndarray) -> np.ndarray:
 
 def _at_goal(questions: np.ndarray, values: np.ndarray) -> np.ndarray:
     return values[np.arange(len(values)), (questions == GOAL).argmax(axis=1)]
-
-
-def _tokens(texts: Sequence[str], column: str, symbols: str) -> np.ndarray:
-    # Anything outside ASCII becomes one "?", which is as stray as the original.
-    codes = np.frombuffer("".join(texts).encode("ascii", "replace"), np.uint8)
-    tokens = _TOKEN_OF_BYTE[codes].reshape(len(texts), -1)
-    stray = (tokens == 0) | (tokens > len(symbols))
-    no_strays(column, texts, stray, f"one of {', '.join(map(repr, symbols))}")
-    return tokens

@@ -4,14 +4,14 @@ import numpy as np
 
 
 def distances(is_open: np.ndarray, start: np.ndarray) -> np.ndarray:
-    """Returns how many steps up, down, left or right lead from the start to each cell.
+    """Returns the number of steps (up, down, left or right) from the start to each cell.
 
     Args:
-      is_open: which cells may be entered, ``bool [num, rows, columns]``.
-      start: where to begin, of the same shape.
+      is_open: cells that may be entered, bool `[num, rows, columns]`.
+      start: the start cells, bool `[num, rows, columns]`.
 
     Returns:
-      ``int32`` of the same shape; -1 for cells that cannot be reached.
+      int32 `[num, rows, columns]`; -1 for cells that cannot be reached.
     """
     steps = np.where(start, 0, -1).astype(np.int32)
     frontier, is_new = start, is_open & ~start
@@ -30,15 +30,15 @@ def distances(is_open: np.ndarray, start: np.ndarray) -> np.ndarray:
 
 
 def on_shortest_paths(is_open: np.ndarray, start: np.ndarray, goal: np.ndarray) -> np.ndarray:
-    """Returns the cells that lie on some shortest path, ``bool [num, rows, columns]``.
+    """Returns the cells that lie on at least one shortest path, bool `[num, rows, columns]`.
 
-    A maze has exactly one shortest path if these are one more than its length. None is marked
-    where the goal cannot be reached.
+    A maze has exactly one shortest path if there is one such cell more than the path has steps. If
+    the goal cannot be reached, no cell is marked.
 
     Args:
-      is_open: which cells may be entered, ``bool [num, rows, columns]``.
-      start: one cell of each maze, of the same shape.
-      goal: one cell of each maze, of the same shape.
+      is_open: cells that may be entered, bool `[num, rows, columns]`.
+      start: one cell of each maze, bool `[num, rows, columns]`.
+      goal: one cell of each maze, bool `[num, rows, columns]`.
     """
     from_start, from_goal = distances(is_open, start), distances(is_open, goal)
     length = from_start.max(axis=(1, 2), keepdims=True, where=goal, initial=-1)
@@ -46,16 +46,16 @@ def on_shortest_paths(is_open: np.ndarray, start: np.ndarray, goal: np.ndarray) 
 
 
 def one_shortest_path(is_open: np.ndarray, start: np.ndarray, goal: np.ndarray) -> np.ndarray:
-    """Returns the cells of one shortest path of a maze, both ends included.
+    """Returns the cells of one shortest path of a maze, including both ends.
 
     Args:
-      is_open: which cells may be entered, ``bool [rows, columns]``.
-      start: one cell, of the same shape.
-      goal: one cell, of the same shape.
+      is_open: cells that may be entered, bool `[rows, columns]`.
+      start: one cell, bool `[rows, columns]`.
+      goal: one cell, bool `[rows, columns]`.
 
     Returns:
-      ``bool [rows, columns]``. Of several shortest paths it is the one that, seen from the goal,
-      goes up rather than left, left rather than right, and right rather than down.
+      bool `[rows, columns]`. Among several shortest paths, it is the one that, walked from the
+      goal, prefers up to left, left to right, and right to down.
 
     Raises:
       ValueError: if the goal cannot be reached.
@@ -69,7 +69,7 @@ def one_shortest_path(is_open: np.ndarray, start: np.ndarray, goal: np.ndarray) 
     around = np.pad(steps, 1, constant_values=-1)
     while steps[cell]:
         row, column = cell
-        neighbours = [(row - 1, column), (row, column - 1), (row, column + 1), (row + 1, column)]
-        cell = next(c for c in neighbours if around[c[0] + 1, c[1] + 1] == steps[cell] - 1)
+        neighbors = [(row - 1, column), (row, column - 1), (row, column + 1), (row + 1, column)]
+        cell = next(c for c in neighbors if around[c[0] + 1, c[1] + 1] == steps[cell] - 1)
         path[cell] = True
     return path

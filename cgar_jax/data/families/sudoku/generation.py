@@ -1,8 +1,8 @@
-"""Makes random Sudoku puzzles, each with exactly one solution.
+"""Generates random Sudoku puzzles, each with exactly one solution.
 
-A full grid is drawn at random and clues are taken away in random order, each only if the puzzle
-stays unique without it. Puzzle ``index`` of ``seed`` is drawn from a stream of its own, so that it
-depends neither on the other puzzles nor on how many processes share the work.
+A full grid is drawn at random, and clues are removed in random order as long as the puzzle stays
+unique. Each puzzle is drawn from its own random stream, so it depends neither on other puzzles nor
+on the number of worker processes.
 """
 
 import functools
@@ -12,49 +12,48 @@ import numpy as np
 from cgar_jax.data.families.sudoku.grid import BLANK, Grid
 from cgar_jax.data.families.sudoku.solver import Searcher, random_solution, solve
 from cgar_jax.data.parallel import parallel_map
-from cgar_jax.data.puzzles import Puzzle
+from cgar_jax.data.rules import Puzzle
 
-# The fewest clues with which a puzzle can be unique. For 9x9: McGuire, Tugemann and Civario,
-# "There is no 16-clue Sudoku" (2012).
+# The smallest number of clues of a unique puzzle. For 9x9: McGuire, Tugemann and Civario, "There is
+# no 16-clue Sudoku", 2012, arXiv:1201.0749.
 _FEWEST_CLUES = {4: 4, 6: 8, 9: 17}
 _MAX_ATTEMPTS = 200
 
 
 def generate(
     grid: Grid,
-    num_puzzles: int,
+    indices: int | range,
     seed: int,
     num_clues: int | tuple[int, int] = 0,
     min_difficulty: float = 0,
-    start: int = 0,
     num_workers: int | None = None,
 ) -> list[Puzzle]:
-    """Generates puzzles ``start`` to ``start + num_puzzles - 1`` of ``seed``, on all cores.
+    """Generates puzzles on all cores.
 
     Args:
-      grid: the geometry.
-      num_puzzles: how many.
-      seed: not negative.
-      num_clues: exactly so many clues; with ``(low, high)`` a number drawn for each puzzle, both
-        ends included; with 0, as few as it takes until no clue can be spared.
-      min_difficulty: the least rating.
-      start: number of the first puzzle.
-      num_workers: see `parallel_map`; the puzzles do not depend on it.
+      grid: shape of the puzzles.
+      indices: number of puzzles, or the range of their indices.
+      seed: random seed, not negative; a puzzle depends on it and on its index.
+      num_clues: number of clues; `(low, high)` draws it for each puzzle, both ends included; 0
+        removes clues until none can be spared.
+      min_difficulty: smallest rating.
+      num_workers: number of processes, see `parallel_map`; it does not change the puzzles.
 
     Returns:
-      Puzzles whose rating is how often our solver has to guess until it has proven the solution
-      unique.
+      Puzzles with their solutions; the rating is the number of guesses that the exact solver needs
+      to prove the solution unique.
 
     Raises:
-      ValueError: if such puzzles cannot exist, or could not be found.
+      ValueError: if such puzzles cannot exist, or were not found.
     """
     low, high = clue_range(grid, num_clues)
     make = functools.partial(_generate_puzzle, grid, seed, low, high, min_difficulty)
-    return parallel_map(make, range(start, start + num_puzzles), num_workers)
+    indices = range(indices) if isinstance(indices, int) else indices
+    return parallel_map(make, indices, num_workers)
 
 
 def clue_range(grid: Grid, num_clues: int | tuple[int, int]) -> tuple[int, int]:
-    """Returns ``num_clues`` as a range ``(low, high)``, ``(0, 0)`` for minimal puzzles.
+    """Returns `num_clues` as a range `(low, high)`, which is `(0, 0)` for minimal puzzles.
 
     Raises:
       ValueError: if no puzzle can have so few or so many clues.
@@ -78,7 +77,7 @@ def _generate_puzzle(
     fewest, hardest = grid.num_cells, 0
     for _ in range(_MAX_ATTEMPTS):
         answer = random_solution(grid, rng)
-        question = _without_clues(grid, answer, num_clues, rng)
+        question = _remove_clues(grid, answer, num_clues, rng)
         found = int((question != BLANK).sum())
         fewest = min(fewest, found)
         if num_clues and found > num_clues:
@@ -88,17 +87,17 @@ def _generate_puzzle(
         if rating >= min_difficulty:
             return Puzzle(question, answer, rating)
     raise ValueError(
-        f"no {grid.size}x{grid.size} puzzle with num_clues={num_clues} and "
-        f"min_difficulty={min_difficulty:g} in {_MAX_ATTEMPTS} attempts, which came down to "
-        f"{fewest} clues and up to difficulty {hardest}; ask for "
+        f"found no {grid.size}x{grid.size} puzzle with num_clues={num_clues} and "
+        f"min_difficulty={min_difficulty:g} in {_MAX_ATTEMPTS} attempts, which reached "
+        f"{fewest} clues and difficulty {hardest}; ask for "
         + ("more clues" if fewest > num_clues > 0 else "less difficulty or fewer clues")
     )
 
 
-def _without_clues(
+def _remove_clues(
     grid: Grid, answer: np.ndarray, num_clues: int, rng: np.random.Generator
 ) -> np.ndarray:
-    """Takes clues from ``answer`` until ``num_clues`` are left or none can be spared.
+    """Removes clues from `answer` until `num_clues` are left or none can be spared.
 
     A clue that cannot be spared now cannot be spared later either, so one pass is enough.
     """
@@ -110,7 +109,7 @@ def _without_clues(
             break
         question[cell] = BLANK
         possible, clues_left = searcher.clues(question)
-        # Still unique, unless some solution has another digit in this cell.
+        # The puzzle is still unique unless some solution has another digit in this cell.
         others = possible & ~(clues ^ clues_left)
         if len(searcher.search(others, clues_left, limit=1).solutions):
             question[cell] = answer[cell]

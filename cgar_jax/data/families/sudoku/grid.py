@@ -1,8 +1,7 @@
-"""Geometry, rules and tokens of Sudoku grids of 4x4, 6x6 and 9x9 cells.
+"""Geometry, rules, tokens and text of Sudoku grids with 4x4, 6x6 and 9x9 cells.
 
-Tokens follow the layout of the published data sets: 0 is padding, 1 a blank cell and d + 1 the
-digit d. A puzzle is a row-major ``uint8 [num_cells]`` array of tokens everywhere in this package;
-strings appear only where people and CSV files do.
+Tokens follow the published data sets: 0 is padding, 1 a blank cell and d + 1 the digit d. A puzzle
+is a row-major `uint8 [num_cells]` array of tokens; strings are used only for people and files.
 """
 
 import dataclasses
@@ -11,7 +10,7 @@ import functools
 import numpy as np
 
 BLANK = 1
-_SYMBOLS = "?.123456789"  # by token; "?" shows a padding token, which no file contains
+_SYMBOLS = "?.123456789"  # by token; "?" stands for padding, which no file contains
 _INVALID = 255
 
 _TOKEN_OF_BYTE = np.full(256, _INVALID, np.uint8)
@@ -21,10 +20,13 @@ _TOKEN_OF_BYTE[ord("0")] = BLANK
 
 @dataclasses.dataclass(frozen=True)
 class Grid:
-    """The shape of a Sudoku: boxes of ``box_rows`` by ``box_columns`` cells.
+    """The shape of a Sudoku, given by its boxes.
 
-    A box holds every digit once, so the grid has ``box_rows * box_columns`` digits, rows and
-    columns.
+    A box holds every digit once, so there are `box_rows * box_columns` digits, rows and columns.
+
+    Attributes:
+      box_rows: number of rows in a box.
+      box_columns: number of columns in a box.
     """
 
     box_rows: int
@@ -32,7 +34,7 @@ class Grid:
 
     @classmethod
     def of_size(cls, size: int) -> "Grid":
-        """Returns the 4x4 (2x2 boxes), 6x6 (boxes of 2 rows, 3 columns) or 9x9 (3x3) grid.
+        """Returns the 4x4 (2x2 boxes), 6x6 (boxes of 2 rows and 3 columns) or 9x9 (3x3) grid.
 
         Raises:
           ValueError: for any other size.
@@ -43,7 +45,7 @@ class Grid:
 
     @classmethod
     def of_length(cls, num_cells: int) -> "Grid":
-        """Returns the grid that has ``num_cells`` cells: 16, 36 or 81.
+        """Returns the grid with `num_cells` cells: 16, 36 or 81.
 
         Raises:
           ValueError: for any other number.
@@ -51,13 +53,13 @@ class Grid:
         sizes = {size * size: size for size in _BOX_SHAPES}
         if num_cells not in sizes:
             raise ValueError(
-                f"{num_cells} cells make no Sudoku; expected 16 (4x4), 36 (6x6) or 81 (9x9)"
+                f"{num_cells} cells do not form a Sudoku; expected 16 (4x4), 36 (6x6) or 81 (9x9)"
             )
         return cls.of_size(sizes[num_cells])
 
     @property
     def size(self) -> int:
-        """The number of digits, of rows and of columns."""
+        """The number of digits, rows and columns."""
         return self.box_rows * self.box_columns
 
     @property
@@ -72,37 +74,37 @@ class Grid:
 
     @functools.cached_property
     def units(self) -> np.ndarray:
-        """The cells of each row, then each column, then each box: ``int64 [3 * size, size]``."""
+        """The cells of each row, then each column, then each box, int `[3 * size, size]`."""
         rows = np.arange(self.num_cells).reshape(self.size, self.size)
         boxes = rows.reshape(self.box_columns, self.box_rows, self.box_rows, self.box_columns)
         return np.concatenate([rows, rows.T, boxes.swapaxes(1, 2).reshape(rows.shape)])
 
     def unit_name(self, unit: int) -> str:
-        """Returns the name of ``units[unit]``, counted from one: ``"column 3"``."""
+        """Returns the name of `units[unit]`, counted from one, such as `"column 3"`."""
         kind, index = divmod(unit, self.size)
         return f"{('row', 'column', 'box')[kind]} {index + 1}"
 
     def broken_units(self, answers: np.ndarray) -> np.ndarray:
-        """Tells which units do not hold every digit exactly once.
+        """Returns the units that do not hold every digit exactly once.
 
         Args:
-          answers: tokens, ``uint8 [num, num_cells]``.
+          answers: tokens, uint8 `[num, num_cells]`.
 
         Returns:
-          ``bool [num, 3 * size]``, in the order of ``units``.
+          bool `[num, 3 * size]`, in the order of `units`.
         """
         digits = np.left_shift(1, answers, dtype=np.int16)
         seen = np.stack([np.bitwise_or.reduce(digits[:, unit], -1) for unit in self.units], -1)
         return seen != sum(1 << token for token in range(BLANK + 1, self.vocab_size))
 
     def repeated(self, answers: np.ndarray) -> np.ndarray:
-        """Tells which cells hold a token that another cell of their row, column or box holds too.
+        """Returns the cells whose token occurs again in their row, column or box.
 
         Args:
-          answers: tokens, ``uint8 [num, num_cells]``.
+          answers: tokens, uint8 `[num, num_cells]`.
 
         Returns:
-          ``bool [num, num_cells]``.
+          bool `[num, num_cells]`.
         """
         repeated = np.zeros(answers.shape, bool)
         for unit in self.units:
@@ -115,22 +117,24 @@ _BOX_SHAPES = {4: (2, 2), 6: (2, 3), 9: (3, 3)}
 
 
 def encode(question: str) -> np.ndarray:
-    """Returns the tokens of a puzzle written as digits, with ``.`` or ``0`` for a blank cell.
-
-    >>> encode(".234341221434321")
-    array([1, 3, 4, 5, 4, 5, 2, 3, 3, 2, 5, 4, 5, 4, 3, 2], dtype=uint8)
+    """Returns the tokens of a puzzle written as digits, with `.` or `0` for a blank cell.
 
     Args:
       question: 16, 36 or 81 characters, row by row.
 
     Returns:
-      ``uint8 [num_cells]``.
+      uint8 `[num_cells]`.
 
     Raises:
-      ValueError: if the length is that of no grid, or a character is no digit of that grid.
+      ValueError: if no grid has that many cells, or a character is not a digit of the grid.
+
+    Example:
+      >>> from cgar_jax.data.families.sudoku import encode
+      >>> encode(".234341221434321")
+      array([1, 3, 4, 5, 4, 5, 2, 3, 3, 2, 5, 4, 5, 4, 3, 2], dtype=uint8)
     """
     grid = Grid.of_length(len(question))
-    tokens = tokens_of_text(grid, question)
+    tokens = tokens_of_text(question)
     if (stray := tokens >= grid.vocab_size).any():
         cell = int(stray.argmax())
         raise ValueError(
@@ -140,30 +144,29 @@ def encode(question: str) -> np.ndarray:
     return tokens
 
 
-def tokens_of_text(grid: Grid, text: str) -> np.ndarray:
-    """Returns one token per character, ``uint8 [len(text)]``.
+def tokens_of_text(text: str) -> np.ndarray:
+    """Returns one token per character, uint8 `[len(text)]`.
 
-    A character that is no digit of ``grid`` and no blank becomes some number of at least
-    ``grid.vocab_size``.
+    Digits that a grid does not have, and all other characters, become at least `vocab_size`.
     """
-    # Anything outside ASCII becomes one "?", which is as stray as the original.
+    # Anything outside ASCII becomes one "?", which is not a valid character either.
     return _TOKEN_OF_BYTE[np.frombuffer(text.encode("ascii", "replace"), np.uint8)]
 
 
 def decode(tokens: np.ndarray) -> str:
-    """Returns the puzzle as text: digits, ``.`` for a blank cell, ``?`` for padding.
+    """Returns a puzzle as text: digits, `.` for a blank cell, `?` for padding.
 
     Args:
-      tokens: integers ``[num_cells]``, for example from ``encode`` or from a model's argmax.
+      tokens: integer `[num_cells]`, for example from `encode` or a model's answer.
     """
     return "".join(_SYMBOLS[token] for token in np.asarray(tokens).tolist())
 
 
-def pretty(tokens: np.ndarray) -> str:
-    """Returns the puzzle as rows of digits, its boxes parted by lines.
+def draw(tokens: np.ndarray) -> str:
+    """Returns a puzzle as rows of digits, with lines between the boxes.
 
     Args:
-      tokens: integers ``[num_cells]``, for example from ``encode`` or from a model's argmax.
+      tokens: integer `[num_cells]`, for example from `encode` or a model's answer.
     """
     grid = Grid.of_length(len(tokens))
     text, size, width = decode(tokens), grid.size, grid.box_columns
@@ -179,22 +182,41 @@ def pretty(tokens: np.ndarray) -> str:
 
 
 def clean_line(line: str) -> str:
-    """Returns a line without what parts cells and boxes: spaces, `|` and rulers."""
+    """Returns the cells of a drawn line, without spaces, `|` and rulers between boxes."""
     cells = "".join(line.split()).replace("|", "")
     return cells if cells.strip("-+=") else ""
 
 
 def question_faults(questions: np.ndarray) -> list[str]:
-    """Tells which clues of each question contradict each other, ``""`` if none do.
-
-    Args:
-      questions: tokens, ``uint8 [num, num_cells]``.
-    """
+    """Returns the clues that contradict each other, or `""`, see `Rules.question_faults`."""
     grid = Grid.of_length(questions.shape[1])
     faults = [""] * len(questions)
+    digits = np.left_shift(1, np.where(questions > BLANK, questions, 0), dtype=np.int16) & ~1
     for unit in reversed(range(len(grid.units))):
-        cells = questions[:, grid.units[unit]]
-        for token in range(BLANK + 1, grid.vocab_size):
-            for index in np.flatnonzero((cells == token).sum(axis=1) > 1):
-                faults[index] = f"has {token - BLANK} more than once in {grid.unit_name(unit)}"
+        cells = digits[:, grid.units[unit]]
+        # Adding bits and joining them differ if and only if a digit occurs twice.
+        repeats = cells.sum(-1) != np.bitwise_or.reduce(cells, -1)
+        for index in np.flatnonzero(repeats):
+            tokens, counts = np.unique(questions[index, grid.units[unit]], return_counts=True)
+            token = tokens[(counts > 1) & (tokens > BLANK)][-1]
+            faults[index] = f"has {token - BLANK} more than once in {grid.unit_name(unit)}"
+    return faults
+
+
+def answer_faults(questions: np.ndarray, answers: np.ndarray) -> list[str]:
+    """Returns why each answer is no solution, or `""`, see `Rules.answer_faults`."""
+    grid = Grid.of_length(questions.shape[1])
+    changed = (questions != BLANK) & (questions != answers)
+    broken = grid.broken_units(answers.astype(np.uint8))
+    faults = [""] * len(questions)
+    for index in np.flatnonzero(broken.any(axis=1)):
+        unit = broken[index].argmax()
+        digits = decode(answers[index, grid.units[unit]])
+        faults[index] = (
+            f"has {digits} in {grid.unit_name(unit)}; expected every digit 1..{grid.size} once"
+        )
+    for index in np.flatnonzero(changed.any(axis=1)):
+        cell = changed[index].argmax()
+        clue, found = decode([questions[index, cell], answers[index, cell]])
+        faults[index] = f"has {found} in cell {cell + 1}, where the question has the clue {clue}"
     return faults

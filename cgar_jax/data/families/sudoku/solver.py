@@ -1,10 +1,10 @@
 """An exact Sudoku solver, fast enough to prove every generated puzzle unique.
 
-A *candidate* is a digit in a cell. The whole state of a search is one Python integer with one bit
-per candidate, ``digit * num_cells + cell``: what is still possible. Sudoku is then four families
-of constraints ("each cell has a digit", "each digit has a place in each row / column / box"),
-and in every family the candidates of a constraint lie at the same offsets from its first one.
-Shifting the state by each offset and adding bit by bit therefore counts the candidates of *all*
+A *candidate* is a digit in a cell. The state of a search is one Python integer with one bit per
+candidate, `digit * num_cells + cell`, which is set while the candidate is possible. Sudoku then has
+four families of constraints ("each cell has a digit", "each digit has a place in each row / column
+/ box"), and in every family the candidates of a constraint lie at the same offsets from its first
+one. Shifting the state by each offset and adding bit by bit therefore counts the candidates of all
 constraints of a family at once, and a branch of the search is a copy of one integer.
 """
 
@@ -19,33 +19,33 @@ from cgar_jax.data.families.sudoku.grid import BLANK, Grid
 
 
 class SearchResult(NamedTuple):
-    """The solutions found, tokens ``uint8 [num, num_cells]``, and how often the search guessed."""
+    """The result of a search."""
 
-    solutions: np.ndarray
-    num_guesses: int
+    solutions: np.ndarray  # tokens, uint8 [num, num_cells]
+    num_guesses: int  # number of guesses, a measure of difficulty
 
 
 def solve(grid: Grid, question: np.ndarray, limit: int = 2) -> SearchResult:
-    """Finds up to ``limit`` solutions; with the default, exactly one means that it is unique.
+    """Finds up to `limit` solutions; with the default limit, one solution means a unique one.
 
     Args:
-      grid: the geometry.
-      question: tokens, ``uint8 [num_cells]``.
-      limit: how many solutions to stop at.
+      grid: shape of the puzzle.
+      question: tokens, uint8 `[num_cells]`.
+      limit: number of solutions after which the search stops.
 
     Returns:
-      The solutions and the number of guesses: of points in the search where no cell was forced.
-      A puzzle with zero guesses yields to looking for single candidates alone.
+      The solutions, and the number of points in the search where no candidate was forced. A puzzle
+      with zero guesses is solved by looking for single candidates only.
     """
     searcher = Searcher.of(grid)
     return searcher.search(*searcher.clues(question), limit)
 
 
 def random_solution(grid: Grid, rng: np.random.Generator) -> np.ndarray:
-    """Returns a random full grid, tokens ``uint8 [num_cells]``.
+    """Returns a random full grid, tokens uint8 `[num_cells]`.
 
-    The empty grid is solved with guesses in random order, so that every grid can come up (though
-    not all equally often); shuffling one grid by its symmetries could reach only its own class.
+    The empty grid is solved with guesses in random order, so every grid can occur, though not all
+    equally often. Shuffling one grid by its symmetries would only reach its own class.
     """
     searcher = Searcher.of(grid)
     blank = np.full(grid.num_cells, BLANK, np.uint8)
@@ -54,13 +54,13 @@ def random_solution(grid: Grid, rng: np.random.Generator) -> np.ndarray:
 
 @dataclasses.dataclass(frozen=True)
 class Searcher:
-    """The search over candidates of one geometry; `Searcher.of(grid)` builds it once.
+    """The search over candidates for one grid shape; `Searcher.of(grid)` builds it once.
 
     Attributes:
-      grid: the geometry.
-      kept: for each candidate, the candidates that remain possible once it is placed.
+      grid: shape of the puzzles.
+      kept: for each candidate, the mask of candidates that remain possible once it is placed.
       families: for each family of constraints, the mask of the first candidate of every
-        constraint, and the offsets at which the candidates of a constraint lie.
+        constraint, and the offsets of all candidates of a constraint.
     """
 
     grid: Grid
@@ -70,7 +70,7 @@ class Searcher:
     @staticmethod
     @functools.cache
     def of(grid: Grid) -> "Searcher":
-        """Returns the searcher of a geometry."""
+        """Returns the searcher for a grid shape."""
         size, cells = grid.size, grid.num_cells
         first_of_digit = np.arange(size) * cells
         constraints = [np.arange(cells)[:, None] + first_of_digit]  # [constraint, candidate]
@@ -88,7 +88,7 @@ class Searcher:
         return Searcher(grid, tuple(kept), tuple(families))
 
     def clues(self, question: np.ndarray) -> tuple[int, int]:
-        """Returns what remains possible beside the clues of ``question``, and the clues."""
+        """Returns the masks of what the clues of `question` leave possible, and of the clues."""
         state, placed = (1 << len(self.kept)) - 1, 0
         for cell, token in enumerate(question.tolist()):
             if token > BLANK:
@@ -100,13 +100,13 @@ class Searcher:
     def search(
         self, state: int, placed: int, limit: int, rng: np.random.Generator | None = None
     ) -> SearchResult:
-        """Finds up to ``limit`` solutions within ``state``.
+        """Finds up to `limit` solutions within `state`.
 
         Args:
-          state: the candidates that are possible.
-          placed: those of them whose consequences ``state`` already shows.
-          limit: how many solutions to stop at.
-          rng: shuffles every guess, if given.
+          state: mask of the possible candidates.
+          placed: mask of the candidates whose consequences `state` already includes.
+          limit: number of solutions after which the search stops.
+          rng: random generator that shuffles every guess; None keeps their order.
         """
         solutions, num_guesses = [], 0
         stack = [(state, placed)]
@@ -130,13 +130,13 @@ class Searcher:
         """Places forced candidates until none is left.
 
         Returns:
-          The state, what is placed in it, and the candidates to guess from (none if it is
+          The state, the placed candidates, and the candidates to guess from (none if the puzzle is
           solved); or None if some constraint has no candidate left.
         """
         while True:
             guess, is_pair = None, False
             for first, offsets in self.families:
-                one = two = three = 0  # the constraints with at least so many candidates
+                one = two = three = 0  # masks of the constraints with at least that many candidates
                 for offset in offsets:
                     present = (state >> offset) & first
                     three |= two & present
@@ -150,7 +150,8 @@ class Searcher:
                         forced |= ((state >> offset) & single) << offset
                 if forced & ~placed:
                     break
-                # A guess between two halves the search; failing that, any open constraint will do.
+                # Guessing between two candidates halves the search, so such a constraint is
+                # preferred to other open ones.
                 pairs = two & ~three
                 if pairs and not is_pair:
                     guess, is_pair = (pairs, offsets), True
@@ -175,12 +176,12 @@ class Searcher:
 
 
 def _mask(candidates: list[int]) -> int:
-    """Returns the state in which just these candidates are possible."""
+    """Returns the state in which only these candidates are possible."""
     return sum(1 << candidate for candidate in candidates)
 
 
 def _members(state: int) -> Iterator[int]:
-    """Yields the candidates that are possible in a state."""
+    """Yields the possible candidates of a state."""
     while state:
         lowest = state & -state
         yield lowest.bit_length() - 1

@@ -1,8 +1,8 @@
-"""When two Sudokus are the same one in disguise: canonical forms.
+"""Canonical forms of Sudokus, which decide whether two puzzles are equivalent.
 
-Renaming the digits, permuting rows within a band, bands, columns within a stack and stacks, and
-(where boxes are square) transposing turn a puzzle into an equivalent one: whoever can solve one
-can solve the other. Data splits must therefore be kept apart by equivalence *class*.
+Renaming digits, permuting rows within a band, bands, columns within a stack and stacks, and (if
+boxes are square) transposing give an equivalent puzzle: whoever can solve one can solve the other.
+Splits must therefore be kept apart by equivalence class.
 """
 
 import functools
@@ -19,18 +19,18 @@ def canonical_form(question: np.ndarray, answer: np.ndarray) -> tuple[np.ndarray
     Two puzzles are equivalent if and only if their canonical questions are equal, and their
     solution grids are equivalent if and only if their canonical answers are equal.
 
-    Among the equivalent answers whose first row is 1, 2, 3, ... the least is taken, row by row.
-    Once it is settled which row becomes the first, in which order the columns stand and whether
-    the grid is transposed, all else follows: the first row names the digits, and the first column
-    sorts the rows and bands. The second row alone rules out nearly all of these choices.
-    Symmetries of the answer itself leave a tie, which the pattern of clues decides.
+    The representative is the smallest equivalent answer, row by row, among those whose first row is
+    1, 2, 3, ... Choosing the first row, the order of the columns and whether to transpose
+    determines everything else: the first row names the digits, and the first column sorts the rows
+    and bands. Comparing second rows rules out nearly all of these choices. If the answer is
+    symmetric, several choices tie, and the pattern of clues decides.
 
     Args:
-      question: tokens, ``uint8 [num_cells]``.
-      answer: tokens of its solution, ``uint8 [num_cells]``.
+      question: tokens, uint8 `[num_cells]`.
+      answer: tokens of its solution, uint8 `[num_cells]`.
 
     Returns:
-      The canonical question and answer, ``uint8 [num_cells]`` each.
+      The canonical question and answer, uint8 `[num_cells]` each.
     """
     grid = Grid.of_length(len(answer))
     cells, first = _best_choices(grid, answer)
@@ -50,34 +50,22 @@ def canonical_form(question: np.ndarray, answer: np.ndarray) -> tuple[np.ndarray
     return np.where(is_clue, digits, BLANK).astype(np.uint8), digits.copy()
 
 
-def split_class(puzzle: tuple[np.ndarray, np.ndarray]) -> bytes:
-    """Returns a key that no two splits may share, for ``(question, answer)`` as above.
-
-    For 9x9 it is the equivalence class of the *solution grid*, of which there are 5.5 billion.
-    A 6x6 grid has only 49 essentially different solutions and a 4x4 grid 2, so that there it is
-    the class of the *puzzle*, clues and all: figures on these sizes tell how a model does on new
-    puzzles, not on new solutions.
-    """
-    question, answer = canonical_form(*puzzle)
-    return (answer if len(answer) == 81 else question).tobytes()
-
-
 def solution_signatures(answers: np.ndarray) -> list[bytes]:
     """Returns keys that are equal for equivalent solution grids, and differ for nearly all others.
 
-    Two rows make a permutation: of each digit of the one, which the other has below it. Of all
-    pairs of rows, and of columns, it is counted how many digits come back after two and after three
-    steps. Symmetries only put these counts in another order, those of rows of one band apart from
-    the others; transposing swaps rows and columns.
+    Two rows define a permutation of the digits: each digit of the first row maps to the digit below
+    it in the second. For every pair of rows, and of columns, the key counts how many digits return
+    to themselves after two and after three steps. Symmetries only reorder these counts, within
+    pairs from one band and within the other pairs; transposing swaps rows and columns.
 
     Args:
-      answers: tokens of solutions, ``uint8 [num, num_cells]``.
+      answers: tokens of solutions, uint8 `[num, num_cells]`.
     """
     starts = range(0, len(answers), _SIGNED_AT_ONCE)
     return [key for s in starts for key in _signatures(answers[s : s + _SIGNED_AT_ONCE])]
 
 
-_SIGNED_AT_ONCE = 4096  # bounds the memory for the steps of all pairs of lines
+_SIGNED_AT_ONCE = 4096  # bounds the memory for all pairs of lines
 
 
 def _signatures(answers: np.ndarray) -> list[bytes]:
@@ -103,8 +91,8 @@ def _best_choices(grid: Grid, answer: np.ndarray) -> tuple[np.ndarray, np.ndarra
     """Finds the choices of first row, column order and transposition with the least second row.
 
     Returns:
-      For every choice, which cells make its grid before rows are sorted,
-      ``[num_choices, size, size]``, and which of these rows becomes the first, ``[num_choices]``.
+      For every choice, the cells of its grid before rows are sorted, `[num_choices, size, size]`,
+      and the index of the row that becomes the first, `[num_choices]`.
     """
     cells = np.arange(grid.num_cells).reshape(grid.size, grid.size)
     firsts, seconds = _rows_of_a_band(grid)
@@ -126,14 +114,14 @@ def _best_choices(grid: Grid, answer: np.ndarray) -> tuple[np.ndarray, np.ndarra
 
 @functools.cache
 def _rows_of_a_band(grid: Grid) -> np.ndarray:
-    """Returns every ordered pair of rows in one band, ``[2, num_pairs]``."""
+    """Returns every ordered pair of rows in one band, `[2, num_pairs]`."""
     bands = np.arange(grid.size).reshape(-1, grid.box_rows)
     return np.array([pair for band in bands for pair in itertools.permutations(band, 2)]).T
 
 
 @functools.cache
 def _column_orders(grid: Grid) -> tuple[np.ndarray, np.ndarray]:
-    """Returns every order of the columns, and where each column then is, ``[num_orders, size]``."""
+    """Returns every order of the columns, and the new places of columns, `[num_orders, size]`."""
     stacks = np.arange(grid.size).reshape(-1, grid.box_columns).tolist()
     orders = np.array(
         [
@@ -147,14 +135,13 @@ def _column_orders(grid: Grid) -> tuple[np.ndarray, np.ndarray]:
 
 @functools.cache
 def _best_column_orders(grid: Grid, move: bytes) -> tuple[int, np.ndarray]:
-    """Finds the column orders that make the second row least, digits being named by the first.
+    """Finds the column orders with the least second row, if the first row names the digits.
 
-    All that matters of the two rows is ``move``: in which column of the first row each digit of
-    the second one stands. There are only 12,096 of these for 9x9 and 36 for 6x6.
+    Only `move` matters: the column of the first row in which each digit of the second row stands.
+    It has only 12,096 values for 9x9 and 36 for 6x6, so results are cached.
 
     Returns:
-      The least second row, read as a number, and the orders that lead to it,
-      ``[num_best, size]``.
+      The least second row, read as a number, and the orders that lead to it, `[num_best, size]`.
     """
     orders, places = _column_orders(grid)
     move = np.frombuffer(move, np.int64)

@@ -1,4 +1,7 @@
-"""ARC-AGI as a family of data sets: which pairs are trained on, and which are asked."""
+"""The ARC-AGI family: which pairs are trained on, and which are asked.
+
+ARC has no `Rules`: every puzzle has rules of its own, and a model needs its trained embedding.
+"""
 
 import dataclasses
 import pathlib
@@ -8,65 +11,51 @@ import numpy as np
 from absl import logging
 
 from cgar_jax._core.labels import IGNORE_LABEL
-from cgar_jax.data.dataset import Dataset, Examples, Expected, keep_as_is
-from cgar_jax.data.dihedral import NUM_TRANSFORMS
+from cgar_jax.data import schema
+from cgar_jax.data.dataset import Dataset, Expected
 from cgar_jax.data.families.arc.grids import MAX_SIZE, PAD, VOCAB_SIZE, decode, encode
 from cgar_jax.data.families.arc.json_files import ArcPuzzle, Pair, read_set, set_paths
-from cgar_jax.data.families.arc.variants import Variants, draw_variants, pattern
-from cgar_jax.data.source import Source
+from cgar_jax.data.families.arc.variants import draw_variants, pattern
+from cgar_jax.data.schema import Examples
+from cgar_jax.data.sources import Source
+from cgar_jax.data.symmetries import NUM_TRANSFORMS, Variants
 
-# Tables of embeddings have a multiple of so many rows, so that devices can share them.
+# Embedding tables have a multiple of this many rows, so that they can be split over devices.
 _ROWS_MULTIPLE = 1024
 
-# For plans: puzzles of the public sets, and of any other set at most; pairs of a puzzle at most, as
-# a rule.
+# For predictions only: puzzles in the public sets, a bound for other sets, and a usual bound for
+# the number of pairs per puzzle.
 _SET_SIZES = {"training": 400, "evaluation": 400, "concept": 160, "evaluation2": 120}
 _OTHER_SET_SIZE = 1_000
 _PAIRS = 10
 
 
-def split_class(example: tuple[np.ndarray, np.ndarray]) -> bytes:
-    """Returns a key that pairs share if turning and renaming colours makes one the other.
-
-    Black stays black.
-
-    Args:
-      example: tokens of input and output as `encode` has them, ``uint8 [size * size]`` each.
-    """
-    pair = tuple(map(decode, example))
-    keys = []
-    for index in range(NUM_TRANSFORMS):
-        key, colours = pattern(pair, index)
-        keys.append(key + bytes(np.flatnonzero(colours == 0)))
-    return min(keys)
-
-
 @dataclasses.dataclass(frozen=True)
-class Arc(Source):
-    """Which ARC puzzles to take. The difficulty of a pair is the cells of its larger grid.
+class ArcSource(Source):
+    """Which ARC puzzles to load. The difficulty of a pair is the cell count of its larger grid.
 
-    Trained on are, as published, the demonstrations of all puzzles, those of the test set too, and
-    the tests of the puzzles of all other sets. The tests of the test set are never trained on.
+    As published, the training split has the demonstrations of all puzzles, including those of the
+    test set, and the tests of the puzzles in all other sets. It never has tests of the test set.
 
     Attributes:
-      source: a folder with ``arc-agi_SET_challenges.json`` and ``arc-agi_SET_solutions.json``.
-      sets: names of the sets to train on; the test set must be one of them.
-      test_set: the set whose tests are asked in the end. A puzzle of it is left out of other sets.
-      num_puzzles: how many of each set at most, drawn by ``seed``; 0 is all.
-      num_validation: number of puzzles, of sets other than the test set, whose tests are kept out
-        of training for choices made while training.
-      num_variants: how many variants of each puzzle there are at most, itself not counted.
+      source: folder with `arc-agi_SET_challenges.json` and `arc-agi_SET_solutions.json`.
+      sets: names of the sets to train on, including the test set.
+      test_set: set whose tests form the test split; its puzzles are left out of the other sets.
+      num_puzzles: largest number of puzzles per set, drawn by `seed`; 0 means all.
+      num_validation: number of puzzles outside the test set whose tests form the validation split
+        instead of being trained on.
+      num_variants: largest number of variants per puzzle, in addition to the puzzle itself.
       size: rows and columns of the canvas; puzzles with larger grids are left out.
     """
+
+    name = "arc"
 
     sets: tuple[str, ...] = ("training", "evaluation", "concept")
     test_set: str = "evaluation"
     num_puzzles: int = 0
-    num_validation: int = 0
-    num_variants: int = 1000
+    num_validation: int = 20
+    num_variants: int = 1_000
     size: int = MAX_SIZE
-
-    split_class = staticmethod(split_class)
 
     def __post_init__(self):
         super().__post_init__()
@@ -78,16 +67,16 @@ class Arc(Source):
             raise ValueError(f"size={self.size}; expected 1 to {MAX_SIZE}")
         if self.test_set not in self.sets:
             raise ValueError(
-                f"test_set={self.test_set!r} is not one of sets={self.sets}; its demonstrations "
-                "have to be trained on: each puzzle has an embedding of its own"
+                f"test_set={self.test_set!r} is not one of sets={self.sets}; add it, because its "
+                "demonstrations must be trained on: each puzzle has its own embedding"
             )
 
     @property
     def folder(self) -> pathlib.Path:
-        """Where the files are.
+        """The folder of the files.
 
         Raises:
-          ValueError: if the config does not say.
+          ValueError: if `source` is empty.
         """
         if not self.source:
             raise ValueError(
@@ -116,12 +105,14 @@ class Arc(Source):
             for puzzle in puzzles:
                 split = "validation" if puzzle.name in held_out else "train"
                 split = "test" if name == self.test_set else split
-                parts["train"] += _labelled(name, puzzle.name, "train", puzzle.demonstrations)
-                parts[split] += _labelled(name, puzzle.name, "test", puzzle.tests)
+                parts["train"] += _labeled(name, puzzle.name, "train", puzzle.demonstrations)
+                parts[split] += _labeled(name, puzzle.name, "test", puzzle.tests)
         return {split: self._columns(pairs) for split, pairs in parts.items()}
 
     def read_sets(self) -> dict[str, list[ArcPuzzle]]:
-        """Reads the puzzles of each set that fit the canvas, the test set's in that set alone.
+        """Reads the puzzles of each set that fit the canvas.
+
+        A puzzle of the test set that another set has too is returned in the test set only.
 
         Raises:
           FileNotFoundError: if a file is missing.
@@ -134,18 +125,30 @@ class Arc(Source):
         for name, puzzles in read.items():
             new = [p for p in puzzles if name == self.test_set or p.name not in tested]
             fits = [p for p in new if _largest_side(p) <= self.size]
-            _tell_left_out(name, len(puzzles) - len(new), f"are in {self.test_set!r} too")
-            _tell_left_out(name, len(new) - len(fits), f"do not fit {self.size}x{self.size} cells")
+            _log_left_out(name, len(puzzles) - len(new), f"are in {self.test_set!r} too")
+            _log_left_out(name, len(new) - len(fits), f"do not fit {self.size}x{self.size} cells")
             order = rng.permutation(len(fits))[: self.num_puzzles or None]
             sets[name] = [fits[index] for index in np.sort(order)]
         if not sets[self.test_set]:
             raise ValueError(
                 f"no puzzle of {self.test_set!r} in {self.folder} fits size={self.size}; "
-                f"expected a size of up to {MAX_SIZE} that some do"
+                f"use a larger size, up to {MAX_SIZE}"
             )
         return sets
 
-    def dataset(self, splits: Mapping[str, Examples], augment: bool) -> Dataset:  # noqa: D102
+    def split_class(self, pair: tuple[np.ndarray, np.ndarray]) -> bytes:
+        """Returns a key that pairs share if a transform and a renaming of colors makes them equal.
+
+        Black must stay black.
+        """
+        grids = tuple(map(decode, pair))
+        keys = []
+        for index in range(NUM_TRANSFORMS):
+            key, colors = pattern(grids, index)
+            keys.append(key + bytes(np.flatnonzero(colors == 0)))
+        return min(keys)
+
+    def dataset(self, splits: Mapping[str, Examples]) -> Dataset:  # noqa: D102
         variants = draw_variants(_puzzles_of(splits), self.num_variants, self.seed)
         numbers = {name: number for number, name in enumerate(variants.names)}
         return Dataset(
@@ -155,14 +158,16 @@ class Arc(Source):
             vocab_size=VOCAB_SIZE,
             sequence_length=self.size**2,
             num_puzzle_identifiers=_padded(len(variants.transforms)),
-            augment=_augmentation(variants) if augment else keep_as_is,
             variants=variants,
         )
+
+    def symmetries(self, dataset: Dataset) -> Variants | None:  # noqa: D102
+        return dataset.variants
 
     def expected(self) -> Expected:  # noqa: D102
         sizes = [_SET_SIZES.get(name, _OTHER_SET_SIZE) for name in self.sets]
         num_puzzles = sum(min(size, self.num_puzzles or size) for size in sizes)
-        # Variants with the same content are dropped, of small grids a tenth.
+        # Variants with equal contents are dropped; for small grids that is a tenth of them.
         num_identifiers = _padded(num_puzzles * (1 + self.num_variants))
         return Expected(VOCAB_SIZE, self.size**2, num_identifiers, num_puzzles * _PAIRS)
 
@@ -177,7 +182,7 @@ class Arc(Source):
         }
 
 
-def _labelled(set_name: str, puzzle: str, kind: str, pairs: list[Pair]) -> list[tuple[bytes, Pair]]:
+def _labeled(set_name: str, puzzle: str, kind: str, pairs: list[Pair]) -> list[tuple[bytes, Pair]]:
     return [(f"{set_name}/{puzzle}/{kind}/{n}".encode(), pair) for n, pair in enumerate(pairs)]
 
 
@@ -196,24 +201,15 @@ def _puzzles_of(splits: Mapping[str, Examples]) -> list[ArcPuzzle]:
 
 
 def _as_examples(columns: Examples, variants: Variants, numbers: Mapping[str, int]) -> Examples:
-    groups = np.array([numbers[name] for name in _names(columns)], np.int32)
-    labels = columns["labels"].astype(np.int8)
+    groups = np.array([numbers[name] for name in _names(columns)], schema.GROUPS.stored_dtype)
+    labels = columns["labels"].astype(schema.LABELS.stored_dtype)
     return {
-        "inputs": columns["inputs"].astype(np.int8),
-        "labels": np.where(labels == PAD, np.int8(IGNORE_LABEL), labels),
+        "inputs": columns["inputs"].astype(schema.INPUTS.stored_dtype),
+        "labels": np.where(labels == PAD, labels.dtype.type(IGNORE_LABEL), labels),
         "puzzle_identifiers": variants.firsts[groups],
         "difficulty": columns["difficulty"],
         "groups": groups,
     }
-
-
-def _augmentation(variants: Variants):
-    # Imported here because reading puzzles needs no JAX.
-    import jax
-
-    from cgar_jax.data.families.arc.augmentation import augment
-
-    return jax.tree_util.Partial(augment, variants.firsts, variants.transforms, variants.colours)
 
 
 def _largest_side(puzzle: ArcPuzzle) -> int:
@@ -226,6 +222,6 @@ def _padded(num_identifiers: int) -> int:
     return -(-num_identifiers // _ROWS_MULTIPLE) * _ROWS_MULTIPLE
 
 
-def _tell_left_out(name: str, number: int, why: str) -> None:
-    if number:
-        logging.warning("%d puzzles of %r are left out: they %s", number, name, why)
+def _log_left_out(name: str, num: int, reason: str) -> None:
+    if num:
+        logging.warning("%d puzzles of %r are left out because they %s", num, name, reason)
