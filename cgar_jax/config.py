@@ -4,12 +4,17 @@ A file in `configs/` calls `default_config` and changes what is different; the c
 change anything again (`--config.optimizer.learning_rate=3e-4`). Keys that do not exist are errors.
 """
 
+import dataclasses
 import itertools
 import math
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import ml_collections
+
+from cgar_jax._core.registry import check_name
+from cgar_jax.data.families import FAMILIES
+from cgar_jax.data.sources import LoadOptions
 
 METHODS = ("cgar", "pdc", "hsw", "trm", "plateau", "nested", "exits")
 
@@ -100,46 +105,20 @@ def default_config() -> ml_collections.ConfigDict:
 
 
 def data_config(name: str) -> ml_collections.ConfigDict:
-    """The settings of a family of puzzles: "arc", "maze" or "sudoku"."""
-    if name not in _FAMILIES:
-        raise ValueError(f"unknown family of puzzles {name!r}; use {', '.join(sorted(_FAMILIES))}")
-    data = ml_collections.ConfigDict({"name": name})
-    data.seed = 0
-    data.skip_bad = False
-    data.cache_dir = ""
-    data.augment = True
-    # Groups of training examples by difficulty: the domains of weightings and samplings that mix.
-    data.num_domains = 10
-    # A larger training set is streamed from the host; this needs sampling.name "epoch_sampling".
-    data.max_device_megabytes = 1_024
-    data.update(_FAMILIES[name])
-    return data
+    """Returns the default settings of a puzzle family: "arc", "maze" or "sudoku".
 
+    The keys and their defaults are the attributes of the family's `Source` (such as
+    `cgar_jax.data.sudoku.SudokuSource`) and of `cgar_jax.data.LoadOptions`, which document them.
 
-# Of Sudokus and mazes, "generated", a folder with train.csv and test.csv, or "hub:OWNER/NAME"; what
-# a generator asks for (sizes, clues, loops, the greatest difficulty) is not used with files. The
-# difficulty is how often a solver guesses, or the steps of a shortest path.
-_GRIDS = {
-    "source": "generated",
-    "num_train": 1_000,
-    "num_validation": 500,
-    "num_test": 0,
-    "min_difficulty": 0.0,
-}
-_FAMILIES = {
-    "sudoku": _GRIDS | {"size": 9, "num_clues": 30},
-    "maze": _GRIDS | {"size": 30, "max_difficulty": float("inf"), "loops": 0.05},
-    # As published for ARC-AGI-1, but for 20 puzzles whose tests are kept for validation.
-    "arc": {
-        "source": "",
-        "sets": ("training", "evaluation", "concept"),
-        "test_set": "evaluation",
-        "num_puzzles": 0,
-        "num_validation": 20,
-        "num_variants": 1_000,
-        "size": 30,
-    },
-}
+    Args:
+      name: name of the family, a key of `cgar_jax.data.FAMILIES`.
+
+    Raises:
+      ValueError: if there is no such family.
+    """
+    check_name("family of puzzles", name, FAMILIES)
+    settings = dataclasses.asdict(FAMILIES[name]()) | dataclasses.asdict(LoadOptions())
+    return ml_collections.ConfigDict({"name": name, **settings})
 
 
 def set_arc(config: ml_collections.ConfigDict) -> None:

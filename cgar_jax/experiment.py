@@ -12,12 +12,13 @@ from jax.sharding import Mesh
 
 from cgar_jax import curricula, data, losses, models, optimizers, sampling, weighting
 from cgar_jax._core.registry import check_name
+from cgar_jax.data import schema
 from cgar_jax.evaluation import Evaluator, voting
 from cgar_jax.mesh import make_mesh, place, replicated
 from cgar_jax.training.feed import Stream, TrainingSet, as_partial, resident
 from cgar_jax.training.shardings import abstract_state
 from cgar_jax.training.state import TrainState, Weights
-from cgar_jax.training.step import CARRIED, TrainingData, TrainStep
+from cgar_jax.training.step import TrainingData, TrainStep
 
 Examples = dict[str, np.ndarray]
 
@@ -67,20 +68,22 @@ class Experiment:
         shardings = jax.tree.map(lambda leaf: leaf.sharding, self.abstract_state())
         return jax.jit(self._init, out_shardings=shardings)(jax.random.key(self.config.seed))
 
-    def on_device(self, examples: Examples, augment: Callable = data.keep_as_is) -> TrainingSet:
+    def on_device(
+        self, examples: Examples, augment: Callable = data.identity_augmentation
+    ) -> TrainingSet:
         """A training set, whole on every device, in the order that the sampling wants.
 
         Args:
           examples: of a `Dataset`.
           augment: of a `Dataset`.
         """
-        columns = self._columns(examples)
+        columns = schema.training_columns(examples, self.config.data.num_domains)
         order = np.asarray(self.train_step.sampling.order(columns["difficulty"]))
         columns = {name: column[order] for name, column in columns.items()}
         return place(TrainingSet(columns, as_partial(augment)), replicated(self.mesh))
 
     def abstract_training_set(
-        self, num_examples: int, augment: Callable = data.keep_as_is
+        self, num_examples: int, augment: Callable = data.identity_augmentation
     ) -> TrainingSet:
         """Shapes, dtypes and shardings of a training set on the devices, of so many examples.
 
@@ -88,19 +91,16 @@ class Experiment:
           num_examples: there are, or would be.
           augment: of a `Dataset`.
         """
-        tokens = ("inputs", "labels")  # small on the devices, and int32 where they are carried
-        columns = {
-            name: (shape(self.task.sequence_length), np.int8 if name in tokens else dtype)
-            for name, (shape, dtype) in CARRIED.items()
-        } | {"groups": ((), np.int32)}
-        whole = replicated(self.mesh)
+        whole, length = replicated(self.mesh), self.task.sequence_length
         shapes = {
-            name: jax.ShapeDtypeStruct((num_examples, *shape), dtype, sharding=whole)
-            for name, (shape, dtype) in columns.items()
+            column.name: jax.ShapeDtypeStruct(
+                (num_examples, *column.shape(length)), column.stored_dtype, sharding=whole
+            )
+            for column in schema.TRAINING_COLUMNS
         }
         return TrainingSet(shapes, as_partial(augment))
 
-    def stream(self, examples: Examples, augment: Callable = data.keep_as_is) -> Stream:
+    def stream(self, examples: Examples, augment: Callable = data.identity_augmentation) -> Stream:
         """A training set that stays with the host.
 
         Args:
@@ -118,7 +118,7 @@ class Experiment:
                 "allow more"
             )
         return Stream(
-            self._columns(examples),
+            schema.training_columns(examples, self.config.data.num_domains),
             augment,
             self.mesh,
             self.config.batch_size,
@@ -188,16 +188,6 @@ class Experiment:
 
     def _init(self, key: jax.Array) -> TrainState:
         return self.train_step.init(key, self.task.sequence_length)
-
-    def _columns(self, examples: Examples) -> Examples:
-        """Adds what the trainer needs beside what the family gives.
-
-        `domain_ids` are groups of equal size, the easiest first.
-        """
-        num = len(examples["difficulty"])
-        ranks = np.argsort(np.argsort(examples["difficulty"], kind="stable"), kind="stable")
-        domain_ids = (ranks * self.config.data.num_domains // max(num, 1)).astype(np.int32)
-        return {"groups": np.arange(num, dtype=np.int32), "domain_ids": domain_ids} | examples
 
 
 def build(

@@ -43,7 +43,8 @@ class Trained(NamedTuple):
     @property
     def accepts(self) -> Callable[[np.ndarray, np.ndarray], np.ndarray] | None:
         """`(questions, answers) -> bool [num]` by the rules of its puzzles; None without rules."""
-        return getattr(data.family_of(self.pieces.config.data.name), "accepts", None)
+        rules = data.family_of(self.pieces.config.data.name).rules
+        return rules and rules.accepts
 
     def trace(self, question: np.ndarray, puzzle_identifier: int = 0) -> Trace:
         """What it thinks of a puzzle in all supervision steps of training.

@@ -10,6 +10,7 @@ import pytest
 from cgar_jax import data, experiment
 from cgar_jax.config import METHODS, default_config, set_method
 from cgar_jax.curricula import Depth
+from cgar_jax.data.augmentation import augmentation_for
 from cgar_jax.data.families.arc.augmentation import augment
 from cgar_jax.mesh import replicated
 from cgar_jax.training.programs import step_program
@@ -71,7 +72,8 @@ def test_full_size_configs_have_the_published_depth(path):
 def augmentation(pieces):
     """That of the family; of ARC with the shapes of its table of variants."""
     if pieces.config.data.name != "arc":
-        return data.family_of(pieces.config.data.name).augmentation()
+        rules = data.rules_of(pieces.config.data.name)
+        return augmentation_for(rules.symmetries(pieces.task.sequence_length))
     variants = pieces.task.num_puzzle_identifiers
     shapes = ((961,), jnp.int32), ((variants,), jnp.uint8), ((variants, 10), jnp.uint8)
     whole = replicated(pieces.mesh)

@@ -17,9 +17,7 @@ from absl import flags
 from cgar_jax import experiment
 from cgar_jax import runs as run_folder
 from cgar_jax import trained_model as trained
-from cgar_jax.data import maze, sudoku
-from cgar_jax.data.families.maze import Mazes
-from cgar_jax.data.families.sudoku import Sudokus
+from cgar_jax.data import maze, rules_of, sudoku
 from cgar_jax.demo import __main__, drawing, page
 from cgar_jax.demo.asking import Demonstration, Outcome, Try
 from cgar_jax.evaluation import Solution
@@ -85,7 +83,7 @@ def test_the_verdict_names_the_rule_that_the_best_attempt_breaks():
     told = drawing.verdict(outcome(RIGHT, WRONG)._replace(trace=outcome(WRONG).trace), LOOK)
     assert "not solved" in told
     assert "verified" not in told
-    assert "it does not have every digit 1..4 once in row 1." in told
+    assert "it has 1134 in row 1; expected every digit 1..4 once." in told
 
 
 def test_a_rollout_that_alone_is_right_counts_and_is_shown():
@@ -150,7 +148,7 @@ def test_lines_part_the_boxes():
 )
 def test_wrong_cells_of_a_maze(answer, wrong):
     question = maze.encode("#####\n#S  #\n#   #\n#  G#\n#####")
-    marked = Mazes.wrong_cells(question[None], maze.encode(answer)[None])[0]
+    marked = rules_of("maze").wrong_cells(question[None], maze.encode(answer)[None])[0]
     assert np.flatnonzero(marked).tolist() == wrong
 
 
@@ -164,7 +162,9 @@ def test_wrong_cells_of_a_maze(answer, wrong):
     ],
 )
 def test_wrong_cells_of_a_sudoku(answer, wrong):
-    marked = Sudokus.wrong_cells(sudoku.encode(PUZZLE)[None], sudoku.encode(answer)[None])[0]
+    marked = rules_of("sudoku").wrong_cells(
+        sudoku.encode(PUZZLE)[None], sudoku.encode(answer)[None]
+    )[0]
     assert np.flatnonzero(marked).tolist() == wrong
 
 

@@ -18,7 +18,7 @@ from cgar_jax import data, models
 from cgar_jax import trained_model as trained
 from cgar_jax.commands import runner as command
 from cgar_jax.commands.export import define_output_flags, report, share
-from cgar_jax.commands.solve import family_of
+from cgar_jax.data import rules_of
 from cgar_jax.experiment import Task
 from cgar_jax.models.published import PUZZLE_TABLE
 
@@ -46,7 +46,7 @@ def convert(
       OSError: there is no such file, or the output holds something else or cannot be written to.
     """
     trained.check_output(output)
-    family_of(config.data.name)
+    rules_of(config.data.name)
     parameters = models.read_published(checkpoint)
     expected = data.expected(config.data)
     rows = len(parameters.get(PUZZLE_TABLE, [None]))

@@ -17,7 +17,7 @@ from jax import export as jax_export
 from cgar_jax import runs as run_folder
 from cgar_jax import trained_model as trained
 from cgar_jax.commands import runner as command
-from cgar_jax.commands.solve import family_of
+from cgar_jax.data import rules_of
 from cgar_jax.recursion.thinking import Rows, attempt, empty_states, think
 from cgar_jax.reporting.model_card import model_card
 from cgar_jax.trained_model import Trained
@@ -82,7 +82,7 @@ def program(model: Trained) -> jax_export.Exported:
       ValueError: the model knows no puzzle but those it was trained on, by their embeddings.
     """
     pieces = model.pieces
-    family_of(pieces.config.data.name)
+    rules_of(pieces.config.data.name)
     host_weights = jax.device_get(model.weights)
 
     def solve(questions):

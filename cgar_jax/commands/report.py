@@ -64,7 +64,7 @@ def animate(
     name = model.pieces.config.data.name
     if isinstance(question, str):
         num_cells = model.pieces.task.sequence_length
-        question = solve.read([question], solve.family_of(name), num_cells).tokens[0]
+        question = solve.read([question], data.rules_of(name), num_cells).tokens[0]
     traced = model.trace(question, puzzle_identifier)
     answer = traced.answers[-1]
     if model.accepts and model.accepts(traced.question[None], answer[None])[0]:

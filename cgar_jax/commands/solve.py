@@ -17,12 +17,10 @@ from typing import Any, TextIO
 import numpy as np
 from absl import flags
 
-from cgar_jax import data
 from cgar_jax import runs as run_folder
 from cgar_jax import trained_model as trained
 from cgar_jax.commands import runner as command
-from cgar_jax.data.puzzles import Puzzles
-from cgar_jax.data.questions import Questions, read_questions
+from cgar_jax.data import Questions, Rules, read_questions, rules_of
 from cgar_jax.evaluation.solver import CHOICES, STOPS, Solution, Solver
 from cgar_jax.progress import progress_bar
 
@@ -54,22 +52,7 @@ def load_solver(source: Any, **options: Any) -> Solver:
     )
 
 
-def family_of(name: str) -> type[Puzzles]:
-    """The family of a model, if it can be asked puzzles that it was not trained on.
-
-    Raises:
-      ValueError: it cannot.
-    """
-    family = data.family_of(name)
-    if not issubclass(family, Puzzles):
-        raise ValueError(
-            f"a model of {name!r} knows no puzzle but those it was trained on, each of which has "
-            "an embedding; cgar evaluate scores it"
-        )
-    return family
-
-
-def read(arguments: Sequence[str], family: type[Puzzles], num_cells: int) -> Questions:
+def read(arguments: Sequence[str], family: Rules, num_cells: int) -> Questions:
     """The puzzles that a command line names.
 
     Raises:
@@ -113,7 +96,7 @@ class Printer:
     def __init__(
         self,
         questions: Questions,
-        family: type[Puzzles],
+        family: Rules,
         show_attempt: bool,
         file: TextIO | None,
     ):
@@ -158,8 +141,8 @@ class Printer:
         told = solution.verified or self._show_attempt
         return [
             self._questions.places[number],
-            self._family.text(self._questions.tokens[number]),
-            self._family.text(solution.answer) if told else "",
+            self._family.to_text(self._questions.tokens[number]),
+            self._family.to_text(solution.answer) if told else "",
             int(solution.verified),
             solution.supervision_steps,
             f"{solution.halting_probability:.4f}",
@@ -192,7 +175,7 @@ def main(values: flags.FlagValues, arguments: Sequence[str]) -> int:
     """The command; returns its exit code."""
     folder = trained.locate(values.workdir)
     config, task = run_folder.read_settings(folder)
-    family = family_of(config.data.name)
+    family = rules_of(config.data.name)
     questions = read(arguments, family, task.sequence_length)  # before the slow part
     steps = values.max_supervision_steps or config.supervision.max_supervision_steps
     solver = load_solver(

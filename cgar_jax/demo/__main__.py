@@ -5,7 +5,7 @@ from absl import flags
 from cgar_jax import runs as run_folder
 from cgar_jax import trained_model as trained
 from cgar_jax.commands import runner as command
-from cgar_jax.commands.solve import family_of
+from cgar_jax.data import rules_of
 from cgar_jax.demo import page
 from cgar_jax.demo.asking import Demonstration
 
@@ -21,7 +21,7 @@ def define_flags() -> None:
 def main(values: flags.FlagValues) -> None:
     """The command; returns when it is stopped."""
     folder = trained.locate(values.workdir)
-    family_of(run_folder.read_settings(folder)[0].data.name)  # before the slow parts
+    rules_of(run_folder.read_settings(folder)[0].data.name)  # before the slow parts
     page.check_port(values.port)
     page.require_gradio()
     demonstration = Demonstration(

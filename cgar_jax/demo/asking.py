@@ -12,10 +12,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from cgar_jax.commands.solve import family_of, load_solver
-from cgar_jax.data import loading
-from cgar_jax.data.puzzles import Puzzles
-from cgar_jax.data.questions import read_questions
+from cgar_jax.commands.solve import load_solver
+from cgar_jax.data import PuzzleSource, Rules, family_of, read_questions, rules_of
 from cgar_jax.evaluation import Solution
 from cgar_jax.recursion.tracing import Trace
 from cgar_jax.trained_model import Trained
@@ -54,7 +52,7 @@ class Demonstration:
         """
         config, task = model.pieces.config, model.pieces.task
         self.name: str = config.data.name
-        self.family: type[Puzzles] = family_of(self.name)
+        self.family: Rules = rules_of(self.name)
         self.num_cells: int = task.sequence_length
         self._model = model
         solver = functools.partial(load_solver, model)
@@ -63,7 +61,7 @@ class Demonstration:
             "halting": (1, solver(stop="halting")),
             "rollouts": (num_rollouts, solver(num_rollouts=num_rollouts, noise=noise)),
         }
-        self._examples = _generator(self.family, config.data, self.size)
+        self._examples = _generator(family_of(self.name), config.data, self.size)
 
     @property
     def size(self) -> int:
@@ -77,7 +75,8 @@ class Demonstration:
 
     def example(self) -> np.ndarray:
         """Generates a puzzle of the model's size: tokens `[num_cells]`."""
-        return self._examples.generate(1, start=secrets.randbelow(2**31))[0].question
+        index = secrets.randbelow(2**31)
+        return self._examples.generate(range(index, index + 1))[0].question
 
     def read(self, text: str) -> tuple[np.ndarray, str]:
         """Reads the one puzzle in a text.
@@ -121,10 +120,8 @@ class Demonstration:
         self.ask(self.example())
 
 
-def _generator(family: type[Puzzles], config: Any, size: int) -> Puzzles:
+def _generator(family: type[PuzzleSource], config: Any, size: int) -> PuzzleSource:
     """Generates puzzles like those of training, or where these come from files, of their size."""
-    if config.source == "generated":
-        puzzles = family.from_config(config, loading.OTHER_KEYS)
-    else:
-        puzzles = family(size=size)
+    generated = config.source == "generated"
+    puzzles = family.from_config(config) if generated else family(size=size)
     return dataclasses.replace(puzzles, seed=secrets.randbelow(2**31))

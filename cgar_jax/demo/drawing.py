@@ -10,9 +10,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from cgar_jax.data import maze, sudoku
+from cgar_jax.data import Rules, rules_of, sudoku
 from cgar_jax.data.families.sudoku import Grid
-from cgar_jax.data.puzzles import Puzzles
 from cgar_jax.demo.asking import Outcome, Try
 
 COLUMNS = ("supervision steps", "halting probability", "answer", "time")
@@ -26,7 +25,7 @@ EXPLAINED = {
 class Look(NamedTuple):
     """How the puzzles of one family and size are entered and drawn."""
 
-    family: type[Puzzles]
+    family: Rules
     blank: int  # the token of cells that the model fills
     names: dict[str, str]  # of the symbols that one may enter, in their order
     once: str  # the symbols that a puzzle has once
@@ -41,13 +40,14 @@ def look_of(name: str, num_cells: int) -> Look:
       name: of the family.
       num_cells: of its puzzles.
     """
+    rules = rules_of(name)
     if name == "maze":
         names = {"#": "wall", " ": "open", "S": "start", "G": "goal"}
-        return Look(maze.Mazes, maze.grid.OPEN, names, "SG", "#", "")
+        return Look(rules, rules.blank, names, "SG", "#", "")
     grid = Grid.of_length(num_cells)
-    symbols = sudoku.decode(np.arange(sudoku.grid.BLANK, grid.vocab_size))
+    symbols = sudoku.decode(np.arange(rules.blank, grid.vocab_size))
     names = {symbol: "blank" if symbol == "." else symbol for symbol in symbols}
-    return Look(sudoku.Sudokus, sudoku.grid.BLANK, names, "", "", _box_lines(grid))
+    return Look(rules, rules.blank, names, "", "", _box_lines(grid))
 
 
 def _box_lines(grid: Grid) -> str:
@@ -153,7 +153,7 @@ def frame(
     styles = [""] * len(answer)
     if confidences is not None:
         styles = [f' style="--sure:{confidence:.0%}"' for confidence in confidences]
-    symbols, is_clue = look.family.text(answer), question != look.blank
+    symbols, is_clue = look.family.to_text(answer), question != look.blank
     drawn = "".join(map(_cell, symbols, answer, is_clue, wrong, styles))
     kind, judged = ("unsolved", f"wrong: it {fault}") if fault else ("verified", "verified")
     return (

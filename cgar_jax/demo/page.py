@@ -85,7 +85,7 @@ def serve(demonstration: Demonstration, port: int) -> None:
 def build(demonstration: Demonstration, look: drawing.Look) -> Any:
     """Lays out the page and ties its parts together; returns Gradio's `Blocks`."""
     gr = require_gradio()
-    blank = look.family.text(np.full(demonstration.num_cells, look.blank))
+    blank = look.family.to_text(np.full(demonstration.num_cells, look.blank))
     look_alike = {"apply_default_css": False, "elem_classes": [demonstration.name]}
     with gr.Blocks(title="cgar_jax", analytics_enabled=False) as page:
         gr.HTML(f"<h1>{_title(demonstration)}</h1>", apply_default_css=False)
@@ -143,7 +143,7 @@ def answer(demonstration: Demonstration, look: drawing.Look, text: str) -> str:
 def _example(demonstration: Demonstration) -> tuple[str, str, str]:
     """An example for the editor and as text, and no outcome."""
     rows = demonstration.example().reshape(demonstration.size, -1)
-    lines = [demonstration.family.text(row) for row in rows]
+    lines = [demonstration.family.to_text(row) for row in rows]
     return "".join(lines), "\n".join(lines), HINT
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from jax.sharding import Mesh
 
 from cgar_jax.curricula import Depth
-from cgar_jax.losses import IGNORE_LABEL
+from cgar_jax.data.schema import MODEL_COLUMNS, pad_batch
 from cgar_jax.mesh import over_batch, place, replicated
 from cgar_jax.recursion.correctness import Correctness, correctness_of_answers
 from cgar_jax.recursion.thinking import (
@@ -68,8 +68,8 @@ class Evaluator:
         size = self._divisible(min(self._batch_size, num))
         waiting = None
         for start in range(0, num, size or 1):
-            batch = {name: examples[name][start : start + size] for name in COLUMNS}
-            placed = place(_pad(batch, size), over_batch(self._mesh))
+            batch = {name: examples[name][start : start + size] for name in _NAMES}
+            placed = place(pad_batch(batch, MODEL_COLUMNS, size), over_batch(self._mesh))
             found = self._predict(weights, placed), len(batch["inputs"])
             if waiting is not None:  # the device works on this batch while the last one is read
                 yield _unpad(*waiting)
@@ -139,7 +139,7 @@ class Evaluator:
         """
         _check_some(examples)
         num = len(examples["inputs"])
-        columns = _pad({name: examples[name] for name in COLUMNS}, self._divisible(num))
+        columns = pad_batch(examples, MODEL_COLUMNS, self._divisible(num))
         placed = place(columns, over_batch(self._mesh))
         thoughts = self._until_halted(weights, placed["inputs"], placed["puzzle_identifiers"])
         (answers, halt_logits), steps = jax.device_get(thoughts)
@@ -150,7 +150,7 @@ class Evaluator:
         return -(-num // self._mesh.size) * self._mesh.size
 
 
-COLUMNS = ("inputs", "labels", "puzzle_identifiers")
+_NAMES = tuple(column.name for column in MODEL_COLUMNS)
 
 
 def _check_some(examples: dict[str, np.ndarray]) -> None:
@@ -158,21 +158,10 @@ def _check_some(examples: dict[str, np.ndarray]) -> None:
         raise ValueError("nothing to evaluate: the set of examples is empty")
 
 
-def _pad(batch: dict[str, np.ndarray], size: int) -> dict[str, np.ndarray]:
-    """Fills a batch up with examples of which no cell counts."""
-    missing = size - len(batch["inputs"])
-
-    def fill(column, value):
-        widths = ((0, missing),) + ((0, 0),) * (column.ndim - 1)
-        return np.pad(column.astype(np.int32), widths, constant_values=value)
-
-    return {n: fill(c, IGNORE_LABEL if n == "labels" else 0) for n, c in batch.items()}
-
-
 def _predict(
     model: Any, thinks: Callable, weights: Weights, batch: dict[str, jax.Array]
 ) -> Predictions:
-    """What a model says of a batch, `COLUMNS`, after all the supervision steps of `thinks`."""
+    """What a model says of a batch after all the supervision steps of `thinks`."""
     identifiers = batch["puzzle_identifiers"]
     zeros = jnp.zeros_like(identifiers)
     rows = Rows(batch["inputs"], identifiers, zeros, zeros, zeros)

@@ -178,7 +178,7 @@ def _variants_of(
         examples["inputs"][rows].astype(np.int32),
         examples["labels"][rows].astype(np.int32),
         variants.transforms[used],
-        variants.colours[used],
+        variants.colors[used],
     )
     columns = {"inputs": inputs, "labels": labels, "puzzle_identifiers": used.astype(np.int32)}
     return {name: np.asarray(column)[: len(questions)] for name, column in columns.items()}

@@ -12,7 +12,7 @@ import numpy as np
 
 from cgar_jax import config as configs
 from cgar_jax import data
-from cgar_jax.data.puzzles import Puzzles
+from cgar_jax.data import Rules
 from cgar_jax.reporting.result_table import result_rows
 from cgar_jax.trained_model import PROGRAM, Trained
 
@@ -25,11 +25,11 @@ def model_card(model: Trained, result: Mapping[str, Any] | None, has_program: bo
       result: of its `result.json`; None if nothing was measured.
       has_program: whether `solve.stablehlo` is shared too.
     """
-    family = data.family_of(model.pieces.config.data.name)
+    rules = data.family_of(model.pieces.config.data.name).rules
     sections = [_front_matter(model), _model(model), _results(model, result), _training(model)]
-    sections.append(_use(model, family))
+    sections.append(_use(model, rules))
     if has_program:
-        sections.append(_program(model, family))
+        sections.append(_program(model, rules))
     return "\n".join(sections)
 
 
@@ -112,28 +112,28 @@ cgar train --config=config.py
 """
 
 
-def _use(model: Trained, family: type) -> str:
+def _use(model: Trained, rules: Rules | None) -> str:
     name, cells = model.pieces.config.data.name, model.pieces.task.sequence_length
     commands = ["cgar evaluate --workdir=FOLDER"]
     code = ["from cgar_jax import trained", "", 'model = trained.load("FOLDER")']
-    if issubclass(family, Puzzles):
+    if rules is not None:
         commands.append("cgar solve --workdir=FOLDER PUZZLES.txt")
         code = [
-            "from cgar_jax.data.questions import read_questions",
-            "from cgar_jax.commands.solve import family_of, load_solver",
+            "from cgar_jax.commands.solve import load_solver",
+            "from cgar_jax.data import read_questions, rules_of",
             "",
-            f'family, solver = family_of("{name}"), load_solver("FOLDER")',
-            f'questions = read_questions(open("PUZZLES.txt").read(), family, num_cells={cells})',
+            f'rules, solver = rules_of("{name}"), load_solver("FOLDER")',
+            f'questions = read_questions(open("PUZZLES.txt").read(), rules, num_cells={cells})',
             "for solution in solver(questions.tokens):",
-            "    print(solution.verified, family.text(solution.answer))",
+            "    print(solution.verified, rules.to_text(solution.answer))",
         ]
     told = ["## Use", "", "`FOLDER` is the path of this folder, or its name on the hub.", ""]
     return "\n".join([*told, "```sh", *commands, "```", "", "```python", *code, "```", ""])
 
 
-def _program(model: Trained, family: type[Puzzles]) -> str:
+def _program(model: Trained, rules: Rules) -> str:
     num_cells = model.pieces.task.sequence_length
-    cells = family.text(np.arange(1, model.pieces.task.vocab_size))
+    cells = rules.to_text(np.arange(1, model.pieces.task.vocab_size))
     return f"""## Without cgar_jax
 
 `{PROGRAM}` holds the network, its weights and all supervision steps. It runs where there is JAX

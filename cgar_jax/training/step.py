@@ -16,6 +16,7 @@ from jax.sharding import Mesh
 
 from cgar_jax import losses, optimizers, weighting
 from cgar_jax.curricula import DepthCurriculum, StageDepth
+from cgar_jax.data import schema
 from cgar_jax.mesh import over_batch
 from cgar_jax.recursion import halting
 from cgar_jax.sampling import Request, Sampling
@@ -26,16 +27,6 @@ from cgar_jax.training.step_metrics import batch_metrics
 
 Examples = dict[str, jax.Array]
 TrainingData = TrainingSet | TrainingBlock
-
-
-# What the slots carry of an example: trailing shape for a sequence length, and dtype.
-CARRIED = {
-    "inputs": (lambda length: (length,), jnp.int32),
-    "labels": (lambda length: (length,), jnp.int32),
-    "puzzle_identifiers": (lambda length: (), jnp.int32),
-    "difficulty": (lambda length: (), jnp.float32),
-    "domain_ids": (lambda length: (), jnp.int32),
-}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -83,8 +74,8 @@ class TrainStep:
         """The state before the first step, for examples of `sequence_length` cells."""
         template = {name: jnp.zeros(self.batch_size) for name in ("answer", "halt")}
         fresh = {
-            name: jnp.zeros((self.batch_size, *shape(sequence_length)), dtype)
-            for name, (shape, dtype) in CARRIED.items()
+            column.name: jnp.zeros((self.batch_size, *column.shape(sequence_length)), column.dtype)
+            for column in schema.CARRIED_COLUMNS
         }
         return initial_state(
             self.model,
@@ -124,7 +115,8 @@ class TrainStep:
             )
             rows, sampling_state = self.sampling.draw(state.sampling_state, request)
         examples = {
-            name: data.examples[name][rows].astype(dtype) for name, (_, dtype) in CARRIED.items()
+            column.name: data.examples[column.name][rows].astype(column.dtype)
+            for column in schema.CARRIED_COLUMNS
         }
         # Where the rows come from lies on every device, but each has only its own to augment.
         examples = lax.with_sharding_constraint(examples, over_batch(self.mesh))

@@ -2,14 +2,14 @@
 
 import numpy as np
 import pytest
+from cgar_jax.data.families.arc.puzzles import split_class as arc_class
 
 from cgar_jax.commands.check_data import check
 from cgar_jax.data import arc, write_csv
-from cgar_jax.data.dihedral import cell_orders, transform
-from cgar_jax.data.families.arc.puzzles import split_class as arc_class
 from cgar_jax.data.families.maze import decode as maze_text
 from cgar_jax.data.families.maze.generation import generate as generate_mazes
 from cgar_jax.data.families.sudoku import Grid, decode, generate
+from cgar_jax.data.symmetries import transform, transformed_cells
 from tests.data.arc_puzzles import puzzle, write_set
 
 
@@ -39,7 +39,7 @@ def renamed(sudoku):
 
 
 def mirrored(maze):
-    order = cell_orders(9)[4]
+    order = transformed_cells(9)[4]
     return maze._replace(question=maze.question[order], answer=maze.answer[order])
 
 

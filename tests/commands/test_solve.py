@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 
 import pytest
 
@@ -53,7 +54,9 @@ def test_an_unsolved_one_makes_exit_code_3_and_shows_no_grid(run, cache):
 def test_an_attempt_that_is_shown_is_marked_with_what_is_wrong(run, cache):
     code, output = solve(run, cache, EMPTY, "--show_attempt", "--max_supervision_steps=1")
     assert code == 3, output
-    assert "best attempt, which is wrong: it does not have every digit 1..4 once in " in output
+    assert re.search(
+        "best attempt, which is wrong: it has .* expected every digit 1..4 once", output
+    )
     assert output.count("\n? ") == 5
 
 

@@ -57,7 +57,7 @@ def test_the_difficulty_of_a_pair_is_the_size_of_its_larger_grid(folder):
 
 def test_a_data_set_is_the_same_when_it_is_loaded_again(folder):
     first, second = (data.load(config(folder)) for _ in range(2))
-    np.testing.assert_array_equal(first.variants.colours, second.variants.colours)
+    np.testing.assert_array_equal(first.variants.colors, second.variants.colors)
     np.testing.assert_array_equal(
         first.train["puzzle_identifiers"], second.train["puzzle_identifiers"]
     )

@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cgar_jax.data import IGNORE_LABEL
-from cgar_jax.data.dihedral import transform
 from cgar_jax.data.families.arc import ArcPuzzle, decode, draw_variants, encode, read_set
 from cgar_jax.data.families.arc.augmentation import render
+from cgar_jax.data.symmetries import transform
 from tests.data.arc_puzzles import SIZE, puzzle, random_grid
 
 PUBLISHED = pathlib.Path(os.environ.get("CGAR_ARC", "../shared/data/arc"))
@@ -79,7 +79,7 @@ def contents(p, variants):
                 for pair in p.demonstrations + p.tests
             )
         )
-        for variant in zip(variants.transforms, variants.colours, strict=True)
+        for variant in zip(variants.transforms, variants.colors, strict=True)
     ]
 
 
@@ -115,13 +115,13 @@ def test_the_first_variant_is_the_puzzle_itself():
     variants = draw_variants([puzzle(0, "a"), puzzle(1, "b")], 30, seed=0)
     for first in variants.firsts[:-1]:
         assert variants.transforms[first] == 0
-        np.testing.assert_array_equal(variants.colours[first], np.arange(10))
+        np.testing.assert_array_equal(variants.colors[first], np.arange(10))
 
 
 def test_black_stays_black():
     variants = draw_variants([puzzle()], 200, seed=0)
-    assert (variants.colours[:, 0] == 0).all()
-    np.testing.assert_array_equal(np.sort(variants.colours, 1), np.tile(np.arange(10), (201, 1)))
+    assert (variants.colors[:, 0] == 0).all()
+    np.testing.assert_array_equal(np.sort(variants.colors, 1), np.tile(np.arange(10), (201, 1)))
 
 
 def test_variants_of_a_puzzle_do_not_depend_on_the_other_puzzles():
@@ -140,7 +140,7 @@ def test_another_seed_draws_other_variants():
 @given(grids, st.integers(0, 30))
 def test_a_variant_of_a_grid_is_undone(grid, identifier):
     variants = draw_variants([puzzle()], 30, seed=0)
-    (varied,) = variant_of([grid], variants.transforms[identifier], variants.colours[identifier])
+    (varied,) = variant_of([grid], variants.transforms[identifier], variants.colors[identifier])
     np.testing.assert_array_equal(variants.undo(identifier, varied), grid)
 
 

@@ -6,11 +6,11 @@ import jax
 import networkx
 import numpy as np
 import pytest
+from cgar_jax.data.families.maze.augmentation import augment
 from hypothesis import given
 from hypothesis import strategies as st
 
 from cgar_jax.data import dihedral, maze
-from cgar_jax.data.families.maze.augmentation import augment
 from cgar_jax.data.families.maze.grid import GOAL, OPEN, PATH, START, WALL
 
 SMALL = """\
@@ -253,7 +253,7 @@ def test_a_transform_and_its_inverse_are_the_identity(index, size):
 
 
 def test_the_eight_transforms_are_all_different():
-    assert len({order.tobytes() for order in dihedral.cell_orders(3)}) == 8
+    assert len({order.tobytes() for order in dihedral.transformed_cells(3)}) == 8
 
 
 def test_the_second_diagonal_is_number_seven():
@@ -266,7 +266,7 @@ def test_turned_and_mirrored_mazes_are_of_one_class():
     puzzle = mazes(1)[0]
     classes = {
         maze.split_class((puzzle.question[order], puzzle.answer[order]))
-        for order in dihedral.cell_orders(11)
+        for order in dihedral.transformed_cells(11)
     }
     assert len(classes) == 1
 
@@ -295,6 +295,8 @@ def test_augmentation_draws_each_symmetry_about_as_often():
     question = mazes(1)[0].question.astype(np.int32)
     batch = {"inputs": np.tile(question, (4000, 1)), "labels": np.tile(question, (4000, 1))}
     turned = np.asarray(augment(jax.random.key(1), batch)["inputs"])
-    counts = [(turned == question[order]).all(axis=1).sum() for order in dihedral.cell_orders(11)]
+    counts = [
+        (turned == question[order]).all(axis=1).sum() for order in dihedral.transformed_cells(11)
+    ]
     assert sum(counts) == 4000
     assert min(counts) > 400

@@ -6,8 +6,8 @@ import json
 import numpy as np
 import pytest
 
-from cgar_jax.data.dihedral import transform
 from cgar_jax.data.families.arc import ArcPuzzle, Variants, decode, draw_variants, encode
+from cgar_jax.data.symmetries import transform
 from cgar_jax.evaluation import Predictions, voting
 
 A, B, C = (np.full((2, 3), colour, np.uint8) for colour in (1, 2, 3))
@@ -171,7 +171,7 @@ def test_a_right_answer_outvoted_by_one_variant_passes_at_two():
         if identifier % 21 < 10:
             return tokens, 0.9
         turned = transform(A, variants.transforms[identifier])
-        return encode(variants.colours[identifier][turned], SIZE), 0.1
+        return encode(variants.colors[identifier][turned], SIZE), 0.1
 
     _, _, scores, _ = vote(answer)
     assert scores["pass_at"]["1"] == 0

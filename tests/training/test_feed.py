@@ -7,7 +7,7 @@ import pytest
 
 from cgar_jax import experiment
 from cgar_jax.curricula import Depth
-from cgar_jax.data import keep_as_is
+from cgar_jax.data import identity_augmentation
 from cgar_jax.mesh import make_mesh
 from cgar_jax.sampling import epoch_sampling
 from cgar_jax.sampling.samplings import Request
@@ -20,7 +20,7 @@ GROUPS = np.array([0, 0, 1, 2, 2, 2, 3])
 EPOCHS = {"name": "epoch_sampling"}
 
 
-def stream(groups=GROUPS, batch_size=4, steps=3, seed=0, devices=1, augment=keep_as_is):
+def stream(groups=GROUPS, batch_size=4, steps=3, seed=0, devices=1, augment=identity_augmentation):
     """A stream of examples whose tokens tell their row."""
     num = len(groups)
     examples = {"inputs": np.arange(num * 2, dtype=np.int8).reshape(num, 2), "groups": groups}
@@ -145,14 +145,14 @@ def test_streamed_slots_take_the_examples_of_their_step():
 
 def test_a_set_too_large_for_the_devices_is_streamed():
     pieces, *_ = problem.build(sampling=EPOCHS, data__max_device_megabytes=0)
-    _, feed = pieces.feed(problem.examples(), keep_as_is)
+    _, feed = pieces.feed(problem.examples(), identity_augmentation)
     assert isinstance(feed, Stream)
 
 
 def test_a_set_too_large_for_a_sampling_that_needs_all_of_it_is_an_error():
     pieces, *_ = problem.build(data__max_device_megabytes=0)
     with pytest.raises(ValueError, match=r"sampling.name to 'epoch_sampling'.*'uniform_sampling'"):
-        pieces.feed(problem.examples(), keep_as_is)
+        pieces.feed(problem.examples(), identity_augmentation)
 
 
 # Large tables of puzzle embeddings
