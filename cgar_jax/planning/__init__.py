@@ -1,1 +1,4 @@
-"""What a run will cost: FLOPs, memory and time, before it starts."""
+"""Planning: what a run costs in FLOPs, memory and time, computed before it starts.
+
+Nothing here trains a model or reads data.
+"""
