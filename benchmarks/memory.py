@@ -4,7 +4,7 @@
 
 Each stage of the curriculum is compiled for the machine at hand, with the batch in so many
 microbatches: of the activations that the gradient needs, those of one part at a time are held. In
-brackets is what `cgar_jax.commands.estimate` makes of it.
+brackets is what `cgar estimate` makes of it.
 """
 
 import ml_collections
@@ -15,9 +15,9 @@ from rich.table import Table
 
 from cgar_jax import experiment
 from cgar_jax.commands import runner as command
-from cgar_jax.commands.estimate import expected_task
 from cgar_jax.curricula import StageDepth
-from cgar_jax.planning import costs
+from cgar_jax.planning import step_costs
+from cgar_jax.planning.estimate import expected_task
 from cgar_jax.progress import progress_bar
 from cgar_jax.training.programs import peak_bytes, step_program
 
@@ -27,7 +27,7 @@ def cell(pieces: experiment.Experiment, depth: StageDepth, num_train: int) -> st
     shapes = pieces.abstract_state(), pieces.abstract_training_set(num_train)
     function, arguments = step_program(pieces.train_step, depth, *shapes)
     counted = peak_bytes(function.lower(*arguments).compile())
-    estimated = sum(costs.step_memory(pieces, depth, num_train).values())
+    estimated = sum(step_costs.step_memory(pieces, depth, num_train).values())
     return f"{counted / 1e9:,.3g} GB ({estimated / 1e9:,.3g})"
 
 

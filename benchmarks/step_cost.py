@@ -41,7 +41,7 @@ from cgar_jax import data, experiment
 from cgar_jax.commands import runner as command
 from cgar_jax.curricula import Depth
 from cgar_jax.mesh import BATCH, over_batch, replicated
-from cgar_jax.planning import costs
+from cgar_jax.planning import step_costs
 from cgar_jax.progress import progress_bar
 from cgar_jax.training.programs import Programs, peak_bytes
 
@@ -177,8 +177,9 @@ def _stage(pieces, stage, rate, steps):
     seconds = float(np.median(stage.step_seconds))
     between = float(np.median(np.subtract(stage.single_seconds, stage.step_seconds)))
     in_dispatches = [steps * each for each in stage.step_seconds]
-    flops = costs.hardware_flops(pieces, stage.depth)
+    flops = step_costs.hardware_flops(pieces, stage.depth)
     counted = stage.program.cost_analysis()["flops"] * pieces.mesh.size
+    counted_once = step_costs.hardware_flops(pieces, _once(stage.depth))
     return {
         "depth": str(stage.depth),
         "compile_seconds": stage.compile_seconds,
@@ -186,7 +187,7 @@ def _stage(pieces, stage, rate, steps):
         "examples_per_second": pieces.config.batch_size / seconds,
         "model_flops": pieces.train_step.step_flops(stage.depth),
         "hardware_flops": flops,
-        "hardware_flops_by_xla": flops * counted / costs.hardware_flops(pieces, _once(stage.depth)),
+        "hardware_flops_by_xla": flops * counted / counted_once,
         "flops_per_second": flops / seconds,
         "share_of_matrix_rate": flops / seconds / rate,
         "model_share_of_matrix_rate": pieces.train_step.step_flops(stage.depth) / seconds / rate,

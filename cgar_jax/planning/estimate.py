@@ -46,7 +46,10 @@ class Estimate:
         stages = [
             dataclasses.asdict(stage)
             | {"depth": str(stage.depth)}
-            | {name: getattr(stage, name) for name in ("memory_bytes", "step_seconds", "bottleneck")}
+            | {
+                name: getattr(stage, name)
+                for name in ("memory_bytes", "step_seconds", "bottleneck")
+            }
             for stage in costs.stages
         ]
         transfers = [

@@ -11,7 +11,7 @@ import pytest
 from cgar_jax import experiment
 from cgar_jax.curricula import Depth
 from cgar_jax.mesh import over_batch
-from cgar_jax.planning.costs import step_transfers
+from cgar_jax.planning.step_costs import step_transfers
 from cgar_jax.recursion import thinking
 from cgar_jax.training.collectives import collectives, loops_around
 from cgar_jax.training.programs import step_program
