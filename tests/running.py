@@ -149,7 +149,6 @@ def _run(command, arguments, cache, devices):
     os.environ["XLA_FLAGS"] = f"{HASTY} --xla_force_host_platform_device_count={devices}"
     os.environ["CGAR_DATA_DIR"] = str(cache)
     sys.argv = ["cgar", command, *arguments]
-    sys.modules.pop(cli.COMMANDS[command], None)
     cli.main()
 
 

@@ -17,8 +17,9 @@ from absl import flags
 from cgar_jax import experiment
 from cgar_jax import runs as run_folder
 from cgar_jax import trained_model as trained
+from cgar_jax.commands import demo
 from cgar_jax.data import maze, rules_of, sudoku
-from cgar_jax.demo import __main__, drawing, page
+from cgar_jax.demo import drawing, page
 from cgar_jax.demo.asking import Demonstration, Outcome, Try
 from cgar_jax.evaluation import Solution
 from cgar_jax.recursion.tracing import Trace
@@ -226,7 +227,7 @@ def test_a_model_that_cannot_be_asked_is_refused_before_the_slow_parts(folder, t
     config.data = {"name": "arc"}
     run_folder.write_json(tmp_path / "config.json", run_folder.settings(config, task))
     with pytest.raises(ValueError, match="a model of 'arc' knows no puzzle but those"):
-        __main__.main(types.SimpleNamespace(workdir=tmp_path))
+        demo.main(types.SimpleNamespace(workdir=tmp_path), [])
 
 
 @pytest.mark.skipif(
@@ -237,7 +238,7 @@ def test_the_page_in_a_browser(folder, cache, tmp_path):
     with socket.create_server((page.HOST, 0)) as free:
         port = free.getsockname()[1]
     flags = (f"--workdir={folder}", f"--port={port}", "--num_rollouts=2")
-    server = commands.start("cgar_jax.demo", *flags, cache=cache, log=tmp_path / "log")
+    server = commands.start("demo", *flags, cache=cache, log=tmp_path / "log")
     try:
         commands.wait_for(lambda: "serving on" in server.output(), server, seconds=400)
         _listens_on_this_machine_alone(port)

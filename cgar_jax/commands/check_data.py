@@ -5,15 +5,14 @@ Near-duplicates are examples that the symmetries of their family make equal, see
 that they are chosen from. The exit code is 1 if there are any.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from absl import flags
-from ml_collections import config_flags
 from rich.console import Console
 from rich.table import Table
 
-from cgar_jax.commands import runner as command
+from cgar_jax.commands import command_line
 from cgar_jax.data.leaks import find_leaks
 from cgar_jax.data.loading import load_splits
 
@@ -45,16 +44,17 @@ def check(config: Mapping[str, Any], shown: int = 5) -> int:
     return sum(len(comparison.leaks) for comparison in comparisons)
 
 
+ARGUMENTS = "CONFIG"
+REQUIRED = ("config",)
+EXAMPLES = ("cgar check-data sudoku_extreme",)
+
+
 def define_flags() -> None:
     """Defines this command's flags."""
-    config_flags.DEFINE_config_file("config", None, "Config file whose data is checked.")
-    flags.DEFINE_integer("shown", 5, "Largest number of near-duplicates to list per comparison.")
+    command_line.define_config()
+    flags.DEFINE_integer("shown", 5, "largest number of near-duplicates to list per comparison")
 
 
-def main(values: flags.FlagValues) -> int:
+def main(values: flags.FlagValues, arguments: Sequence[str]) -> int:
     """Runs the command and returns its exit code: 1 if there are near-duplicates."""
     return 1 if check(values.config.data, values.shown) else 0
-
-
-if __name__ == "__main__":
-    command.main(define_flags, main, required=["config"])

@@ -12,11 +12,10 @@ from collections.abc import Sequence
 
 import ml_collections
 from absl import flags
-from ml_collections import config_flags
 
 from cgar_jax import data, models
 from cgar_jax import trained_model as trained
-from cgar_jax.commands import runner as command
+from cgar_jax.commands import command_line
 from cgar_jax.commands.export import define_output_flags, report, share
 from cgar_jax.data import rules_of
 from cgar_jax.experiment import Task
@@ -55,11 +54,14 @@ def convert(
     share(trained.from_published(parameters, config, task, origin=origin), output, None, stablehlo)
 
 
+ARGUMENTS = "CHECKPOINT"
+REQUIRED = ("config", "output")
+EXAMPLES = ("cgar convert step_65100 --config=sudoku_extreme:trm --output=trm_sudoku",)
+
+
 def define_flags() -> None:
     """Defines those of the command."""
-    config_flags.DEFINE_config_file(
-        "config", None, "File that describes the model and its data.", lock_config=True
-    )
+    command_line.define_config()
     define_output_flags()
 
 
@@ -69,7 +71,3 @@ def main(values: flags.FlagValues, arguments: Sequence[str]) -> None:
         raise ValueError(f"expected one CHECKPOINT, not {len(arguments)}: {arguments}")
     convert(arguments[0], values.config, values.output, values.stablehlo)
     print(report(values.output))
-
-
-if __name__ == "__main__":
-    command.main(define_flags, main, required=["config", "output"], takes_arguments=True)

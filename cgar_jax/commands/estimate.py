@@ -7,22 +7,28 @@ this machine for a few seconds. `cgar_jax.planning` computes the figures.
 import json
 import pathlib
 import sys
+from collections.abc import Sequence
 
 from absl import flags
 from ml_collections import config_flags
 from rich.console import Console
 
-from cgar_jax.commands import runner as command
+from cgar_jax.commands import command_line
 from cgar_jax.planning.cost_tables import tables
 from cgar_jax.planning.devices import DEVICES
 from cgar_jax.planning.estimate import CPU, OF_MEASURED_RATE, OF_VENDOR_PEAK, estimate
 
+ARGUMENTS = "CONFIG"
+REQUIRED = ("config", "device")
+EXAMPLES = (
+    "cgar estimate sudoku_extreme --device=h200 --devices=64",
+    "cgar estimate sudoku_mini --device=cpu",
+)
+
 
 def define_flags() -> None:
     """Defines this command's flags."""
-    config_flags.DEFINE_config_file(
-        "config", None, "File that describes the experiment.", lock_config=True
-    )
+    command_line.define_config()
     flags.DEFINE_string(
         "device",
         None,
@@ -38,10 +44,10 @@ def define_flags() -> None:
     flags.DEFINE_integer(
         "num_puzzle_identifiers", 0, "Rows of the puzzle table; 0 means the most that is possible."
     )
-    flags.DEFINE_string("json", None, "File to write the figures to.")
+    command_line.define_path("json", "File to write the figures to.")
 
 
-def main(values: flags.FlagValues) -> None:
+def main(values: flags.FlagValues, arguments: Sequence[str]) -> None:
     """Runs the command."""
     if values.device == CPU:
         print("measuring this machine for a few seconds", file=sys.stderr, flush=True)
@@ -57,8 +63,4 @@ def main(values: flags.FlagValues) -> None:
     Console(highlight=False).print(*tables(found, title))
     if values.json:
         text = json.dumps(found.as_json(), indent=2) + "\n"
-        pathlib.Path(values.json).expanduser().write_text(text, encoding="utf-8")
-
-
-if __name__ == "__main__":
-    command.main(define_flags, main, required=["config", "device"])
+        pathlib.Path(values.json).write_text(text, encoding="utf-8")

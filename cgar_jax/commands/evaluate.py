@@ -4,6 +4,7 @@ import dataclasses
 import json
 import os
 import pathlib
+from collections.abc import Sequence
 from typing import Any
 
 from absl import flags
@@ -12,6 +13,7 @@ from rich.console import Console
 from cgar_jax import data
 from cgar_jax import runs as run_folder
 from cgar_jax import trained_model as trained
+from cgar_jax.commands import command_line
 from cgar_jax.commands import runner as command
 from cgar_jax.experiment import Task
 from cgar_jax.reporting.result_table import result_table
@@ -64,18 +66,27 @@ def _check_fits(posed: Task, task: Task) -> None:
         raise ValueError(f"the data of the config pose {posed}, but the model is of {task}")
 
 
+REQUIRED = ("workdir",)
+GROUPS = {"Several processes": command.PROCESS_FLAGS}
+EXAMPLES = (
+    "cgar evaluate --workdir=latest",
+    "cgar evaluate --workdir=runs/sudoku --data=puzzles.csv --output=scores.json",
+)
+
+
 def define_flags() -> None:
     """Defines those of the command."""
-    flags.DEFINE_string("workdir", None, "Folder of the run or shared model, or its hub name.")
-    flags.DEFINE_string(
-        "data", None, "CSV: source,question,answer,rating; by default the run's test split."
+    command_line.define_workdir()
+    command_line.define_path(
+        "data",
+        "CSV file with columns source,question,answer,rating; by default the run's test split",
     )
-    flags.DEFINE_bool("skip_bad", False, "Leave bad lines of the CSV out, and list them.")
-    flags.DEFINE_string("output", None, "File to write the scores to, as JSON.")
+    flags.DEFINE_bool("skip_bad", False, "leave bad lines of the CSV file out, and list them")
+    command_line.define_path("output", "file to write the scores to, as JSON")
     command.define_process_flags()
 
 
-def main(values: flags.FlagValues) -> None:
+def main(values: flags.FlagValues, arguments: Sequence[str]) -> None:
     """The command."""
     command.connect(values)
     result = evaluate(values.workdir, values.data, values.skip_bad)
@@ -85,7 +96,3 @@ def main(values: flags.FlagValues) -> None:
     Console().print(result_table(result, f"{what}, checkpoint {result['step']:,}"))
     if values.output:
         pathlib.Path(values.output).write_text(json.dumps(result, indent=2) + "\n")
-
-
-if __name__ == "__main__":
-    command.main(define_flags, main, required=["workdir"])

@@ -6,7 +6,7 @@ also has a program that solves puzzles without this package.
 
 import os
 import pathlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jax
@@ -16,7 +16,7 @@ from jax import export as jax_export
 
 from cgar_jax import runs as run_folder
 from cgar_jax import trained_model as trained
-from cgar_jax.commands import runner as command
+from cgar_jax.commands import command_line
 from cgar_jax.data import rules_of
 from cgar_jax.recursion.thinking import Rows, attempt, empty_states, think
 from cgar_jax.reporting.model_card import model_card
@@ -108,23 +108,23 @@ def report(output: str | os.PathLike) -> str:
     return "\n".join([f"{output} holds", *lines])
 
 
+REQUIRED = ("workdir", "output")
+EXAMPLES = ("cgar export --workdir=latest --output=shared_model --stablehlo",)
+
+
 def define_flags() -> None:
     """Defines those of the command."""
-    flags.DEFINE_string("workdir", None, "Folder of the run or shared model, or its hub name.")
+    command_line.define_workdir()
     define_output_flags()
 
 
 def define_output_flags() -> None:
     """Defines those that `cgar_jax.commands.convert` has too."""
-    flags.DEFINE_string("output", None, "Folder to write.")
+    command_line.define_path("output", "folder to write")
     flags.DEFINE_bool("stablehlo", False, "Write a program that needs JAX alone, too.")
 
 
-def main(values: flags.FlagValues) -> None:
+def main(values: flags.FlagValues, arguments: Sequence[str]) -> None:
     """The command."""
     export(values.workdir, values.output, values.stablehlo)
     print(report(values.output))
-
-
-if __name__ == "__main__":
-    command.main(define_flags, main, required=["workdir", "output"])

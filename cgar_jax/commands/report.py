@@ -18,8 +18,7 @@ from matplotlib.figure import Figure
 from cgar_jax import data
 from cgar_jax import runs as run_folder
 from cgar_jax import trained_model as trained
-from cgar_jax.commands import runner as command
-from cgar_jax.commands import solve
+from cgar_jax.commands import command_line, solve
 from cgar_jax.data import Dataset
 from cgar_jax.data.dataset import Examples
 from cgar_jax.evaluation import accuracy_by_difficulty
@@ -432,13 +431,22 @@ def _write_animations(page: Page, animations: Mapping[str, list[tuple[pathlib.Pa
     page.pictures(each for found in animations.values() for each in found)
 
 
+REQUIRED = ("workdir",)
+EXAMPLES = (
+    "cgar report --workdir=latest",
+    "cgar report --workdir=runs/cgar --workdir=runs/trm --output=comparison",
+)
+
+
 def define_flags() -> None:
     """Defines those of the command."""
-    flags.DEFINE_multi_string(
-        "workdir", None, "Folder of a run, or of a shared model; several are compared."
+    command_line.define_workdir(
+        "folder of a run, `latest` for the newest one in runs/, or folder of a shared model; "
+        "repeat it to compare runs",
+        several=True,
     )
-    flags.DEFINE_string(
-        "output", None, "Folder for index.html and pictures; by default report in the workdir."
+    command_line.define_path(
+        "output", "folder for index.html and pictures; by default `report` in the first workdir"
     )
     flags.DEFINE_integer("num_puzzles", 500, "Test puzzles to ask at most.")
     flags.DEFINE_integer(
@@ -446,11 +454,7 @@ def define_flags() -> None:
     )
 
 
-def main(values: flags.FlagValues) -> None:
+def main(values: flags.FlagValues, arguments: Sequence[str]) -> None:
     """The command."""
     page = report(values.workdir, values.output, values.num_puzzles, values.num_minibatches)
     print(f"open {page}")
-
-
-if __name__ == "__main__":
-    command.main(define_flags, main, required=["workdir"])

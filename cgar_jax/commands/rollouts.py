@@ -16,7 +16,7 @@ from rich.table import Table
 
 from cgar_jax import data
 from cgar_jax import trained_model as trained
-from cgar_jax.commands import runner as command
+from cgar_jax.commands import command_line
 from cgar_jax.evaluation.rollout_accuracy import (
     accuracies,
     mean_steps_to_verified,
@@ -101,20 +101,24 @@ def table(rows: Sequence[dict[str, float]], num_puzzles: int) -> Table:
     return shown
 
 
+REQUIRED = ("workdir",)
+EXAMPLES = ("cgar rollouts --workdir=latest --rollouts=1,4,16 --steps=8,32 --noise=1",)
+
+
 def define_flags() -> None:
     """Defines those of the command."""
-    flags.DEFINE_string("workdir", None, "Folder of the run or shared model, or its hub name.")
-    flags.DEFINE_string("data", None, "CSV of puzzles; by default the run's test split.")
+    command_line.define_workdir()
+    command_line.define_path("data", "CSV file of puzzles; by default the run's test split")
     flags.DEFINE_integer("num_puzzles", 200, "How many of them at most, the first ones; 0 is all.")
     flags.DEFINE_list("rollouts", ["1", "4", "16"], "Numbers of rollouts for each puzzle.")
     flags.DEFINE_list("steps", None, "Numbers of supervision steps; by default as in training.")
     flags.DEFINE_float("noise", 0.3, "Standard deviation of what is added to the latent.")
     flags.DEFINE_integer("batch_size", 16, "Puzzles in one call, each with all its rollouts.")
     flags.DEFINE_integer("seed", 0, "Of the noise.")
-    flags.DEFINE_string("output", None, "Folder for rollouts.json and rollouts.png.")
+    command_line.define_path("output", "folder for rollouts.json and rollouts.png")
 
 
-def main(values: flags.FlagValues) -> None:
+def main(values: flags.FlagValues, arguments: Sequence[str]) -> None:
     """The command."""
     rollouts = _numbers("rollouts", values.rollouts)
     model = trained.load(values.workdir)
@@ -147,7 +151,7 @@ def main(values: flags.FlagValues) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "rollouts.json").write_text(json.dumps(rows, indent=2) + "\n")
         # Imported here because only this needs it.
-        from cgar_jax.evaluation import pictures
+        from cgar_jax.reporting import pictures
 
         pictures.accuracy_by_rollouts(rows).savefig(folder / "rollouts.png", dpi=130)
 
@@ -156,7 +160,3 @@ def _numbers(name: str, texts: Sequence[str]) -> list[int]:
     if not all(text.strip().isdigit() and int(text) > 0 for text in texts):
         raise ValueError(f"--{name} is {','.join(texts)!r}; expected numbers from 1, as 1,4,16")
     return [int(text) for text in texts]
-
-
-if __name__ == "__main__":
-    command.main(define_flags, main, required=["workdir"])

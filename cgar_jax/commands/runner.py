@@ -1,4 +1,4 @@
-"""What the commands share: from a command line to an exit code."""
+"""Runs a command that uses JAX, and turns its errors into messages and exit codes."""
 
 import os
 import sys
@@ -6,24 +6,27 @@ import threading
 from collections.abc import Callable, Sequence
 
 import jax
-from absl import app, flags
+from absl import flags
 
-from cgar_jax.commands.command_line import parse_flags
+from cgar_jax._core import extras
+from cgar_jax.commands import command_line, usage
 from cgar_jax.training import processes
 from cgar_jax.training.loop import Interrupted, NonFiniteError
 
+PROCESS_FLAGS = ("coordinator_address", "num_processes", "process_id")
+
 
 def define_process_flags() -> None:
-    """Defines the flags of `connect`."""
+    """Defines the flags that `connect` reads."""
     flags.DEFINE_string(
-        "coordinator_address", None, "HOST:PORT of process 0, where a cluster does not tell."
+        "coordinator_address", None, "HOST:PORT of process 0, if the cluster does not provide it"
     )
-    flags.DEFINE_integer("num_processes", None, "Of the run; 1 looks for no others.")
-    flags.DEFINE_integer("process_id", None, "Of this process, from 0.")
+    flags.DEFINE_integer("num_processes", None, "number of processes; 1 looks for no others")
+    flags.DEFINE_integer("process_id", None, "index of this process, from 0")
 
 
 def connect(values: flags.FlagValues) -> None:
-    """Connects the processes of a run, as the command line says or the cluster tells.
+    """Connects the processes of a run, by the flags or by what the cluster provides.
 
     Raises:
       ValueError, OSError: see `cgar_jax.training.processes.connect`.
@@ -37,57 +40,63 @@ def main(
     required: Sequence[str],
     takes_arguments: bool = False,
 ) -> None:
-    """A command from its command line to its exit code.
+    """Runs a script with the command line and the exit codes of a command.
 
     Args:
-      define_flags: called before the command line is read, so that importing the module of a
-        command defines no flags.
-      work: as for `run`, given the flags, and the other arguments if it takes any.
-      required: names of the flags that must be there.
-      takes_arguments: whether others than flags are allowed.
+      define_flags: defines the script's flags.
+      work: does the work, given the parsed flags, and the other arguments if it takes any.
+      required: names of the flags that must be given.
+      takes_arguments: whether other arguments than flags are allowed.
     """
 
-    def parsed(argv: Sequence[str]) -> None:
-        arguments = list(argv[1:])
-        if arguments and not takes_arguments:
-            raise app.UsageError(f"unexpected arguments {arguments}; use --NAME=VALUE")
-        run(lambda: work(flags.FLAGS, *([arguments] if takes_arguments else [])))
+    def call(values, arguments):
+        return work(values, *([arguments] if takes_arguments else []))
 
-    define_flags()
-    flags.mark_flags_as_required(required)
-    app.run(parsed, flags_parser=parse_flags)
+    interface = usage.Interface(
+        f"python {sys.argv[0]}",
+        call,
+        define_flags,
+        description=(sys.modules["__main__"].__doc__ or "").strip(),
+        arguments="ARGUMENT..." if takes_arguments else "",
+        required=required,
+    )
+    values, arguments = command_line.parse_command(interface, sys.argv[1:])
+    run(lambda: interface.main(values, arguments))
 
 
 def run(function: Callable[[], int | None]) -> None:
-    """Calls `function`; an error that its user can mend becomes one message and a non-zero exit.
+    """Calls a function; an error that its user can correct becomes one message and an exit code.
 
-    Exit codes: what the function returns (None is 0), 2 bad input, 3 the training diverged, 75 the
-    other processes are lost and all can be started again, 128 + n stopped by signal n. With
-    `CGAR_TRACEBACK` set, errors keep their traceback.
+    Exit codes: what the function returns (None is 0), 2 for bad input, 3 if training diverged, 75
+    if other processes of the run were lost (start all of them again), 128 + n if signal n stopped
+    the run. If the environment variable `CGAR_TRACEBACK` is set, errors keep their traceback.
     """
     if os.environ.get("CGAR_TRACEBACK"):
         sys.exit(function())
     try:
-        _end(function() or 0)
+        with extras.explain_missing():
+            code = function() or 0
+        _end(code)
     except Interrupted as stop:
         _end(128 + stop.signal, str(stop))
     except KeyboardInterrupt:
         _end(130, "stopped by SIGINT; the same command goes on from the last checkpoint")
     except NonFiniteError as error:
         _end(3, f"error: {error}")
-    except (ValueError, OSError) as error:
-        _end(2, f"error: {error}\n(CGAR_TRACEBACK=1 shows where)")
+    except (ValueError, OSError, extras.MissingExtraError) as error:
+        _end(2, f"error: {error}\n(set CGAR_TRACEBACK=1 to see where)")
     except jax.errors.JaxRuntimeError as error:
         if not processes.several() or "RESOURCE_EXHAUSTED" in str(error):
             raise
+        said = str(error).splitlines()[0][:300]
         print(
             f"error: process {jax.process_index()} of {jax.process_count()} lost the others, of "
-            "which one has probably died; start all of them again, they go on from the last "
-            f"checkpoint ({str(error).splitlines()[0][:300]})",
+            "which one has probably died; start all of them again, and they resume from the last "
+            f"checkpoint ({said})",
             file=sys.stderr,
             flush=True,
         )
-        os._exit(os.EX_TEMPFAIL)  # an orderly end would wait for the others
+        os._exit(os.EX_TEMPFAIL)  # an orderly exit would wait for the other processes
 
 
 def _end(code: int, message: str = "") -> None:
@@ -97,7 +106,7 @@ def _end(code: int, message: str = "") -> None:
     processes.disconnect()
     others = set(threading.enumerate()) - {threading.main_thread()}
     if not all(thread.daemon for thread in others):
-        # Threads of a checkpoint that could not be written wait for minutes, and for nothing.
+        # The threads of a checkpoint that could not be written would keep the process for minutes.
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(code)

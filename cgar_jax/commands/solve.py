@@ -19,7 +19,7 @@ from absl import flags
 
 from cgar_jax import runs as run_folder
 from cgar_jax import trained_model as trained
-from cgar_jax.commands import runner as command
+from cgar_jax.commands import command_line
 from cgar_jax.data import Questions, Rules, read_questions, rules_of
 from cgar_jax.evaluation.solver import CHOICES, STOPS, Solution, Solver
 from cgar_jax.progress import progress_bar
@@ -152,9 +152,17 @@ class Printer:
 COLUMNS = ("source", "question", "answer", "verified", "supervision_steps", "halting_probability")
 
 
+ARGUMENTS = "PUZZLE..."
+REQUIRED = ("workdir",)
+EXAMPLES = (
+    "cgar solve --workdir=latest puzzles.txt",
+    "cgar solve --workdir=latest ...342..25.6.5.6.....43514.2.3.2.16.",
+)
+
+
 def define_flags() -> None:
     """Defines those of the command."""
-    flags.DEFINE_string("workdir", None, "Folder of the run or shared model, or its hub name.")
+    command_line.define_workdir()
     flags.DEFINE_integer(
         "max_supervision_steps", None, "Budget of each rollout; by default as in training."
     )
@@ -168,7 +176,7 @@ def define_flags() -> None:
     flags.DEFINE_integer("batch_size", 64, "Puzzles at work at once.")
     flags.DEFINE_integer("seed", 0, "Of the noise.")
     flags.DEFINE_bool("show_attempt", False, "Show the best attempt where no answer is right.")
-    flags.DEFINE_string("output", None, "CSV file to write the answers to as well.")
+    command_line.define_path("output", "CSV file to write the answers to as well")
 
 
 def main(values: flags.FlagValues, arguments: Sequence[str]) -> int:
@@ -203,7 +211,3 @@ def main(values: flags.FlagValues, arguments: Sequence[str]) -> int:
         file=sys.stderr,
     )
     return 0 if printer.num_solved == num else UNSOLVED
-
-
-if __name__ == "__main__":
-    command.main(define_flags, main, required=["workdir"], takes_arguments=True)

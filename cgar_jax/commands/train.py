@@ -6,6 +6,7 @@ report. The same command again goes on where the run was interrupted.
 
 import os
 import pathlib
+from collections.abc import Sequence
 from typing import Any
 
 import jax
@@ -15,8 +16,8 @@ from ml_collections import config_flags
 
 from cgar_jax import data, experiment
 from cgar_jax import runs as run_folder
+from cgar_jax.commands import command_line
 from cgar_jax.commands import runner as command
-from cgar_jax.commands.command_line import default_workdir
 from cgar_jax.reporting.result_table import result_table
 from cgar_jax.training import processes
 from cgar_jax.training.checkpoints import Checkpoints, Clock
@@ -121,23 +122,27 @@ def _headline(
     ]
 
 
+ARGUMENTS = "CONFIG"
+REQUIRED = ("config",)
+GROUPS = {"Several processes": command.PROCESS_FLAGS}
+EXAMPLES = (
+    "cgar train sudoku_mini",
+    "cgar train sudoku_mini:trm --config.seed=1 --workdir=runs/trm",
+)
+
+
 def define_flags() -> None:
     """Defines those of the command."""
-    config_flags.DEFINE_config_file(
-        "config", None, "File that describes the experiment.", lock_config=True
-    )
-    flags.DEFINE_string(
-        "workdir", None, "Folder of the run; by default one under runs/ named after the config."
+    command_line.define_config()
+    command_line.define_workdir(
+        "folder of the run, `latest` for the newest one in runs/; by default a folder in runs/ "
+        "named after the config and its settings"
     )
     command.define_process_flags()
 
 
-def main(values: flags.FlagValues) -> None:
+def main(values: flags.FlagValues, arguments: Sequence[str]) -> None:
     """The command."""
     file = config_flags.get_config_filename(values["config"])
     command.connect(values)
-    train(values.config, values.workdir or default_workdir(file, values.config))
-
-
-if __name__ == "__main__":
-    command.main(define_flags, main, required=["config"])
+    train(values.config, values.workdir or command_line.default_workdir(file, values.config))

@@ -1,4 +1,4 @@
-"""A web page to play with a trained model: `python -m cgar_jax.demo --workdir=FOLDER`.
+"""A web page to play with a trained model: `cgar demo --workdir=FOLDER`.
 
 One types, pastes or draws a puzzle and watches the answer change from supervision step to
 supervision step, until it is verified or not solved. `asking` asks the model, `drawing` turns what

@@ -189,7 +189,7 @@ def as_saved(config):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--workdir={run}"], "Flag --output must have a value"),
+        (["--workdir={run}"], "cgar export needs --output"),
         (["--workdir={run}", "--output={run}"], "holds other things (checkpoints, config.json"),
         (["--workdir={run}", "--output={run}/config.json"], "config.json is a file"),
         (["--workdir={run}", "--output=/proc/model"], "cannot write to output /proc/model"),

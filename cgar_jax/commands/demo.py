@@ -1,0 +1,43 @@
+"""Serves a web page to play with a trained model, to this machine only.
+
+On the page one types, pastes or draws a puzzle and watches the answer change from supervision step
+to supervision step.
+"""
+
+from collections.abc import Sequence
+
+from absl import flags
+
+from cgar_jax import runs as run_folder
+from cgar_jax import trained_model as trained
+from cgar_jax.commands import command_line
+from cgar_jax.data import rules_of
+from cgar_jax.demo import page
+from cgar_jax.demo.asking import Demonstration
+
+REQUIRED = ("workdir",)
+EXAMPLES = ("cgar demo --workdir=latest",)
+
+
+def define_flags() -> None:
+    """Defines the command's flags."""
+    command_line.define_workdir()
+    flags.DEFINE_integer("port", 7860, "port of the page on 127.0.0.1", 1, 65_535)
+    flags.DEFINE_integer(
+        "num_rollouts", 8, "number of runs to compare with: the plain one, and noisy ones", 1
+    )
+    flags.DEFINE_float("noise", 0.3, "standard deviation of the noise added to the latent state")
+
+
+def main(values: flags.FlagValues, arguments: Sequence[str]) -> None:
+    """Runs the command; returns when it is stopped."""
+    folder = trained.locate(values.workdir)
+    rules_of(run_folder.read_settings(folder)[0].data.name)  # fails before the slow parts
+    page.check_port(values.port)
+    page.require_gradio()
+    demonstration = Demonstration(
+        trained.load(folder), num_rollouts=values.num_rollouts, noise=values.noise
+    )
+    print("compiling the model", flush=True)
+    demonstration.warm_up()
+    page.serve(demonstration, values.port)
