@@ -1,21 +1,29 @@
-"""How long work says how it goes."""
+"""Progress reporting for long jobs: a bar, a status line, and a timer for log lines."""
 
 import math
+import sys
+import threading
 import time
+from types import TracebackType
+from typing import Self, TextIO
 
 from rich.console import Console
 from rich.progress import Progress
 
 
 class Ticker:
-    """Tells when the next line of progress is due: at once, and then every few seconds."""
+    """Tells when the next progress line is due: at once, and then every few seconds."""
 
     def __init__(self, seconds: float = 5.0):
-        """`seconds` lie between two lines at least."""
+        """Starts with a line due.
+
+        Args:
+          seconds: minimum time between two lines.
+        """
         self._seconds, self._last = seconds, -math.inf
 
     def due(self) -> bool:
-        """Whether to write a line now; the next one is due `seconds` later."""
+        """Returns whether a line is due now; if so, the next one is due `seconds` later."""
         now = time.monotonic()
         if now - self._last < self._seconds:
             return False
@@ -23,7 +31,73 @@ class Ticker:
         return True
 
 
+class Status:
+    """Shows the current activity of a long job on stderr, so that the job is never silent.
+
+    On a terminal it is one animated line, which disappears at the end. Elsewhere it is a new line
+    every few seconds, also while the activity stays the same.
+
+    >>> with Status() as status:
+    ...     status.update("measuring")
+    """
+
+    def __init__(self, seconds: float = 4.0, stream: TextIO | None = None):
+        """Prepares the status; nothing is shown before the first `update`.
+
+        Args:
+          seconds: time between two lines, if `stream` is no terminal.
+          stream: stream to write to; None means stderr.
+        """
+        self._stream = stream or sys.stderr
+        self._seconds, self._activity = seconds, ""
+        self._changed, self._ended = threading.Event(), threading.Event()
+        self._thread = threading.Thread(target=self._write_lines, daemon=True)
+        console = Console(file=self._stream)
+        self._animated = console.status("") if console.is_terminal else None
+
+    def update(self, activity: str) -> None:
+        """Sets the current activity.
+
+        Args:
+          activity: what the job is doing, such as "drawing pictures".
+        """
+        self._activity = activity
+        if self._animated:
+            self._animated.update(activity)
+        self._changed.set()
+
+    def __enter__(self) -> Self:
+        """Starts to show the status."""
+        if self._animated:
+            self._animated.start()
+        else:
+            self._thread.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Ends the status."""
+        if self._animated:
+            self._animated.stop()
+            return
+        self._ended.set()
+        self._changed.set()
+        self._thread.join()
+
+    def _write_lines(self) -> None:
+        begin = time.monotonic()
+        self._changed.wait()
+        while not self._ended.is_set():
+            elapsed = time.monotonic() - begin
+            print(f"{self._activity} ({elapsed:.0f} s)", file=self._stream, flush=True)
+            self._ended.wait(self._seconds)
+
+
 def progress_bar() -> Progress:
-    """A bar on the standard error, gone when the work is done; none where that is no terminal."""
+    """Returns a bar on stderr that disappears at the end; without a terminal nothing is shown."""
     console = Console(stderr=True)
     return Progress(console=console, transient=True, disable=not console.is_terminal)

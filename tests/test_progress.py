@@ -1,0 +1,42 @@
+"""The status of a long job is shown at once, and again while nothing changes."""
+
+import io
+import time
+
+from cgar_jax.progress import Status, Ticker
+
+
+def test_a_status_is_shown_at_once_and_repeated_while_it_stays_the_same():
+    stream = io.StringIO()
+    with Status(seconds=0.01, stream=stream) as status:
+        status.update("measuring")
+        time.sleep(0.2)
+    lines = stream.getvalue().splitlines()
+    assert len(lines) > 1
+    assert all(line.startswith("measuring (") for line in lines)
+
+
+def test_a_status_without_activity_shows_nothing():
+    stream = io.StringIO()
+    with Status(stream=stream):
+        pass
+    assert stream.getvalue() == ""
+
+
+def test_only_the_latest_of_many_activities_is_shown_after_the_first():
+    stream = io.StringIO()
+    with Status(seconds=0.2, stream=stream) as status:
+        status.update("first")
+        time.sleep(0.05)
+        for number in range(1_000):
+            status.update(f"part {number}")
+        time.sleep(0.3)
+    lines = stream.getvalue().splitlines()
+    assert lines[0].startswith("first (")
+    assert lines[1].startswith("part 999 (")
+    assert len(lines) <= 3
+
+
+def test_a_ticker_is_due_at_once_and_then_not_before_its_time():
+    ticker = Ticker(seconds=60)
+    assert [ticker.due(), ticker.due()] == [True, False]
