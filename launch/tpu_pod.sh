@@ -71,12 +71,12 @@ install() {
     local package=build/cgar_jax.tar.gz
     perform mkdir -p build &&
         perform tar --exclude=__pycache__ -czf $package \
-            pyproject.toml README.md LICENSE cgar_jax configs &&
+            pyproject.toml setup.py README.md LICENSE cgar_jax configs &&
         tpu scp $package "$name:" ${zone:+"--zone=$zone"} --worker=all &&
         on all "mkdir -p cgar_jax && tar -xzf cgar_jax.tar.gz -C cgar_jax && cd cgar_jax &&
             python3 -m pip install --quiet --user uv &&
             python3 -m uv venv --quiet --allow-existing --python 3.12 &&
-            python3 -m uv pip install --quiet -e '.[tpu]'"
+            python3 -m uv pip install --quiet -e '.[train,tpu]'"
 }
 
 # Mounts runs/ unless it is mounted. Hosts must not remember what a folder had in it before.

@@ -24,7 +24,7 @@ EXTRAS = {
         "tensorboardX",
         "tensorflow_datasets",
     ),
-    "report": ("matplotlib",),
+    "report": ("matplotlib", "PIL"),
     "demo": ("gradio",),
     "wandb": ("wandb",),
 }

@@ -170,7 +170,9 @@ def test_the_dry_run_of_create_installs_on_all_hosts():
         f"{tpu} create cgar --zone=z --accelerator-type=v6e-16 --version=v2-alpha-tpuv6e --spot"
     )
     assert f"{tpu} scp build/cgar_jax.tar.gz cgar: --zone=z --worker=all" in lines
-    assert re.search(rf"{tpu} ssh cgar --zone=z --worker=all '--command=.*\.\[tpu\]", output, re.S)
+    assert re.search(
+        rf"{tpu} ssh cgar --zone=z --worker=all '--command=.*\.\[train,tpu\]", output, re.S
+    )
 
 
 @pytest.mark.parametrize(
