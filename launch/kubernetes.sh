@@ -5,8 +5,8 @@
 #     launch/kubernetes.sh --image=IMAGE --hosts=4 --tpu=tpu-v5-lite-podslice --topology=4x4 \
 #         --chips=4 --bucket=my-runs -- --config=FILE
 #
-#     --image=IMAGE        has this repository as its working directory, installed with [cuda] or
-#                          [tpu], and `python` on its path
+#     --image=IMAGE        built from the Dockerfile with EXTRAS=train,cuda or EXTRAS=train,tpu, or
+#                          another one with cgar_jax installed and `python` on its path
 #     --name=cgar-jax      of the JobSet, and of the run's folder
 #     --hosts=1            pods, one on each node
 #     --gpus=N             GPUs of a node; one process drives them all
