@@ -39,7 +39,7 @@ from rich.table import Table
 
 from cgar_jax import data, experiment
 from cgar_jax.commands import runner as command
-from cgar_jax.curricula import Depth
+from cgar_jax.curricula import Depth, as_depth_choice
 from cgar_jax.mesh import BATCH, over_batch, replicated
 from cgar_jax.planning import step_costs
 from cgar_jax.progress import progress_bar
@@ -202,7 +202,7 @@ def _stage(pieces, stage, rate, steps):
 
 def _once(depth: Any) -> Depth:
     """The depth that a program of this depth has if every loop goes round once."""
-    return Depth(1, min(max(drawn.T for _, drawn in depth.draws), 2))
+    return Depth(1, min(max(drawn.T for _, drawn in as_depth_choice(depth).draws), 2))
 
 
 def _spread(values: list[float]) -> dict[str, float]:

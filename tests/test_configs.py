@@ -9,7 +9,7 @@ import pytest
 
 from cgar_jax import data, experiment
 from cgar_jax.config import METHODS, default_config, set_method
-from cgar_jax.curricula import Depth
+from cgar_jax.curricula import Depth, as_depth_choice
 from cgar_jax.data.augmentation import augmentation_for
 from cgar_jax.data.families.arc.augmentation import augment
 from cgar_jax.mesh import replicated
@@ -39,8 +39,9 @@ def test_one_word_switches_the_method(path, method):
     assert len(pieces.curriculum.stages) == (3 if method in ("cgar", "pdc") else 1)
     assert bool(config.weighting) == (method in ("cgar", "hsw"))
     full = pieces.curriculum.full_depth
-    assert len(pieces.curriculum(1.0).draws) == {"nested": full.T, "plateau": 3}.get(method, 1)
-    assert pieces.curriculum(1.0).num_exits == (full.T if method == "exits" else 1)
+    last = as_depth_choice(pieces.curriculum(1.0))
+    assert len(last.draws) == {"nested": full.T, "plateau": 3}.get(method, 1)
+    assert last.num_exits == (full.T if method == "exits" else 1)
 
 
 @pytest.mark.parametrize("method", METHODS)

@@ -1,70 +1,109 @@
-"""Curricula: what changes over training. A curriculum is a callable, ``(progress) -> value``.
+"""Curricula: what changes over the course of training.
 
-Progress is the fraction of training done, in [0, 1]. A curriculum has no state: where training
-stands is all that it knows, so a resumed run finds its place by itself. Mixers, averages and
-plateaus, which follow what training has seen, keep a state of arrays alone, for the caller's
-checkpoint. How a depth is run is the recursion's business; how much each loss counts is that of
-`cgar_jax.weighting`.
+    >>> from cgar_jax import curricula
+    >>> curriculum = curricula.progressive_depth_curriculum(boundaries=(0.3, 0.6))
+    >>> curriculum(0.5)
+    Depth(n=4, T=2, exits=(2,))
+    >>> round(curriculum.relative_cost("gradient_aware"), 3)
+    0.649
 
-| name | value | use it | source | how sure |
-| --- | --- | --- | --- | --- |
-| `budgeted_depth_curriculum` | Depth(2, 1), (4, 2), (6, 3), as long as the FLOPs allow | a run of given cost | ours | |
-| `curriculum_weight_average` | mean of the parameters of the last updates | data that gets better, in place of a rate that decays to 0 | 2511.18903 | inspired by |
-| `draw_domains` | which domain each example comes from | with a mixer | | |
-| `el2n_score` | norm of (softmax - one-hot) of each example | prune easy data early | 2107.07075 | certain |
-| `fixed_depth_curriculum` | Depth(6, 3), always | the baseline | 2510.04871 | certain |
-| `folding_order` | a data order: low to high score, several times | one pass over scored data | 2506.21545 | certain |
-| `grand_score` | norm of each example's gradient | prune easy data early | 2107.07075 | certain |
-| `last_layer_grand_score` | the same for the last layer, without a backward pass | large models | 2107.07075 | certain |
-| `learnability_quality_score` | what training on each example would have done for a proxy run | score, then `folding_order` | 2506.21545 | inspired by |
-| `moderate_decay_schedule` | a learning rate that ends at 0.3 of its peak | data that gets better | 2511.18903 | inspired by |
-| `nested_depth_curriculum` | one of (6, 1), (6, 2), (6, 3), drawn at each step | a model that works at every depth, trained for less | 2309.00255 | likely: the law of the draw |
-| `odm_mixer` | probabilities of domains, by a bandit on their losses | mixed sources, no validation sets | 2312.02406 | likely: the reward |
-| `pacing_subset_curriculum` | share of the examples in use, easiest first | easy to hard over a run | 2212.12712 | likely: the families |
-| `personal_loss_resampler` | one of each user's candidates, low losses likelier | noisy labels or augmentations | 2502.00348 | certain |
-| `plateau_depth_curriculum` | Depth(2, 1), (4, 2), (6, 3), the next when the loss stops falling | you do not know when | ours | |
-| `progressive_depth_curriculum` | Depth(2, 1), (4, 2), (6, 3), by progress | a cheaper run (PDC of CGAR) | 2511.08653 | certain |
-| `score_pruned_sampler` | the examples of highest score | train on less | 2107.07075 | certain |
-| `skill_it_mixer` | probabilities of skills, by the losses of what they help | skills that build on each other | 2307.14430 | certain |
-| `skip_schedule` | K, the largest distance of ranks compared | with `contrib.rank_list_loss` | 2508.09826 | inspired by |
-| `smooth_depth_curriculum` | Depth(2, 1), (3, 1), (4, 2), (5, 2), (6, 3), by progress | PDC without large steps | ours | |
-| `sorted_exits_curriculum` | Depth(6, 3) read after cycles 1, 2 and 3 | a model that works at every depth | 2309.08968 | likely: the exits |
+A curriculum is a callable `(progress) -> value`, where progress is the fraction of training done, in
+[0, 1]. A depth curriculum gives the depth of the recursion; a pacing curriculum gives the share of
+the training examples in use. Only `plateau_depth_curriculum` has a state, a pytree of arrays for the
+checkpoint. How a depth runs is described in `cgar_jax.recursion`, and which examples are drawn in
+`cgar_jax.sampling`; curricula whose formula is unconfirmed are in `cgar_jax.contrib`.
 
-`Depth` is n latent recursions in each of T cycles. `build` makes a depth curriculum, and
-`build_sampling` a `Sampling`, from the name and settings of a config. A `Sampling` is how the
-trainer draws its batches: `uniform_sampling`, or by one of the above, `pacing_subset_sampling`,
-`folding_sampling`, `score_pruned_sampling`, `odm_sampling` and `epoch_sampling`.
+| name | value | use it for | reference |
+| --- | --- | --- | --- |
+| `fixed_depth_curriculum` | constant depth | the baseline, TRM as published | 2510.04871 |
+| `progressive_depth_curriculum` | deeper depths at fixed moments (PDC of CGAR) | cheaper training | 2511.08653 |
+| `smooth_depth_curriculum` | depths that grow in the smallest steps | PDC without large jumps | this project |
+| `budgeted_depth_curriculum` | PDC with boundaries solved for a given cost | a fixed compute budget | this project |
+| `plateau_depth_curriculum` | the next depth whenever the loss stops falling | unknown boundaries | this project |
+| `nested_depth_curriculum` | one of several nested depths, drawn at each step | one model for every depth, trained for less | 2309.00255 |
+| `sorted_exits_curriculum` | one depth whose answer is supervised after several cycles | one model for every depth | 2309.08968 |
+| `pacing_subset_curriculum` | share of the training examples in use, easiest first | training from easy to hard | 2212.12712 |
+
+`Depth` is a value: n latent recursions in each of T cycles. A `DepthCurriculum` has stages, each a
+`Depth` or a `DepthChoice` among several. `CURRICULA` lists the depth curricula that a config may
+name, and `build` makes one from its name and settings.
 """
 
-from cgar_jax.curricula.depth import (
-    Depth,
-    DepthCurriculum,
-    NestedDepths,
-    PlateauDepths,
-    Stage,
+from collections.abc import Callable
+from typing import Any
+
+from cgar_jax._core.depth import Depth
+from cgar_jax._core.registry import call_by_name
+from cgar_jax.curricula.depth_choice import (
+    DepthChoice,
+    FixedDepth,
     StageDepth,
+    as_depth_choice,
 )
-from cgar_jax.curricula.depth_curricula import (
-    budgeted_depth_curriculum,
-    fixed_depth_curriculum,
+from cgar_jax.curricula.depth_curriculum import DepthCurriculum, Stage
+from cgar_jax.curricula.nested import (
+    NestedDepths,
     nested_depth_curriculum,
-    plateau_depth_curriculum,
-    progressive_depth_curriculum,
-    smooth_depth_curriculum,
     sorted_exits_curriculum,
 )
 from cgar_jax.curricula.pacing import PacingCurriculum, pacing_subset_curriculum
-from cgar_jax.curricula.registry import CURRICULA, build
+from cgar_jax.curricula.plateau import PlateauDepths, plateau_depth_curriculum
+from cgar_jax.curricula.staged import (
+    budgeted_depth_curriculum,
+    fixed_depth_curriculum,
+    progressive_depth_curriculum,
+    smooth_depth_curriculum,
+)
+
+CURRICULA: dict[str, Callable[..., DepthCurriculum]] = {
+    function.__name__: function
+    for function in (
+        budgeted_depth_curriculum,
+        fixed_depth_curriculum,
+        nested_depth_curriculum,
+        plateau_depth_curriculum,
+        progressive_depth_curriculum,
+        smooth_depth_curriculum,
+        sorted_exits_curriculum,
+    )
+}
+"""The depth curricula that a config may name."""
+
+
+def build(name: str, **settings: Any) -> DepthCurriculum:
+    """Returns the depth curriculum that a config names.
+
+    Args:
+      name: a key of `CURRICULA`.
+      **settings: keyword arguments of that function.
+
+    Returns:
+      A `DepthCurriculum`.
+
+    Raises:
+      ValueError: if the name or a setting is unknown (the message suggests the nearest one), or a
+        setting is out of range.
+
+    Example:
+      >>> from cgar_jax import curricula
+      >>> str(curricula.build("fixed_depth_curriculum", depth=(6, 3)).full_depth)
+      '(6, 3)'
+    """
+    return call_by_name("curriculum", CURRICULA, name, settings)
+
 
 __all__ = [
     "CURRICULA",
     "Depth",
+    "DepthChoice",
     "DepthCurriculum",
+    "FixedDepth",
     "NestedDepths",
     "PacingCurriculum",
     "PlateauDepths",
     "Stage",
     "StageDepth",
+    "as_depth_choice",
     "budgeted_depth_curriculum",
     "build",
     "fixed_depth_curriculum",

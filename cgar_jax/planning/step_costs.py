@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from cgar_jax.curricula import Depth, StageDepth
+from cgar_jax.curricula import Depth, StageDepth, as_depth_choice
 from cgar_jax.experiment import Experiment
 from cgar_jax.planning.devices import Device
 from cgar_jax.training.feed import BLOCKS_AHEAD
@@ -75,7 +75,7 @@ def forward_passes(experiment: Experiment, depth: StageDepth) -> float:
     extra = 1 + (experiment.train_step.microbatches > 1)
     return sum(
         probability * (drawn.gradient_aware_cost + extra * drawn.num_exits * (drawn.n + 1))
-        for probability, drawn in depth.draws
+        for probability, drawn in as_depth_choice(depth).draws
     )
 
 
@@ -132,7 +132,9 @@ def step_memory(experiment: Experiment, depth: StageDepth, num_train: int = 0) -
         "other state": _bytes_per_device(rest),
         "training set": _training_set_bytes(experiment, num_train),
         "gradients": _gradient_bytes(experiment, state.params),
-        "activations": max(_activation_bytes(experiment, drawn) for _, drawn in depth.draws),
+        "activations": max(
+            _activation_bytes(experiment, drawn) for _, drawn in as_depth_choice(depth).draws
+        ),
     }
 
 

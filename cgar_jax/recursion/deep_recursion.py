@@ -13,7 +13,7 @@ import jax.numpy as jnp
 from jax import lax
 from jax.ad_checkpoint import checkpoint_name
 
-from cgar_jax.curricula import Depth
+from cgar_jax._core.depth import Depth
 
 __all__ = ["Depth", "deep_recursion", "latent_recursion", "supervision_step"]
 

@@ -16,7 +16,7 @@ import numpy as np
 from jax import lax
 from jax.sharding import Mesh, PartitionSpec
 
-from cgar_jax.curricula import Depth
+from cgar_jax._core.depth import Depth
 from cgar_jax.mesh import BATCH
 from cgar_jax.recursion.deep_recursion import supervision_step
 from cgar_jax.training.state import Weights

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
 
-from cgar_jax.curricula import Depth
+from cgar_jax._core.depth import Depth
 from cgar_jax.mesh import place, replicated
 from cgar_jax.recursion.thinking import Rows, compiled, empty_states
 from cgar_jax.training.state import Weights

@@ -15,7 +15,7 @@ from jax import lax
 from jax.sharding import Mesh
 
 from cgar_jax import losses, optimizers, weighting
-from cgar_jax.curricula import DepthCurriculum, StageDepth
+from cgar_jax.curricula import DepthCurriculum, StageDepth, as_depth_choice
 from cgar_jax.data import schema
 from cgar_jax.mesh import over_batch
 from cgar_jax.recursion import halting
@@ -147,15 +147,17 @@ class TrainStep:
                 weighting_key,
             )
 
-        chosen = depth.choose(state.depth_state, depth_key, self._progress(state))
-        (loss, aux), gradients = lax.switch(chosen, [gradient_at(each) for each in depth.depths])
+        choice = as_depth_choice(depth)
+        chosen = choice.choose(state.depth_state, depth_key, self._progress(state))
+        branches = [gradient_at(each) for _, each in choice.draws]
+        (loss, aux), gradients = lax.switch(chosen, branches)
         output = aux["output"]
         answer_losses = output.losses["answer"].reshape(self.batch_size, -1).mean(-1)
         sampling_state = self.sampling.update(
             sampling_state, answer_losses, carry.examples["domain_ids"], output.right.counts
         )
         mean_loss = losses.masked_mean(answer_losses, where=output.right.counts)
-        depth_state = depth.update(state.depth_state, mean_loss, self.total_steps)
+        depth_state = choice.update(state.depth_state, mean_loss, self.total_steps)
         carry = halting.advance(
             carry,
             output.y,
@@ -167,7 +169,7 @@ class TrainStep:
         )
         metrics = {"loss": loss, "gradient_norm": optax.tree.norm(gradients)}
         metrics |= batch_metrics(output, aux["weights"], carry)
-        metrics |= self._depth_metrics(depth, chosen)
+        metrics |= self._depth_metrics(choice, chosen)
         state = self._update(state, gradients, carry)._replace(
             weighting_state=aux["weighting_state"],
             sampling_state=sampling_state,
@@ -222,9 +224,9 @@ class TrainStep:
     def _progress(self, state) -> jax.Array:
         return state.step.astype(jnp.float32) / self.total_steps
 
-    def _depth_metrics(self, depth, chosen) -> dict[str, jax.Array]:
-        flops = jnp.asarray([self.step_flops(each) for each in depth.depths], jnp.float32)
-        several = {"depth_index": chosen} if len(depth.depths) > 1 else {}
+    def _depth_metrics(self, choice, chosen) -> dict[str, jax.Array]:
+        flops = jnp.asarray([self.step_flops(each) for _, each in choice.draws], jnp.float32)
+        several = {"depth_index": chosen} if len(choice.draws) > 1 else {}
         return {"model_flops": flops[chosen]} | several
 
     def _loss(self, params, puzzle_rows, depth, state, carry, key):

@@ -62,8 +62,8 @@ def test_the_smooth_depth_grows_by_no_more_than_it_must(settings):
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"first": (6, 3)}, "one of them must be more"),
-        ({"first": (7, 1)}, "must be less"),
+        ({"first": (6, 3)}, "at least one must be larger"),
+        ({"first": (7, 1)}, "may be smaller"),
         ({"end": 0}, "end must be in"),
         ({"power": 0}, "power above 0"),
     ],
@@ -101,12 +101,12 @@ def test_the_least_budget_has_no_step_of_full_depth():
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"budget": 0.4}, "cost 0.414"),
+        ({"budget": 0.4}, "from 0.414"),
         ({"budget": 1.1}, "to 1 "),
         ({"budget": 0.9, "shares": (0.5, 0.6)}, "must sum to 1"),
-        ({"budget": 0.9, "shares": (1.0,)}, "one, above 0, for each of the 2 stages"),
+        ({"budget": 0.9, "shares": (1.0,)}, "one positive share for each of the 2 stages"),
         ({"budget": 0.9, "stages": ((6, 3),)}, "at least one"),
-        ({"budget": 0.9, "stages": ((6, 3), (2, 1))}, "the last must cost more"),
+        ({"budget": 0.9, "stages": ((6, 3), (2, 1))}, "the last one must cost more"),
     ],
 )
 def test_the_budgeted_curriculum_says_what_is_wrong(settings, message):
@@ -167,12 +167,12 @@ def test_plateaus_are_planned_to_share_the_time_before_the_latest_moment():
     ("settings", "message"),
     [
         ({"stages": ((6, 3),)}, "two or more"),
-        ({"stages": ((6, 3), (2, 1))}, "do not grow"),
-        ({"stages": ((2, 1), Depth(2, 2, exits=(1, 2)))}, "no exits"),
+        ({"stages": ((6, 3), (2, 1))}, "more expensive than the one before"),
+        ({"stages": ((2, 1), Depth(2, 2, exits=(1, 2)))}, "no early exits"),
         ({"latest": 0}, "latest is 0"),
-        ({"window": 2}, "window 2"),
-        ({"patience": 0}, "patience 0"),
-        ({"improvement": 1}, "improvement 1"),
+        ({"window": 2}, "window is 2"),
+        ({"patience": 0}, "patience is 0"),
+        ({"improvement": 1}, "improvement is 1"),
     ],
 )
 def test_the_plateau_curriculum_says_what_is_wrong(settings, message):
