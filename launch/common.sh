@@ -1,19 +1,21 @@
 # shellcheck shell=bash
-# What the launch scripts share; they source it. Options are --KEY=VALUE or --KEY and set the
-# variable KEY; what follows -- is for the trainer.
+# Functions that the launch scripts share; each script sources this file.
+#
+# Options are written --KEY=VALUE, or --KEY for a switch, and set the shell variable KEY. Arguments
+# after -- belong to the trainer; `parse` leaves them in the array `arguments`.
 
 dry_run=false
 
-# Prints the comment that a script opens with.
+# Prints the comment at the top of the script, which is its help text.
 usage() { sed -n '2,/^$/s/^# \{0,1\}//p' "$0"; }
 
-# Bad input: one message, exit code 2.
+# Reports bad input in one message and exits with code 2.
 fail() {
     echo "error: $*" >&2
     exit 2
 }
 
-# The words as one would type them.
+# Prints words with the quotes that a shell needs.
 quoted() {
     local word line=
     for word in "$@"; do
@@ -23,12 +25,12 @@ quoted() {
     echo "$line"
 }
 
-# Runs a command; with --dry_run prints it instead.
+# Runs a command; with --dry_run, prints it instead.
 perform() {
     if [[ $dry_run == true ]]; then quoted "$@"; else "$@"; fi
 }
 
-# parse "NAMES" "$@": sets the options; what follows -- is left in `arguments`.
+# parse "NAMES" "$@": sets the options NAMES and the array `arguments`.
 parse() {
     local names="$1 dry_run" key value
     arguments=()
@@ -40,27 +42,28 @@ parse() {
             arguments=("${@:2}")
             return
             ;;
-        --help)
+        --help | -h)
             usage
             exit 0
             ;;
         --*=*) ;;
         --*) value=true ;;
-        *) fail "unexpected argument $1; the trainer's arguments go after --" ;;
+        *) fail "unexpected argument $1; the arguments of the trainer go after --" ;;
         esac
-        [[ " $names " == *" $key "* ]] || fail "unknown option --$key; there are: $names"
+        [[ " $names " == *" $key "* ]] || fail "unknown option --$key; the options are: $names"
         printf -v "$key" %s "$value"
         shift
     done
 }
 
-# The trainer cannot do without a config.
+# Checks that the trainer's arguments name a config: as the first word, or as --config=CONFIG.
 need_config() {
-    [[ " ${arguments[*]-}" == *" --config="* ]] ||
-        fail "give the trainer's arguments after --, such as -- --config=configs/sudoku_extreme.py"
+    local first=${arguments[0]-}
+    [[ -n $first && $first != -* || " ${arguments[*]-}" == *" --config="* ]] ||
+        fail "name the config after --, for example: -- sudoku_extreme"
 }
 
-# need_numbers NAMES: these options are whole numbers.
+# need_numbers NAMES: checks that these options are whole numbers.
 need_numbers() {
     local key
     for key in "$@"; do

@@ -1,29 +1,41 @@
 #!/usr/bin/env bash
-# Trains on Kubernetes: a JobSet with one pod for each host, on a TPU slice of GKE or on GPU nodes.
+# Trains on Kubernetes: submits a JobSet with one pod per host, on GPU nodes or on a TPU slice of
+# GKE.
 #
-#     launch/kubernetes.sh --image=IMAGE --hosts=4 --gpus=8 --claim=runs -- --config=FILE
+# Usage:
+#     launch/kubernetes.sh --image=IMAGE --hosts=4 --gpus=8 --claim=runs -- sudoku_extreme
 #     launch/kubernetes.sh --image=IMAGE --hosts=4 --tpu=tpu-v5-lite-podslice --topology=4x4 \
-#         --chips=4 --bucket=my-runs -- --config=FILE
+#         --chips=4 --bucket=my-runs -- sudoku_extreme
 #
-#     --image=IMAGE        built from the Dockerfile with EXTRAS=train,cuda or EXTRAS=train,tpu, or
-#                          another one with cgar_jax installed and `python` on its path
-#     --name=cgar-jax      of the JobSet, and of the run's folder
-#     --hosts=1            pods, one on each node
-#     --gpus=N             GPUs of a node; one process drives them all
-#     --tpu=TYPE           accelerator of the GKE node pool instead, with
-#     --topology=AxB       that of the slice, and
-#     --chips=4            TPU chips of a host
-#     --claim=NAME         the run's folder is on this volume claim, which all pods can write to
-#     --bucket=NAME        or in this bucket, mounted by Cloud Storage FUSE (GKE); one with a
-#                          hierarchical namespace renames a finished checkpoint at one stroke
-#     --service_account=default   has to have access to the bucket
-#     --max_restarts=100   how often it begins anew from the last checkpoint at most
-#     --dry_run            prints the command and the manifest instead of applying it
+# Options:
+#     --image=IMAGE        container image, built from the Dockerfile with EXTRAS=train,cuda or
+#                          EXTRAS=train,tpu, or another one with cgar_jax installed and `python`
+#                          on its path
+#     --name=cgar-jax      name of the JobSet and of the run's folder
+#     --hosts=1            number of pods, one on each node
+#     --gpus=N             GPUs per node; one process drives all of them
+#     --tpu=TYPE           train on TPUs instead: accelerator type of the GKE node pool
+#     --topology=AxB       topology of the TPU slice
+#     --chips=4            TPU chips per host
+#     --claim=NAME         keep the run's folder on this volume claim; all pods must be able to
+#                          write to it
+#     --bucket=NAME        or keep it in this bucket, mounted with Cloud Storage FUSE (GKE only);
+#                          choose a bucket with a hierarchical namespace, because it renames a
+#                          finished checkpoint in one operation
+#     --service_account=default   Kubernetes service account; needs access to the bucket
+#     --max_restarts=100   maximum number of restarts from the last checkpoint
+#     --dry_run            print the kubectl command and the manifest, and submit nothing
+#     -- CONFIG ...        arguments of `cgar train`
 #
-# Any pod that is preempted, stopped (143), lost (75) or killed begins all of them anew. Bad input
-# (2), divergence (3) and a crash (1) end the JobSet. It needs the JobSet controller 0.6 or newer.
-# `kubectl logs --follow --selector=jobset.sigs.k8s.io/jobset-name=NAME` shows the output, `kubectl
-# delete jobset NAME` saves and stops.
+# All pods restart together when one of them is preempted, stopped (exit code 143), loses another
+# (75) or is killed. Bad input (2), divergence (3) and a crash (1) end the JobSet. The cluster needs
+# the JobSet controller 0.6 or newer.
+#
+# Follow the output:  kubectl logs --follow --selector=jobset.sigs.k8s.io/jobset-name=NAME
+# Save and stop:      kubectl delete jobset NAME
+#
+# Not covered: the script builds no image and creates no cluster, volume or bucket. It has been
+# tested with a stand-in for kubectl, not yet on a real cluster.
 
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -34,25 +46,25 @@ service_account=default max_restarts=100
 parse "image name hosts gpus tpu topology chips claim bucket service_account max_restarts" "$@"
 need_numbers hosts gpus chips max_restarts
 need_config
-[[ -n $image ]] || fail "give --image, the container that has cgar_jax installed"
+[[ -n $image ]] || fail "--image is missing; give a container image with cgar_jax installed"
 [[ $name =~ ^[a-z0-9]([a-z0-9-]*[a-z0-9])?$ ]] ||
-    fail "--name=$name: Kubernetes wants small letters, digits and hyphens"
+    fail "--name=$name is not a Kubernetes name; use lowercase letters, digits and hyphens"
 if [[ -n $tpu ]]; then
-    ((gpus == 0)) || fail "give --gpus or --tpu, not both"
-    [[ -n $topology ]] || fail "--tpu needs --topology, such as --topology=4x4"
+    ((gpus == 0)) || fail "--gpus and --tpu exclude each other; give one of them"
+    [[ -n $topology ]] || fail "--tpu needs the topology of the slice, for example --topology=4x4"
 else
-    ((gpus)) || fail "give --gpus, the GPUs of a node, or --tpu"
+    ((gpus)) || fail "give --gpus=N, the number of GPUs per node, or --tpu=TYPE"
 fi
 [[ -n $claim && -z $bucket || -z $claim && -n $bucket ]] ||
-    fail "give --claim or --bucket: all pods have to share the run's folder, and it outlives them"
+    fail "give either --claim or --bucket: all pods share the run's folder, which outlives them"
 
-# A word as YAML. Kubernetes would put a variable in the place of $(NAME).
+# Prints a word as YAML. Kubernetes replaces $(NAME) by a variable, unless it is written $$(NAME).
 yaml() {
     local word=${1//\'/\'\'}
     echo "'${word//\$(/\$\$(}'"
 }
 
-# TPU pods know each other from GKE. Others are told: the first pod has a name, all have an index.
+# GKE tells TPU pods about each other. GPU pods get the address of the first pod and their index.
 trainer_arguments() {
     local argument
     for argument in "--workdir=/runs/$name" "${arguments[@]}"; do
@@ -101,7 +113,7 @@ spec:
         completionMode: Indexed
         completions: $hosts
         parallelism: $hosts
-        backoffLimit: 0  # one pod is lost, and the JobSet begins all of them anew
+        backoffLimit: 0  # if one pod is lost, the JobSet restarts all of them
         podFailurePolicy:
           rules:
           - action: FailJob
@@ -110,7 +122,7 @@ spec:
           metadata: {annotations: $annotations}
           spec:
             restartPolicy: Never
-            terminationGracePeriodSeconds: 300  # time to save
+            terminationGracePeriodSeconds: 300  # time to save a checkpoint
             serviceAccountName: $(yaml "$service_account")
             nodeSelector: $nodes
             containers:
@@ -126,7 +138,7 @@ $(trainer_arguments)
             volumes:
             - name: runs
               $volume
-            - name: memory  # NCCL shares it within a node
+            - name: memory  # shared memory, which NCCL uses within a node
               emptyDir: {medium: Memory}
 END
 }

@@ -1,7 +1,8 @@
-"""What the launchers in Python share: trainers as processes that are told to stop, and save.
+"""Trainer processes on this host: started, stopped and judged by their exit codes.
 
-Each process has a session of its own, so that Ctrl-C reaches it once, as SIGTERM and from here: a
-trainer saves at the first signal, and dies of a second one.
+`one_host.py` and `sweep.py` use this module. Each process runs in a session of its own, so that
+Ctrl-C reaches it only through this module and only once, as SIGTERM: a trainer saves at the first
+signal and is killed by the second.
 """
 
 import os
@@ -11,14 +12,15 @@ import subprocess
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-STOPPED, LOST = 143, 75  # exit codes of the trainer after which the same command goes on
+# Exit codes of the trainer after which the same command resumes the run.
+STOPPED, LOST = 143, 75
 
 
 class Processes:
-    """Starts processes, and passes SIGINT and SIGTERM on to them as SIGTERM.
+    """A context manager that starts processes and forwards SIGINT and SIGTERM to them as SIGTERM.
 
     Attributes:
-      signal: the first signal that came, or None.
+      signal: number of the first signal received, or None.
     """
 
     def __init__(self):
@@ -26,54 +28,61 @@ class Processes:
         self._started: list[subprocess.Popen] = []
 
     def __enter__(self) -> "Processes":
-        wanted = (signal.SIGINT, signal.SIGTERM)
-        self._previous = {number: signal.signal(number, self._pass_on) for number in wanted}
+        handled = (signal.SIGINT, signal.SIGTERM)
+        self._previous = {number: signal.signal(number, self._forward) for number in handled}
         return self
 
     def __exit__(self, *_):
         for number, handler in self._previous.items():
             signal.signal(number, handler)
-        for process in self._alive():
-            process.kill()  # only after an error of the launcher's own
+        # Processes are still running here only if the launcher itself failed.
+        for process in self._running():
+            process.kill()
 
     def start(
         self, command: Sequence[str], environment: Mapping[str, str], **streams: Any
     ) -> subprocess.Popen:
-        """Starts a process; `environment` is added to this one's."""
+        """Starts a process.
+
+        Args:
+          command: the program and its arguments.
+          environment: variables to set in addition to those of this process.
+          **streams: the arguments `stdout`, `stderr` and `text` of `subprocess.Popen`.
+        """
         process = subprocess.Popen(
             command, env=os.environ | environment, start_new_session=True, **streams
         )
         self._started.append(process)
-        if self.signal:
-            process.terminate()  # the signal came while it was being started
+        if self.signal:  # it arrived while the process was being started
+            process.terminate()
         return process
 
     def stop(self, number: int = signal.SIGTERM) -> None:
-        """Sends a signal to the processes that are still there."""
-        for process in self._alive():
+        """Sends a signal to all processes that are still running."""
+        for process in self._running():
             process.send_signal(number)
 
-    def _alive(self) -> list[subprocess.Popen]:
+    def _running(self) -> list[subprocess.Popen]:
         return [process for process in self._started if process.poll() is None]
 
-    def _pass_on(self, number: int, _) -> None:
+    def _forward(self, number: int, _) -> None:
         self.signal = self.signal or number
         self.stop()
 
 
 def exit_code(process: subprocess.Popen) -> int | None:
-    """As a shell tells it: 128 + n after signal n; None while it runs."""
+    """Returns the exit code as a shell reports it (128 + n after signal n); None while running."""
     code = process.poll()
     return 128 - code if code is not None and code < 0 else code
 
 
-def worst(codes: Iterable[int]) -> int:
-    """The code that counts: an error's own, then a lost process, a stopped one, and 0."""
-    order = {0: 0, STOPPED: 1, LOST: 2}
-    return max(codes, key=lambda code: order.get(code, 3), default=0)
+def worst_exit_code(codes: Iterable[int]) -> int:
+    """Returns the most serious exit code: errors, then `LOST`, then `STOPPED`, then 0."""
+    severity = {0: 0, STOPPED: 1, LOST: 2}
+    return max(codes, key=lambda code: severity.get(code, 3), default=0)
 
 
-def shown(command: Sequence[str], environment: Mapping[str, str]) -> str:
-    """A command as one would type it."""
+def shell_command(command: Sequence[str], environment: Mapping[str, str]) -> str:
+    """Returns a command with its variables as one would type it into a shell."""
     settings = [f"{name}={shlex.quote(value)}" for name, value in environment.items()]
     return " ".join([*settings, shlex.join(command)])

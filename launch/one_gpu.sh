@@ -1,23 +1,29 @@
 #!/usr/bin/env bash
-# Measures the full-size model on the GPU of this machine, and trains it for about half an hour.
+# Measures the full-size model on the GPU of this machine, then trains it for about half an hour.
 #
+# Usage:
 #     launch/one_gpu.sh --source=FOLDER
 #
-# The steps of all stages are timed in turns with a product of matrices; then a model is trained on
-# the 1,000 puzzles of FOLDER/train.csv and scored on those of FOLDER/test.csv. The figures go to
-# benchmark.json and result.json of the run's folder. The number of steps is what an H200 should do
-# in the time if it computes at 40 % of its peak; for another GPU see what is said by
-# python -m cgar_jax estimate --config=configs/sudoku_extreme.py --device=KIND. The same command
-# goes on with a run that was stopped.
+# Options:
+#     --source=FOLDER      folder with train.csv and test.csv in the schema of Sudoku-Extreme
+#     --steps=24000        number of training steps
+#     --method=cgar        training method, such as cgar, trm, pdc or plateau
+#     --workdir=runs/one_gpu   folder of the run
+#     --dry_run            print the commands, and run nothing
+#     -- OPTION ...        options for both commands, such as --config.training.microbatches=2
 #
-#     --source=FOLDER      has train.csv and test.csv, in the schema of Sudoku-Extreme
-#     --steps=24000        to train for
-#     --method=cgar        or another one, such as trm, pdc or plateau
-#     --workdir=runs/one_gpu
-#     --dry_run            prints the commands
+# The environment variable PYTHON chooses the Python, for example PYTHON=.venv/bin/python.
 #
-# What follows -- is for both, such as -- --config.training.microbatches=2. PYTHON=.venv/bin/python
-# chooses the Python.
+# First, benchmarks/step_cost.py times the steps of all curriculum stages, in turns with a matrix
+# product. Then `cgar train` trains on the 1,000 puzzles of FOLDER/train.csv and scores the model on
+# FOLDER/test.csv. The results are in benchmark.json and result.json in the run's folder. If the
+# training is interrupted, the same command resumes it.
+#
+# The default number of steps is an estimate for an H200 that reaches 40 % of its peak. For another
+# GPU, ask `cgar estimate sudoku_extreme --device=KIND`.
+#
+# Not covered: several GPUs, and repeated runs with other seeds. The script has not been run on a
+# GPU yet.
 
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -26,7 +32,7 @@ source launch/common.sh
 source='' steps=24000 method=cgar workdir=runs/one_gpu python=${PYTHON:-python}
 parse "source steps method workdir" "$@"
 need_numbers steps
-[[ -n $source ]] || fail "give the folder of the puzzles as --source=FOLDER"
+[[ -n $source ]] || fail "--source is missing; give the folder with train.csv and test.csv as --source=FOLDER"
 
 config=("--config=configs/sudoku_extreme.py:$method" "--config.data.source=$source")
 perform mkdir -p "$workdir"

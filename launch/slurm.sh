@@ -1,23 +1,34 @@
 #!/usr/bin/env bash
-# Trains on the GPUs of several nodes under SLURM.
+# Trains on the GPUs of one or more nodes under SLURM: submits a job that resumes by itself.
 #
-#     launch/slurm.sh --nodes=2 --gpus_per_node=8 -- --config=configs/sudoku_extreme.py
-#     launch/slurm.sh --sweep -- --config=configs/sudoku_mini.py     # an array: a job for each run
+# Usage:
+#     launch/slurm.sh --nodes=2 --gpus_per_node=8 -- sudoku_extreme
+#     launch/slurm.sh --sweep -- sudoku_mini       # a job array with one job per run of the sweep
 #
-#     --nodes=1            nodes of a run
-#     --gpus_per_node=1    GPUs on each, and as many tasks; 0 trains on CPUs, one task a node
-#     --cpus_per_task=8    cores for each task
+# Options:
+#     --nodes=1            number of nodes per run
+#     --gpus_per_node=1    GPUs per node, with one task for each; 0 trains on CPUs with one task
+#                          per node
+#     --cpus_per_task=8    CPU cores per task
 #     --time=24:00:00      time limit of a job
-#     --save_seconds=300   so long before the limit the run saves, stops and is queued again
-#     --max_restarts=100   how often at most
-#     --sbatch=OPTIONS     more for sbatch, such as --sbatch='--partition=gpu --account=me'
-#     --sweep              runs the sweep of the config, see launch/sweep.py
-#     --dry_run            prints the command and the job instead of submitting it
+#     --save_seconds=300   seconds before the time limit at which the run saves, stops and goes
+#                          back to the queue
+#     --max_restarts=100   maximum number of times that a job goes back to the queue
+#     --sbatch=OPTIONS     more options for sbatch, such as --sbatch='--partition=gpu --account=me'
+#     --sweep              submit the sweep of the config; see launch/sweep.py
+#     --dry_run            print the sbatch command and the job script, and submit nothing
+#     -- CONFIG ...        arguments of `cgar train`
 #
-# Under SLURM, JAX gives the task with SLURM_LOCALID=I the GPU number I of its node. So there is a
-# task for each GPU, and all of them see all GPUs of the node. The output goes to runs/. The run's
-# folder, under runs/ unless --workdir says otherwise, has to be one that all nodes share.
-# PYTHON=.venv/bin/python chooses the Python.
+# The environment variable PYTHON chooses the Python, for example PYTHON=.venv/bin/python.
+#
+# The output of a job goes to runs/cgar_jax-JOB.log. All nodes must share the run's folder, which
+# lies in runs/ unless --workdir names another.
+#
+# There is one task per GPU because under SLURM, JAX gives the task with SLURM_LOCALID=I the GPU
+# number I of its node. Every task sees all GPUs of its node.
+#
+# Not covered: containers and environment modules. The script has been tested with stand-ins for
+# sbatch, srun and scontrol, not yet on a real cluster.
 
 set -euo pipefail
 cd "$(dirname "$0")/.."

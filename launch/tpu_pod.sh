@@ -1,29 +1,40 @@
 #!/usr/bin/env bash
 # Trains on a slice of a TPU pod (TPU VMs of Google Cloud), from any machine that has gcloud.
 #
+# Usage:
 #     launch/tpu_pod.sh create --name=cgar --zone=us-east5-b --accelerator=v6e-16 --spot
 #     launch/tpu_pod.sh run --name=cgar --zone=us-east5-b --accelerator=v6e-16 --spot \
-#         --bucket=my-runs -- --config=configs/sudoku_extreme.py
+#         --bucket=my-runs -- sudoku_extreme
 #     launch/tpu_pod.sh logs --name=cgar --zone=us-east5-b
 #     launch/tpu_pod.sh stop --name=cgar --zone=us-east5-b
 #
-# create makes the slice and installs this repository on its hosts, as it is here. run starts the
-# trainer on all of them and waits; where it is stopped (143) or killed, loses a host (75) or the
-# slice is preempted, it starts it again, on a new slice if need be. The training goes on without
-# run, and the same run again waits for it. logs follows the output of the first host. stop lets the
-# trainer save and deletes the slice.
+# Actions:
+#     create               create the slice and install this checkout on its hosts
+#     run                  start the trainer on all hosts and wait for it; restart it if it is
+#                          stopped (exit code 143), killed or loses a host (75), and create the
+#                          slice again if it was preempted
+#     logs                 follow the output of the first host
+#     stop                 let the trainer save, then delete the slice
 #
-#     --name=NAME          of the slice
-#     --zone=ZONE          where it is; by default that of `gcloud config`
-#     --accelerator=TYPE   such as v5litepod-16 or v6e-16
-#     --version=VERSION    of its software; by default what goes with the accelerator
-#     --spot               cheaper, and preempted at any time
-#     --max_restarts=100   how often run starts the trainer again at most
-#     --nfs=SERVER:/PATH   has the folder runs/ of all hosts, which outlives them (Filestore)
-#     --bucket=NAME        or this bucket has it, mounted by Cloud Storage FUSE; one with a
-#                          hierarchical namespace renames a finished checkpoint at one stroke
-#     --one_host           or the slice has one host, and what it has not copied away is lost
-#     --dry_run            prints the commands
+# Options:
+#     --name=NAME          name of the slice
+#     --zone=ZONE          zone of the slice (default: the zone of `gcloud config`)
+#     --accelerator=TYPE   accelerator type, such as v5litepod-16 or v6e-16
+#     --version=VERSION    software version (default: the one that suits the accelerator)
+#     --spot               use spot capacity: cheaper, but may be preempted at any time
+#     --max_restarts=100   maximum number of times that run restarts the trainer
+#     --nfs=SERVER:/PATH   keep runs/ on this NFS share (Filestore), which outlives the slice
+#     --bucket=NAME        or keep runs/ in this bucket, mounted with Cloud Storage FUSE; choose a
+#                          bucket with a hierarchical namespace, because it renames a finished
+#                          checkpoint in one operation
+#     --one_host           or keep runs/ on the only host of the slice; it is lost with the slice
+#     --dry_run            print the commands, and run nothing
+#     -- CONFIG ...        arguments of `cgar train`
+#
+# Training continues on the hosts when `run` is interrupted; the same command waits for it again.
+#
+# Not covered: queued resources, and several slices. The script has been tested with a stand-in for
+# gcloud, not yet on a real TPU.
 
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -34,19 +45,19 @@ nfs='' bucket='' one_host=false
 action=${1-}
 case $action in
 create | run | logs | stop) shift ;;
---help) ;;
-*) fail "say what to do: create, run, logs or stop; --help tells more" ;;
+--help | -h) ;;
+*) fail "name an action: create, run, logs or stop (--help explains them)" ;;
 esac
 parse "name zone accelerator version spot max_restarts nfs bucket one_host" "$@"
 need_numbers max_restarts
-[[ -n $name ]] || fail "give --name, of the slice"
+[[ -n $name ]] || fail "--name is missing; give the name of the slice"
 where=("$name")
 [[ -z $zone ]] || where+=("--zone=$zone")
 
 tpu() { perform gcloud compute tpus tpu-vm "$@"; }
 
-# on WORKER COMMAND: on a host, or on all. gcloud tries again where a connection fails or breaks, so
-# each command may run twice.
+# on WORKER COMMAND: runs a command on one host, or on `all`. gcloud retries when a connection fails
+# or breaks, so every command must tolerate running twice.
 on() { tpu ssh "${where[@]}" "--worker=$1" "--command=$2"; }
 
 default_version() {
@@ -58,15 +69,15 @@ default_version() {
     esac
 }
 
-# Its parts are joined by &&: bash does not stop at an error inside a condition.
+# The parts are joined by && because bash does not stop at an error inside a condition.
 create() {
-    [[ -n $accelerator ]] || fail "give --accelerator, such as --accelerator=v6e-16"
+    [[ -n $accelerator ]] || fail "--accelerator is missing; give a type, for example --accelerator=v6e-16"
     local options=("--accelerator-type=$accelerator" "--version=${version:-$(default_version)}")
     [[ $spot == false ]] || options+=(--spot)
     tpu create "${where[@]}" "${options[@]}" && install
 }
 
-# The hosts come with an older Python: uv brings one.
+# The hosts come with an older Python; uv installs a newer one.
 install() {
     local package=build/cgar_jax.tar.gz
     perform mkdir -p build &&
@@ -79,7 +90,8 @@ install() {
             python3 -m uv pip install --quiet -e '.[train,tpu]'"
 }
 
-# Mounts runs/ unless it is mounted. Hosts must not remember what a folder had in it before.
+# Prints the command that mounts runs/. The hosts must not cache the contents of folders, because
+# they would miss the files that other hosts write.
 share() {
     if [[ -n $nfs ]]; then
         echo "sudo apt-get install -qq nfs-common && sudo mount -t nfs $(quoted "$nfs") runs"
@@ -102,8 +114,8 @@ gcsfuse_installed() {
 END
 }
 
-# The trainer runs on its own and holds a lock, so that a broken connection does not end it, one
-# more start changes nothing, and whoever waits for the lock waits for its end.
+# Starts the trainer in a session of its own, so that a broken connection does not end it. It holds
+# a lock: starting it twice has no effect, and waiting for the lock means waiting for its end.
 start() {
     local trainer
     trainer=".venv/bin/python -u -m cgar_jax train $(quoted "$@") & echo \$! >pid
@@ -113,7 +125,7 @@ start() {
         rm -f exit_code; setsid nohup bash -c $(quoted "$trainer") >>train.log 2>&1 </dev/null & fi"
 }
 
-# A host that was started anew has no exit code to tell: it was lost.
+# A host that was restarted has no exit code left; it counts as lost.
 wait_for_end() { on all "cd cgar_jax && flock running true; exit \$(cat exit_code || echo 75)"; }
 
 preempted() {
@@ -123,30 +135,30 @@ preempted() {
 run() {
     need_config
     [[ -n $nfs || -n $bucket || $one_host == true ]] ||
-        fail "give --nfs or --bucket: all hosts share runs/ (or --one_host, if there is just one)"
+        fail "give --nfs or --bucket, so that all hosts share runs/ (or --one_host for one host)"
     [[ " $* " != *" --workdir="* || " $* " == *" --workdir=runs/"* ]] ||
-        fail "--workdir has to be in runs/, which the hosts share"
+        fail "--workdir must lie in runs/, which the hosts share; use --workdir=runs/NAME"
     local restarts=0 code
     while true; do
         code=0
         start "$@" && wait_for_end || code=$?
         [[ $dry_run == false ]] || return 0
         if preempted; then
-            echo "the slice was preempted: making a new one" >&2
+            echo "the slice was preempted; creating a new one" >&2
             tpu delete "${where[@]}" --quiet
             until create; do sleep 60; done
         elif ((code != 75 && (code <= 130 || code >= 160))); then
             return "$code"
         fi
         ((restarts++ < max_restarts)) || return "$code"
-        echo "exit code $code: starting again from the last checkpoint" >&2
+        echo "exit code $code: restarting from the last checkpoint" >&2
     done
 }
 
 stop() {
     on all "cd cgar_jax &&
         flock -n running true || { kill -TERM \$(cat pid); flock running true; }" ||
-        echo "the trainer could not be asked to save; the last checkpoint is what there is" >&2
+        echo "could not ask the trainer to save; its last checkpoint is kept" >&2
     tpu delete "${where[@]}" --quiet
 }
 

@@ -1,8 +1,9 @@
-"""SLURM on this machine: `sbatch`, `srun` and `scontrol` as programs of a few lines each.
+"""Stand-ins for SLURM's `sbatch`, `srun` and `scontrol` that run jobs on this machine.
 
-They set the variables that SLURM sets, start real processes, and queue a job again when asked to.
-`sbatch` waits for the end of the job. In the folder `$FAKE_SLURM`, `calls.jsonl` has what was
-called, `output.txt` what the jobs printed, and `codes.txt` their exit codes.
+They set the variables that SLURM sets, start real processes, and run a job again when it is
+requeued. Unlike the real one, `sbatch` waits for the end of the job. The folder `$FAKE_SLURM`
+contains `calls.jsonl` (all calls), `output.txt` (the output of the jobs) and `codes.txt` (their
+exit codes).
 """
 
 import json
@@ -16,40 +17,40 @@ from tests.launch import scripts
 
 
 class Slurm:
-    """What a test sees of it."""
+    """The stand-ins in one folder, and what they recorded."""
 
     def __init__(self, folder: pathlib.Path):
-        """Puts the programs into `folder/bin`."""
+        """Writes the programs into `folder/bin`."""
         self.folder = folder
         program = f"from tests.launch import fake_slurm; fake_slurm.{{}}({str(folder)!r})\n"
         for name in ("sbatch", "srun", "scontrol"):
             scripts.executable(folder / "bin" / name, program.format(name))
 
     def submit(self, *arguments: str, **more: str) -> tuple[int, str]:
-        """Runs `launch/slurm.sh` with these programs on the path."""
+        """Runs `launch/slurm.sh` with the stand-ins on the path."""
         path = f"{self.folder / 'bin'}{os.pathsep}{os.environ['PATH']}"
         return scripts.run("launch/slurm.sh", *arguments, PATH=path, **more)
 
     def calls(self, name: str) -> list[list[str]]:
-        """The arguments of each call of a program."""
+        """Returns the arguments of each call of a program."""
         lines = (self.folder / "calls.jsonl").read_text().splitlines()
         return [call[1:] for call in map(json.loads, lines) if call[0] == name]
 
     def output(self) -> str:
-        """What the jobs printed."""
+        """Returns what the jobs printed."""
         return (self.folder / "output.txt").read_text()
 
     def codes(self) -> list[int]:
-        """With what each job ended, when it did not go back to the queue."""
+        """Returns the final exit code of each job; requeued attempts are not counted."""
         return [int(line) for line in (self.folder / "codes.txt").read_text().split()]
 
 
 def sbatch(folder: str) -> None:
-    """Runs the job, or each of an array, until it is not queued again."""
+    """Runs the job, or each job of an array, until it is no longer requeued."""
     slurm, options, (script, *arguments) = called(folder, "sbatch")
     tasks = int(options["nodes"]) * int(options["ntasks-per-node"])
     exported = dict(each.split("=", 1) for each in options["export"].split(",") if "=" in each)
-    about = {"SLURM_NTASKS": str(tasks), "SLURM_CPUS_PER_TASK": options["cpus-per-task"]}
+    variables = {"SLURM_NTASKS": str(tasks), "SLURM_CPUS_PER_TASK": options["cpus-per-task"]}
     for job in jobs(options.get("array")):
         restarts = 0
         while True:
@@ -58,7 +59,7 @@ def sbatch(folder: str) -> None:
             with (slurm.folder / "output.txt").open("a") as output:
                 code = subprocess.run(
                     ["bash", script, *arguments],
-                    env=os.environ | exported | about | job | count,
+                    env=os.environ | exported | variables | job | count,
                     stdout=output,
                     stderr=output,
                 ).returncode
@@ -70,25 +71,25 @@ def sbatch(folder: str) -> None:
 
 
 def srun(folder: str) -> None:
-    """Starts the tasks on this machine; exits with the highest code."""
+    """Starts the tasks on this machine, and exits with their highest exit code."""
     slurm, _, command = called(folder, "srun")
     tasks = []
     for index in range(int(os.environ["SLURM_NTASKS"])):
-        about = {"SLURM_PROCID": index, "SLURM_LOCALID": index, "SLURM_STEP_NUM_NODES": 1}
-        about |= {"SLURM_STEP_NODELIST": "localhost", "FAKE_SLURM": slurm.folder}
-        variables = os.environ | {name: str(value) for name, value in about.items()}
+        own = {"SLURM_PROCID": index, "SLURM_LOCALID": index, "SLURM_STEP_NUM_NODES": 1}
+        own |= {"SLURM_STEP_NODELIST": "localhost", "FAKE_SLURM": slurm.folder}
+        variables = os.environ | {name: str(value) for name, value in own.items()}
         tasks.append(subprocess.Popen(command, env=variables))
     codes = [task.wait() for task in tasks]
     sys.exit(max(128 - code if code < 0 else code for code in codes))
 
 
 def scontrol(folder: str) -> None:
-    """`requeue JOB`: that it was called is enough."""
+    """Records `scontrol requeue JOB`; `sbatch` looks for the record."""
     called(folder, "scontrol")
 
 
 def called(folder: str, name: str) -> tuple[Slurm, dict[str, str], list[str]]:
-    """Notes a call; its options and what follows them."""
+    """Records a call, and returns its options and the arguments that follow them."""
     slurm, arguments = object.__new__(Slurm), sys.argv[1:]
     slurm.folder = pathlib.Path(folder)
     with (slurm.folder / "calls.jsonl").open("a") as calls:
@@ -101,7 +102,7 @@ def called(folder: str, name: str) -> tuple[Slurm, dict[str, str], list[str]]:
 
 
 def jobs(array: str | None) -> list[dict[str, str]]:
-    """The variables of each job. The last of an array has the number of the array itself."""
+    """Returns the variables of each job; the last job of an array has the array's own number."""
     number = free_job_id()
     if array is None:
         return [{"SLURM_JOB_ID": str(number)}]
@@ -117,7 +118,7 @@ def jobs(array: str | None) -> list[dict[str, str]]:
 
 
 def free_job_id() -> int:
-    """JAX's processes meet at a port that it derives from the job's number."""
+    """Returns a job number whose port is free: JAX derives the coordinator's port from it."""
     for number in range(os.getpid(), os.getpid() + 1000):
         with socket.socket() as probe:
             try:

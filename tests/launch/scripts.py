@@ -1,4 +1,4 @@
-"""Running launch scripts as a user does, with programs of a test's own in the place of others'."""
+"""Runs launch scripts as a user does, with stand-ins for the programs that they call."""
 
 import os
 import pathlib
@@ -13,14 +13,27 @@ SCRIPTS = sorted((ROOT / "launch").glob("*.sh"))
 
 
 def environment(**more: str) -> dict[str, str]:
-    """That of the tests, less what they tell JAX; `launch` finds this checkout's package."""
+    """Returns this process's variables without those for JAX and SLURM.
+
+    `PYTHONPATH` lets a script that runs in another folder import the package of this checkout.
+    """
     kept = {name: value for name, value in os.environ.items() if not name.startswith("SLURM_")}
     own = {"PYTHONPATH": str(ROOT), "XLA_FLAGS": "", "PYTHON": sys.executable}
     return kept | own | more
 
 
 def run(script: str, *arguments: str, cwd: pathlib.Path = ROOT, **more: str) -> tuple[int, str]:
-    """Runs a script of this checkout: its exit code and its output; `more` sets variables."""
+    """Runs a script of this checkout.
+
+    Args:
+      script: path of the script in the repository.
+      *arguments: arguments of the script.
+      cwd: folder in which it runs.
+      **more: environment variables.
+
+    Returns:
+      The exit code, and everything printed.
+    """
     path = ROOT / script
     command = [path] if path.suffix == ".sh" else [sys.executable, path]
     done = subprocess.run(
@@ -36,12 +49,12 @@ def run(script: str, *arguments: str, cwd: pathlib.Path = ROOT, **more: str) -> 
 
 
 def module(script: str) -> types.ModuleType:
-    """Imports a script of this checkout."""
+    """Imports a Python script of this checkout."""
     return commands.load(ROOT / script)
 
 
 def executable(path: pathlib.Path, program: str) -> pathlib.Path:
-    """Writes a program in Python that is called by its name."""
+    """Writes a Python program that can be called by its name."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(f"#!{sys.executable}\n{program}")
     path.chmod(0o755)
@@ -49,9 +62,9 @@ def executable(path: pathlib.Path, program: str) -> pathlib.Path:
 
 
 def stand_in(folder: pathlib.Path, program: str) -> pathlib.Path:
-    """Returns a folder in which `python -m cgar_jax train` runs `program`.
+    """Makes a folder in which `python -m cgar_jax train` runs `program`.
 
-    `program` finds its arguments in `sys.argv[1:]`. Every other module of `cgar_jax` is the one of
+    The program finds its arguments in `sys.argv[1:]`. All other modules of `cgar_jax` are those of
     this checkout.
     """
     package = folder / "cgar_jax"

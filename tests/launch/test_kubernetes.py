@@ -1,4 +1,4 @@
-"""The JobSet that `launch/kubernetes.sh` makes."""
+"""Tests the JobSet that `launch/kubernetes.sh` submits."""
 
 import json
 
@@ -38,13 +38,13 @@ def either(request):
     return manifest(*request.param, "--max_restarts=7")
 
 
-def test_it_is_a_jobset_of_one_indexed_pod_for_each_host(either):
+def test_the_manifest_is_a_jobset_with_one_indexed_pod_per_host(either):
     assert (either["apiVersion"], either["kind"]) == ("jobset.x-k8s.io/v1alpha2", "JobSet")
     assert (job(either)["completions"], job(either)["parallelism"]) == (4, 4)
     assert job(either)["completionMode"] == "Indexed"
 
 
-def test_a_failure_begins_all_pods_anew_but_for_those_that_would_repeat_it(either):
+def test_a_failure_restarts_all_pods_unless_it_would_happen_again(either):
     assert job(either)["backoffLimit"] == 0
     assert pod(either)["restartPolicy"] == "Never"
     [rule] = job(either)["podFailurePolicy"]["rules"]
@@ -60,7 +60,7 @@ def test_a_failure_begins_all_pods_anew_but_for_those_that_would_repeat_it(eithe
     assert (rule["action"], rule["onJobFailureReasons"]) == ("FailJobSet", ["PodFailurePolicy"])
 
 
-def test_a_pod_has_time_to_save_into_a_folder_that_outlives_it(either):
+def test_a_pod_has_time_to_save_to_a_volume_that_outlives_it(either):
     assert pod(either)["terminationGracePeriodSeconds"] >= 60
     assert "--workdir=/runs/cgar-jax" in container(either)["args"]
     mounts = {mount["mountPath"]: mount["name"] for mount in container(either)["volumeMounts"]}
@@ -68,7 +68,7 @@ def test_a_pod_has_time_to_save_into_a_folder_that_outlives_it(either):
     assert volume.keys() & {"persistentVolumeClaim", "csi"}
 
 
-def test_gpu_pods_are_told_who_they_are():
+def test_gpu_pods_receive_the_coordinator_address_and_their_index():
     made = manifest(*GPUS, "--name=sudoku")
     assert container(made)["resources"] == {"limits": {"nvidia.com/gpu": 8}}
     assert container(made)["args"][-3:] == [
@@ -78,7 +78,7 @@ def test_gpu_pods_are_told_who_they_are():
     ]
 
 
-def test_tpu_pods_are_put_on_one_slice_and_find_each_other():
+def test_tpu_pods_run_on_one_slice_and_need_no_coordinator_address():
     made = manifest(*SLICE)
     assert container(made)["resources"] == {"limits": {"google.com/tpu": 4}}
     assert pod(made)["nodeSelector"] == {
@@ -88,25 +88,25 @@ def test_tpu_pods_are_put_on_one_slice_and_find_each_other():
     assert "coordinator_address" not in str(made)
 
 
-def test_the_bucket_is_mounted_by_gke():
+def test_gke_mounts_the_bucket():
     made = manifest(*SLICE)
     annotations = job(made)["template"]["metadata"]["annotations"]
     assert annotations == {"gke-gcsfuse/volumes": "true"}
     [bucket] = [volume["csi"] for volume in pod(made)["volumes"] if "csi" in volume]
     assert bucket["driver"] == "gcsfuse.csi.storage.gke.io"
     assert bucket["volumeAttributes"]["bucketName"] == "my-runs"
-    # A checkpoint is finished by renaming its folder.
+    # Orbax completes a checkpoint by renaming its folder.
     assert "rename-dir-limit" in bucket["volumeAttributes"]["mountOptions"]
 
 
-def test_arguments_arrive_as_they_were_given():
+def test_the_trainer_receives_its_arguments_unchanged():
     odd = ["--config=c.py:trm", "--config.a=('it''s', \"x: #y\")", "--config.b=", "--c=- {}[]%"]
     assert container(manifest(*GPUS, arguments=odd))["args"][1:5] == odd
     home = container(manifest(*GPUS, arguments=["--config=c.py", "--config.a=$(HOME)"]))["args"][2]
-    assert home == "--config.a=$$(HOME)"  # Kubernetes makes it $(HOME) again
+    assert home == "--config.a=$$(HOME)"  # Kubernetes turns this into $(HOME)
 
 
-def test_kubectl_is_given_the_manifest(tmp_path):
+def test_kubectl_receives_the_manifest(tmp_path):
     program = "import json, sys; print(json.dumps([sys.argv[1:], sys.stdin.read()]))"
     scripts.executable(tmp_path / "kubectl", program)
     options = ["--image=me/cgar:1", "--hosts=4", *GPUS, "--", "--config=c.py"]

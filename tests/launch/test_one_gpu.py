@@ -1,9 +1,9 @@
-"""The script for one GPU measures and trains the same model."""
+"""Tests that `launch/one_gpu.sh` measures and trains the same model."""
 
 from tests.launch import scripts
 
 
-def test_the_step_is_timed_and_then_the_model_trained():
+def test_the_script_times_the_step_and_then_trains_the_model():
     code, output = scripts.run(
         "launch/one_gpu.sh",
         "--dry_run",

@@ -1,4 +1,4 @@
-"""`launch/one_host.py` with processes of a few lines in the place of the trainer."""
+"""Tests `launch/one_host.py` with a few lines of Python in place of the trainer."""
 
 import signal
 import subprocess
@@ -37,25 +37,25 @@ def starts(folder, index=0):
 
 
 @pytest.mark.parametrize("code", [143, 75])
-def test_the_trainer_begins_again_where_it_can_go_on(tmp_path, code):
+def test_the_trainer_restarts_when_it_can_resume(tmp_path, code):
     left, output = launch(tmp_path, f"sys.exit({code} if start < 3 else 0)")
     assert left == 0, output
     assert starts(tmp_path) == ["--config=c.py --num_processes=1"] * 3
-    assert f"exit code {code}: beginning again" in output
+    assert f"exit code {code}: restarting from the last checkpoint" in output
 
 
 @pytest.mark.parametrize("code", [1, 2, 3])
-def test_another_exit_code_is_passed_on(tmp_path, code):
+def test_any_other_exit_code_is_passed_on(tmp_path, code):
     assert launch(tmp_path, f"sys.exit({code})")[0] == code
     assert len(starts(tmp_path)) == 1
 
 
-def test_it_begins_again_no_more_often_than_allowed(tmp_path):
+def test_the_trainer_restarts_no_more_often_than_allowed(tmp_path):
     assert launch(tmp_path, "sys.exit(75)", "--max_restarts=2")[0] == 75
     assert len(starts(tmp_path)) == 3
 
 
-def test_processes_are_told_who_they_are_and_whose_output_is_whose(tmp_path):
+def test_processes_receive_their_index_and_their_output_is_prefixed_with_it(tmp_path):
     program = "print('devices:', os.environ['XLA_FLAGS'], os.environ['JAX_PLATFORMS'])"
     options = ("--processes=2", "--simulated_devices=3")
     code, output = launch(tmp_path, program, *options)
@@ -72,12 +72,12 @@ def test_processes_are_told_who_they_are_and_whose_output_is_whose(tmp_path):
 @pytest.mark.parametrize(
     ("codes", "worst"), [((75, 3), 3), ((2, 75), 2), ((143, 75), 75), ((0, 143), 143), ((0, 0), 0)]
 )
-def test_the_exit_code_is_that_of_the_process_with_the_worst(tmp_path, codes, worst):
+def test_the_exit_code_is_the_most_serious_one_of_all_processes(tmp_path, codes, worst):
     program = f"sys.exit({codes}[int(index)])"
     assert launch(tmp_path, program, "--processes=2", "--max_restarts=0")[0] == worst
 
 
-def test_when_a_process_dies_the_others_are_stopped_after_a_while(tmp_path):
+def test_when_a_process_dies_the_others_are_stopped_after_the_patience(tmp_path):
     program = """
 if index == "1":
     exit_after("0", 3)
@@ -89,7 +89,7 @@ when_stopped(lambda: sys.exit(print("saved")))
     assert len(starts(tmp_path)) == 1
 
 
-def test_processes_that_will_not_stop_are_killed(tmp_path):
+def test_processes_that_ignore_sigterm_are_killed(tmp_path):
     program = """
 if index == "1":
     exit_after("0", 75)
@@ -99,18 +99,18 @@ when_stopped(lambda: print("not now"))
     assert launch(tmp_path, program, *options)[0] == 75
 
 
-def test_all_begin_again_when_one_of_them_is_killed(tmp_path):
+def test_all_processes_restart_when_one_of_them_is_killed(tmp_path):
     program = """
 if start == 1 and index == "1":
     os.kill(os.getpid(), signal.SIGKILL)
-sys.exit(134 if start == 1 else 0)  # as JAX ends a process that lost another
+sys.exit(134 if start == 1 else 0)  # the code with which JAX ends a process that lost another
 """
     code, output = launch(tmp_path, program, "--processes=2")
     assert code == 0, output
     assert [len(starts(tmp_path, index)) for index in range(2)] == [2, 2]
 
 
-def test_one_process_that_is_killed_is_not_begun_again(tmp_path):
+def test_a_single_process_that_is_killed_does_not_restart(tmp_path):
     assert launch(tmp_path, "os.kill(os.getpid(), signal.SIGKILL)")[0] == 137
     assert len(starts(tmp_path)) == 1
 
@@ -138,15 +138,15 @@ when_stopped(stop)
     while not all((tmp_path / f"ready{index}").exists() for index in range(2)):
         assert process.poll() is None
         time.sleep(0.01)
-    # As a terminal does at Ctrl-C: to the launcher and to whatever shares its group.
+    # Like a terminal at Ctrl-C, this signals the launcher and every process of its group.
     subprocess.run(["kill", f"-{number.value}", "--", f"-{process.pid}"], check=True)
     assert process.wait() == 143
     for index in range(2):
         assert (tmp_path / f"stopped{index}").read_text() == "once "
-        assert len(starts(tmp_path, index)) == 1  # it was told to stop
+        assert len(starts(tmp_path, index)) == 1  # a stopped launcher does not restart
 
 
-def test_the_dry_run_prints_what_a_shell_would_run(tmp_path):
+def test_a_dry_run_prints_the_commands_for_a_shell(tmp_path):
     options = ("--processes=2", "--simulated_devices=4", "--deterministic", "--dry_run")
     code, output = scripts.run("launch/one_host.py", *options, "--", "--config=c.py", "--a=(1, 2)")
     assert code == 0, output

@@ -1,4 +1,4 @@
-"""The SLURM scripts, submitted to a SLURM of the tests' own that starts real processes."""
+"""Tests the SLURM scripts with stand-ins for SLURM that start real processes."""
 
 import json
 import re
@@ -16,7 +16,7 @@ def slurm(tmp_path):
 
 
 def python(slurm, program):
-    """An interpreter that runs `program` whatever it is asked to."""
+    """Writes an interpreter that always runs `program`, and returns its path."""
     return str(scripts.executable(slurm.folder / "python", program))
 
 
@@ -36,7 +36,7 @@ def submit_exiting(slurm, codes, *options):
 
 
 @pytest.mark.parametrize("code", [143, 75])
-def test_a_job_that_can_go_on_goes_back_to_the_queue_once(slurm, code):
+def test_a_job_that_can_resume_is_requeued_once(slurm, code):
     submit_exiting(slurm, [code, 0])
     [(action, job)] = slurm.calls("scontrol")
     assert action == "requeue"
@@ -45,14 +45,14 @@ def test_a_job_that_can_go_on_goes_back_to_the_queue_once(slurm, code):
 
 
 @pytest.mark.parametrize("code", [0, 1, 2, 3, 137])
-def test_another_exit_code_is_that_of_the_job(slurm, code):
+def test_any_other_exit_code_becomes_the_exit_code_of_the_job(slurm, code):
     submit_exiting(slurm, [code])
     assert slurm.calls("scontrol") == []
     assert slurm.codes() == [code]
 
 
-def test_a_job_of_which_a_task_was_killed_goes_back_to_the_queue(slurm):
-    # srun tells the highest code: that of the task, and not the 75 of those that lost it.
+def test_a_job_with_a_killed_task_is_requeued(slurm):
+    # srun returns the highest code, 137, and not the 75 of the task that lost the other one.
     program = """
 import os, signal, sys
 if "SLURM_RESTART_COUNT" not in os.environ:
@@ -65,15 +65,15 @@ if "SLURM_RESTART_COUNT" not in os.environ:
     assert slurm.codes() == [0]
 
 
-def test_a_job_is_not_queued_more_often_than_allowed(slurm):
+def test_a_job_is_not_requeued_more_often_than_allowed(slurm):
     submit_exiting(slurm, [75, 143, 75, 0], "--max_restarts=2")
     assert len(slurm.calls("scontrol")) == 2
     assert slurm.codes() == [75]
-    assert "exit code 75 after 2 restarts: not queued again" in slurm.output()
+    assert "exit code 75 after 2 restarts: not queued again; resubmit to resume" in slurm.output()
 
 
-def test_each_member_of_a_sweep_is_queued_again_by_its_own_number(slurm):
-    # Stands for the sweep, which says how many runs it has, and then for each of them.
+def test_each_job_of_a_sweep_is_requeued_by_its_own_number(slurm):
+    # Replaces both the sweep, which prints its number of runs, and each of the runs.
     program = f"import sys\nif '--count' in sys.argv: sys.exit(print(2))\n{EXITS}"
     (slurm.folder / "exits").write_text("0 143 0")
     interpreter = python(slurm, program)
@@ -92,7 +92,7 @@ def test_each_member_of_a_sweep_is_queued_again_by_its_own_number(slurm):
     assert slurm.codes() == [0, 0]
 
 
-def test_jax_finds_the_processes_that_srun_starts(slurm):
+def test_jax_connects_the_processes_that_srun_starts(slurm):
     program = """
 import jax
 jax.distributed.initialize()
@@ -106,8 +106,8 @@ print(f"process {jax.process_index()} of {jax.process_count()}, {jax.device_coun
     assert "process 1 of 2, 2 devices" in slurm.output()
 
 
-# Starts the trainer, and sends it SIGTERM when it has trained for a while, as SLURM does before the
-# time limit: the first time only.
+# Starts the trainer and, in the first job only, sends it SIGTERM once it has trained for a while, as
+# SLURM does before the time limit.
 LIMITED = """
 import os, pathlib, subprocess, sys, time
 trainer = subprocess.Popen([sys.executable, *sys.argv[1:]])
@@ -121,7 +121,7 @@ sys.exit(trainer.wait())
 """
 
 
-def test_a_run_that_meets_its_time_limit_goes_on_in_the_next_job(slurm):
+def test_a_run_that_reaches_its_time_limit_resumes_in_the_next_job(slurm):
     workdir = slurm.folder / "run"
     trainer = [*commands.TINY, "--config.checkpoint.every_steps=1000", f"--workdir={workdir}"]
     code, output = slurm.submit(
@@ -141,7 +141,7 @@ def test_a_run_that_meets_its_time_limit_goes_on_in_the_next_job(slurm):
     assert json.loads((workdir / "result.json").read_text())["steps"] == 40
 
 
-def test_there_is_a_task_for_each_gpu_and_time_to_save():
+def test_the_job_has_one_task_per_gpu_and_time_to_save():
     options = ("--nodes=2", "--gpus_per_node=8", "--save_seconds=120", "--sbatch=--partition=gpu")
     code, output = scripts.run(
         "launch/slurm.sh", *options, "--dry_run", "--", "--config=c.py", "--x=a b"
@@ -166,5 +166,5 @@ def test_there_is_a_task_for_each_gpu_and_time_to_save():
 def test_a_bad_sweep_is_not_submitted(slurm):
     code, output = slurm.submit("--sweep", "--", "--config=configs/nope.py")
     assert code == 2
-    assert "there is no config file configs/nope.py" in output
+    assert "there is no config 'configs/nope.py'" in output
     assert not (slurm.folder / "calls.jsonl").exists()

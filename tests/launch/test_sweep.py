@@ -1,4 +1,4 @@
-"""Sweeps: what runs, what is refused, what the table says."""
+"""Tests sweeps: which runs start, which inputs are errors, and what the table contains."""
 
 import csv
 import json
@@ -30,7 +30,7 @@ def get_sweep():
 """
 GRID = "grid({'method': ('trm', 'pdc'), 'seed': range(2)})"
 
-# Leaves what the trainer leaves; what it is to do for a seed is in `plan.json`.
+# Writes the files that the trainer writes; `plan.json` says what to do for each seed.
 TRAINER = """
 import json, os, pathlib, signal, sys, time
 from absl import app, flags
@@ -69,7 +69,7 @@ def write_config(folder, sweep=GRID):
 
 
 def prepare(folder, plan=None, sweep=GRID):
-    """A folder with a stand-in for the trainer, and the arguments of its sweep."""
+    """Puts a stand-in for the trainer into a folder, and returns the arguments of a sweep."""
     scripts.stand_in(folder, TRAINER)
     (folder / "plan.json").write_text(json.dumps(plan or {}))
     return ["--", f"--config={write_config(folder, sweep)}"]
@@ -89,7 +89,7 @@ def started(folder):
     return path.read_text().splitlines() if path.exists() else []
 
 
-def test_each_run_is_a_plain_command(tmp_path):
+def test_each_run_is_an_ordinary_training_command(tmp_path):
     config = write_config(tmp_path)
     code, output = sweep(tmp_path, "--dry_run", "--", f"--config={config}", "--config.batch_size=8")
     assert code == 0, output
@@ -113,14 +113,14 @@ def test_each_run_is_a_plain_command(tmp_path):
     ],
     ids=lambda path: path.stem,
 )
-def test_the_sweep_of_a_config_is_sound_and_its_command_is_told(path):
+def test_the_sweep_of_a_config_is_valid_and_its_docstring_has_the_command(path):
     code, output = scripts.run("launch/sweep.py", "--count", "--", f"--config=configs/{path.name}")
     assert code == 0, output
     assert int(output) > 1
     assert "python launch/sweep.py" in path.read_text()
 
 
-def test_the_table_has_the_settings_that_differ_and_the_figures(tmp_path):
+def test_the_table_has_the_differing_settings_and_the_figures(tmp_path):
     arguments = prepare(tmp_path, plan={"1": 3})
     code, output = sweep(tmp_path, *arguments)
     assert code == 3, output
@@ -137,7 +137,7 @@ def test_the_table_has_the_settings_that_differ_and_the_figures(tmp_path):
     assert "from the trainer" not in output
 
 
-def test_the_same_command_runs_what_has_not_finished(tmp_path):
+def test_the_same_command_runs_only_unfinished_runs(tmp_path):
     arguments = prepare(tmp_path, plan={"1": 143})
     code, output = sweep(tmp_path, *arguments)
     assert code == 143, output
@@ -147,12 +147,12 @@ def test_the_same_command_runs_what_has_not_finished(tmp_path):
     (tmp_path / "started").unlink()
     code, output = sweep(tmp_path, *arguments)
     assert code == 0, output
-    assert "2 of 4 runs have finished before" in output
+    assert "2 of 4 runs are already finished" in output
     assert [line.split()[0] for line in started(tmp_path)] == ["1", "1"]
     assert {row["status"] for row in rows(tmp_path / "runs/swept.csv")} == {"finished"}
 
 
-def test_a_result_of_other_settings_does_not_count(tmp_path):
+def test_a_result_of_other_settings_is_ignored(tmp_path):
     arguments = prepare(tmp_path, sweep="[{'seed': 0}]")
     assert sweep(tmp_path, *arguments)[0] == 0
     [row] = rows(tmp_path / "runs/swept.csv")
@@ -162,7 +162,7 @@ def test_a_result_of_other_settings_does_not_count(tmp_path):
     assert len(started(tmp_path)) == 2
 
 
-def test_a_signal_stops_the_runs_and_begins_no_others(tmp_path):
+def test_a_signal_stops_the_runs_and_starts_no_others(tmp_path):
     arguments = prepare(tmp_path, plan={"0": "wait", "1": "wait"})
     launcher = [sys.executable, scripts.ROOT / "launch/sweep.py", "--parallel=2", *arguments]
     process = subprocess.Popen(
@@ -177,16 +177,16 @@ def test_a_signal_stops_the_runs_and_begins_no_others(tmp_path):
     assert len(list(tmp_path.glob("runs/*/saved"))) == 2
     assert len(started(tmp_path)) == 2
     statuses = [row["status"] for row in rows(tmp_path / "runs/swept.csv")]
-    assert statuses == ["step 7 of 1200"] * 2 + ["not begun"] * 2
+    assert statuses == ["step 7 of 1200"] * 2 + ["not started"] * 2
 
 
-def test_runs_are_spread_over_gpus(tmp_path):
+def test_runs_are_distributed_over_the_gpus(tmp_path):
     arguments = prepare(tmp_path)
     assert sweep(tmp_path, "--gpus=4,6", *arguments)[0] == 0
     assert {line.split()[1] for line in started(tmp_path)} == {"4", "6"}
 
 
-def test_one_run_of_the_sweep_becomes_the_trainer(tmp_path):
+def test_index_replaces_the_launcher_by_the_trainer(tmp_path):
     arguments = prepare(tmp_path, plan={"1": 75})
     code, output = sweep(tmp_path, "--index=3", *arguments)
     assert code == 75, output
@@ -199,16 +199,16 @@ def test_one_run_of_the_sweep_becomes_the_trainer(tmp_path):
     assert "finished" in output
     assert sweep(tmp_path, "--table", *arguments)[0] == 0
     statuses = [row["status"] for row in rows(tmp_path / "runs/swept.csv")]
-    assert statuses == ["not begun"] * 3 + ["finished"]
+    assert statuses == ["not started"] * 3 + ["finished"]
 
 
 @pytest.mark.parametrize(
     ("listed", "extra", "message"),
     [
-        ("[]", [], "has no runs"),
-        ("{'seed': 1}", [], "has to return a list of dicts"),
+        ("[]", [], "returned an empty list"),
+        ("{'seed': 1}", [], "must return a list of dicts"),
         ("[{'seed': 1}, {'seed': 1}]", [], "runs 0 and 1 of the sweep are the same"),
-        # The default is another way to say the same.
+        # A setting at its default value is no difference.
         ("[{}, {'method': 'pdc', 'seed': 0}]", [], "runs 0 and 1 of the sweep are the same"),
         ("[{'optimizer.learning_rat': 1}]", [], 'Did you mean "learning_rate"'),
         ("[{'seed': 1}, {'batch_size': 'many'}]", [], "run 1 of the sweep, {'batch_size': 'many'}"),
@@ -220,7 +220,9 @@ def test_one_run_of_the_sweep_becomes_the_trainer(tmp_path):
         (GRID, ["--workdir"], "write --workdir=VALUE"),
     ],
 )
-def test_a_bad_sweep_is_one_clear_message_before_anything_starts(tmp_path, listed, extra, message):
+def test_a_bad_sweep_gives_one_clear_message_before_anything_starts(
+    tmp_path, listed, extra, message
+):
     code, output = sweep(tmp_path, *prepare(tmp_path, sweep=listed), *extra)
     assert code == 2, output
     [line] = output.splitlines()
@@ -229,7 +231,7 @@ def test_a_bad_sweep_is_one_clear_message_before_anything_starts(tmp_path, liste
     assert started(tmp_path) == []
 
 
-def test_a_config_without_a_sweep_says_so(tmp_path):
+def test_a_config_without_a_sweep_is_an_error(tmp_path):
     code, output = sweep(tmp_path, "--", f"--config={scripts.ROOT}/configs/maze_hard.py")
     assert code == 2
     assert "has no function get_sweep" in output
@@ -254,7 +256,7 @@ def test_two_real_runs_side_by_side(tmp_path):
         assert (row["status"], row["steps"], row["num_examples"]) == ("finished", "40", "20")
         assert 0 <= float(row["exact_accuracy"]) <= 1
     assert "seed=0: finished" in output
-    # The folders are named as those that the trainer chooses for these settings.
+    # The folders have the names that the trainer chooses for these settings.
     _, listed = scripts.run("launch/sweep.py", "--dry_run", *arguments)
     folders = [pathlib.Path(row["workdir"]).name for row in (first, second)]
     assert re.findall(r"--workdir=runs/(\S+)", listed) == folders

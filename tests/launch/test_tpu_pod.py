@@ -1,4 +1,4 @@
-"""The TPU script against hosts that are folders: a `gcloud` of the tests' own runs its commands."""
+"""Tests the TPU script with a stand-in for `gcloud`, for which each host is a folder."""
 
 import concurrent.futures
 import json
@@ -12,8 +12,8 @@ import pytest
 
 from tests.launch import scripts
 
-# What is run on all hosts goes on at once and ends with the first code that is not 0, as of the
-# real one. A slice that is made anew is ready; what installs there takes no time.
+# Like the real program, it runs a command on all hosts at the same time and exits with the first
+# code that is not 0. A new slice is ready at once, and installing does nothing.
 GCLOUD = """
 import json, os, pathlib, shutil, subprocess, sys
 folder = pathlib.Path(os.environ["FAKE_CLOUD"])
@@ -37,7 +37,7 @@ WHERE = ("--name=cgar", "--zone=z")
 SPOT = ("--accelerator=v6e-16", "--spot")
 TRAINING = ("--one_host", "--", "--config=c.py", "--workdir=runs/x", "--config.a=((1, 'b'),)")
 
-# The trainer of a host: notes its arguments and exits with the next code of the host's list.
+# The trainer of a host records its arguments and exits with the next code of the host's list.
 TRAINER = """
 import json, pathlib, signal, sys, time
 codes = pathlib.Path("codes")
@@ -85,14 +85,14 @@ class Cloud:
         ]
 
 
-def test_the_trainer_runs_on_all_hosts_with_the_arguments_as_given(tmp_path):
+def test_the_trainer_runs_on_all_hosts_with_its_arguments_unchanged(tmp_path):
     cloud = Cloud(tmp_path, ["0", "0"])
     code, output = cloud.run("run", *WHERE, *TRAINING)
     assert code == 0, output
     assert cloud.starts() == [[["-u", "-m", "cgar_jax", "train", *TRAINING[2:]]]] * 2
 
 
-def test_it_begins_again_where_it_can_go_on(tmp_path):
+def test_the_trainer_restarts_when_it_can_resume(tmp_path):
     cloud = Cloud(tmp_path, ["143 75 134 0", "143 143 137 0"])
     code, output = cloud.run("run", *WHERE, *TRAINING)
     assert code == 0, output
@@ -100,19 +100,19 @@ def test_it_begins_again_where_it_can_go_on(tmp_path):
 
 
 @pytest.mark.parametrize("code", [1, 2, 3, 130, 255])
-def test_another_exit_code_ends_it(tmp_path, code):
+def test_any_other_exit_code_ends_the_run(tmp_path, code):
     cloud = Cloud(tmp_path, [f"{code} 0", f"{code} 0"])
     assert cloud.run("run", *WHERE, *TRAINING)[0] == code
     assert cloud.calls("create") == []
 
 
-def test_it_begins_again_no_more_often_than_allowed(tmp_path):
+def test_the_trainer_restarts_no_more_often_than_allowed(tmp_path):
     cloud = Cloud(tmp_path, ["75 75 75 0", "75 75 75 0"])
     assert cloud.run("run", *WHERE, "--max_restarts=2", *TRAINING)[0] == 75
     assert [len(starts) for starts in cloud.starts()] == [3, 3]
 
 
-def test_a_preempted_slice_is_made_anew(tmp_path):
+def test_a_preempted_slice_is_created_again(tmp_path):
     cloud = Cloud(tmp_path, ["preempted 0", "1 0"])
     code, output = cloud.run("run", *WHERE, *SPOT, *TRAINING)
     assert code == 0, output
@@ -151,7 +151,7 @@ def test_a_second_run_waits_for_the_first_and_starts_nothing(tmp_path):
         both = [pool.submit(cloud.run, *options), pool.submit(cloud.run, *options)]
         while not all((host / "ready").exists() for host in cloud.hosts()):
             time.sleep(0.01)
-        # Both wait for the lock that the trainer holds.
+        # Wait until both runs wait for the lock that the trainer holds.
         while len([call for call in cloud.calls("ssh") if "exit_code ||" in call[-1]]) < 2:
             time.sleep(0.01)
         for host in cloud.hosts():
@@ -182,7 +182,7 @@ def test_the_dry_run_of_create_installs_on_all_hosts():
         ("--bucket=my-runs", "--rename-dir-limit=100000 --metadata-cache-ttl-secs=0 my-runs runs"),
     ],
 )
-def test_all_hosts_mount_the_folder_of_runs_before_they_train(option, mount):
+def test_all_hosts_mount_the_folder_runs_before_training(option, mount):
     code, output = scripts.run(
         "launch/tpu_pod.sh", "run", *WHERE, option, "--dry_run", *TRAINING[1:]
     )
@@ -196,7 +196,7 @@ def test_all_hosts_mount_the_folder_of_runs_before_they_train(option, mount):
     )
 
 
-def test_hosts_that_cannot_mount_the_folder_do_not_train(tmp_path):
+def test_hosts_that_cannot_mount_the_folder_runs_do_not_train(tmp_path):
     cloud = Cloud(tmp_path, ["0", "0"])
     scripts.executable(tmp_path / "bin" / "sudo", "import sys; sys.exit('no such share')")
     code, output = cloud.run("run", *WHERE, "--nfs=nowhere:/", *TRAINING[1:])
