@@ -23,10 +23,10 @@ import time
 from collections.abc import Sequence
 
 from absl import flags
-from cgar_jax.commands.usage import Interface
 from local_processes import LOST, STOPPED, Processes, exit_code, shell_command, worst_exit_code
 
 from cgar_jax.commands.command_line import leave, parse_command
+from cgar_jax.commands.usage import Interface
 
 EXAMPLES = (
     "python launch/one_host.py -- sudoku_extreme",

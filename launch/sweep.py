@@ -29,13 +29,13 @@ import time
 from collections.abc import Mapping, Sequence
 
 from absl import flags
-from cgar_jax.commands.usage import Interface
 from local_processes import Processes, exit_code, shell_command, worst_exit_code
 from rich.console import Console
 from rich.table import Table
 from sweep_plan import Run, read_sweep
 
 from cgar_jax.commands.command_line import leave, parse_command
+from cgar_jax.commands.usage import Interface
 from cgar_jax.progress import Ticker
 
 # Runs side by side are separate runs, even if a cluster announces several processes.

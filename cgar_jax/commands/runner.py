@@ -45,7 +45,8 @@ def main(
     Args:
       define_flags: defines the script's flags.
       work: does the work, given the parsed flags, and the other arguments if it takes any.
-      required: names of the flags that must be given.
+      required: names of the flags that must be given. If "config" is one of them, the config may be
+        the argument of the script.
       takes_arguments: whether other arguments than flags are allowed.
     """
 
@@ -57,7 +58,7 @@ def main(
         call,
         define_flags,
         description=(sys.modules["__main__"].__doc__ or "").strip(),
-        arguments="ARGUMENT..." if takes_arguments else "",
+        arguments="CONFIG" if "config" in required else "ARGUMENT..." if takes_arguments else "",
         required=required,
     )
     values, arguments = command_line.parse_command(interface, sys.argv[1:])

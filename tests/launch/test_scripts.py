@@ -43,7 +43,7 @@ def test_help_shows_an_example_with_the_script_and_a_config(script):
         (
             "launch/slurm.sh",
             ["--node=3"],
-            "unknown option --node; the options are: nodes gpus_per_node",
+            "unknown option --node; the options are: nodes",
         ),
         (
             "launch/slurm.sh",

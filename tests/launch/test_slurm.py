@@ -106,8 +106,8 @@ print(f"process {jax.process_index()} of {jax.process_count()}, {jax.device_coun
     assert "process 1 of 2, 2 devices" in slurm.output()
 
 
-# Starts the trainer and, in the first job only, sends it SIGTERM once it has trained for a while, as
-# SLURM does before the time limit.
+# Starts the trainer. In the first job, it sends SIGTERM after a few training steps, as SLURM does
+# before the time limit.
 LIMITED = """
 import os, pathlib, subprocess, sys, time
 trainer = subprocess.Popen([sys.executable, *sys.argv[1:]])

@@ -220,9 +220,7 @@ def test_index_replaces_the_launcher_by_the_trainer(tmp_path):
         (GRID, ["--workdir"], "write --workdir=VALUE"),
     ],
 )
-def test_a_bad_sweep_gives_one_clear_message_before_anything_starts(
-    tmp_path, listed, extra, message
-):
+def test_a_bad_sweep_is_one_clear_message_before_anything_starts(tmp_path, listed, extra, message):
     code, output = sweep(tmp_path, *prepare(tmp_path, sweep=listed), *extra)
     assert code == 2, output
     [line] = output.splitlines()
