@@ -1,8 +1,8 @@
-"""From a config to the pieces that train or evaluate it: here names become objects."""
+"""From a config to the objects that train and evaluate it: here names become objects."""
 
 import dataclasses
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
@@ -15,12 +15,15 @@ from cgar_jax._core.registry import check_name
 from cgar_jax.data import schema
 from cgar_jax.evaluation import Evaluator, voting
 from cgar_jax.mesh import make_mesh, place, replicated
+from cgar_jax.models import ModelParams
+from cgar_jax.recursion import HaltingRule, Reasoner
 from cgar_jax.training.feed import Stream, TrainingSet, as_partial, resident
 from cgar_jax.training.shardings import abstract_state
-from cgar_jax.training.state import TrainState, Weights
+from cgar_jax.training.state import TrainState
 from cgar_jax.training.step import TrainingData, TrainStep
 
 Examples = dict[str, np.ndarray]
+Accepts = Callable[[np.ndarray, np.ndarray], np.ndarray]
 
 ANSWER_LOSSES = {
     "stablemax_cross_entropy_loss": losses.stablemax_cross_entropy_loss,
@@ -30,7 +33,13 @@ ANSWER_LOSSES = {
 
 @dataclasses.dataclass(frozen=True)
 class Task:
-    """What a model must know of its data."""
+    """What a model must know about its data.
+
+    Attributes:
+      vocab_size: number of tokens.
+      sequence_length: number of cells of a puzzle.
+      num_puzzle_identifiers: number of rows of the puzzle-embedding table.
+    """
 
     vocab_size: int
     sequence_length: int
@@ -38,44 +47,63 @@ class Task:
 
     @classmethod
     def of(cls, dataset: data.Dataset) -> "Task":
-        """The task that a dataset poses."""
+        """Returns the task that a dataset poses."""
         return cls(dataset.vocab_size, dataset.sequence_length, dataset.num_puzzle_identifiers)
 
 
 @dataclasses.dataclass(frozen=True)
 class Experiment:
-    """The pieces of one config. Nothing is compiled and no parameter exists yet."""
+    """The objects of one config; nothing is compiled and no parameter exists yet.
+
+    Attributes:
+      config: the config.
+      task: what the data ask of the model.
+      curriculum: the depth curriculum.
+      train_step: the training step.
+      reasoner: the model at full depth, as it is evaluated.
+      evaluator: scores examples with the reasoner.
+    """
 
     config: ml_collections.ConfigDict
     task: Task
-    mesh: Mesh
-    model: Any
     curriculum: curricula.DepthCurriculum
     train_step: TrainStep
+    reasoner: Reasoner
     evaluator: Evaluator
 
     @property
+    def model(self) -> models.Model:
+        """The model."""
+        return self.reasoner.model
+
+    @property
+    def mesh(self) -> Mesh:
+        """The mesh of devices."""
+        return self.reasoner.mesh
+
+    @property
     def stages(self) -> list[curricula.Stage]:
-        """The curriculum in optimizer steps."""
+        """The stages of the curriculum, in optimizer steps."""
         return self.curriculum.schedule(self.config.training.steps)
 
     def abstract_state(self) -> TrainState:
-        """Shapes, dtypes and shardings of the train state."""
-        return abstract_state(self.mesh, jax.eval_shape(self._init, jax.random.key(0)))
+        """Returns the shapes, dtypes and shardings of the train state."""
+        shapes = jax.eval_shape(self._init, jax.random.key(0))
+        return abstract_state(self.mesh, self.model.sharding_rules, shapes)
 
     def initial_state(self) -> TrainState:
-        """A train state before the first step, on the mesh."""
+        """Returns the train state before the first step, on the mesh."""
         shardings = jax.tree.map(lambda leaf: leaf.sharding, self.abstract_state())
         return jax.jit(self._init, out_shardings=shardings)(jax.random.key(self.config.seed))
 
     def on_device(
         self, examples: Examples, augment: Callable = data.identity_augmentation
     ) -> TrainingSet:
-        """A training set, whole on every device, in the order that the sampling wants.
+        """Puts a training set on every device, in the order that the sampling asks for.
 
         Args:
-          examples: of a `Dataset`.
-          augment: of a `Dataset`.
+          examples: examples of a `Dataset`.
+          augment: augmentation of the `Dataset`.
         """
         columns = schema.training_columns(examples, self.config.data.num_domains)
         order = np.asarray(self.train_step.sampling.order(columns["difficulty"]))
@@ -85,11 +113,11 @@ class Experiment:
     def abstract_training_set(
         self, num_examples: int, augment: Callable = data.identity_augmentation
     ) -> TrainingSet:
-        """Shapes, dtypes and shardings of a training set on the devices, of so many examples.
+        """Returns the shapes, dtypes and shardings of a training set on the devices.
 
         Args:
-          num_examples: there are, or would be.
-          augment: of a `Dataset`.
+          num_examples: number of examples (may be hypothetical).
+          augment: augmentation of the `Dataset`.
         """
         whole, length = replicated(self.mesh), self.task.sequence_length
         shapes = {
@@ -101,21 +129,21 @@ class Experiment:
         return TrainingSet(shapes, as_partial(augment))
 
     def stream(self, examples: Examples, augment: Callable = data.identity_augmentation) -> Stream:
-        """A training set that stays with the host.
+        """Makes the feed of a training set that stays on the host.
 
         Args:
-          examples: of a `Dataset`.
-          augment: of a `Dataset`.
+          examples: examples of a `Dataset`.
+          augment: augmentation of the `Dataset`.
 
         Raises:
-          ValueError: the sampling needs the set on the devices.
+          ValueError: the sampling works only with a training set on the devices.
         """
         if self.config.sampling.name != "epoch_sampling":
             raise ValueError(
                 f"the training set has {_megabytes(examples):,.0f} MB, more than "
-                "data.max_device_megabytes, and so it is streamed, which goes by epochs; set "
+                "data.max_device_megabytes, so it is streamed from the host in epochs; set "
                 f"sampling.name to 'epoch_sampling' instead of {self.config.sampling.name!r}, or "
-                "allow more"
+                "raise data.max_device_megabytes"
             )
         return Stream(
             schema.training_columns(examples, self.config.data.num_domains),
@@ -127,10 +155,14 @@ class Experiment:
         )
 
     def feed(self, examples: Examples, augment: Callable) -> tuple[TrainingData, Callable]:
-        """How a training set reaches the steps: on the devices if it is small, else streamed.
+        """Chooses how a training set reaches the steps: on the devices if it is small, or streamed.
+
+        Args:
+          examples: examples of a `Dataset`.
+          augment: augmentation of the `Dataset`.
 
         Returns:
-          What programs are compiled for, and the feed for `Loop.run`.
+          `(template, feed)`: shapes that programs are compiled for, and the feed for `Loop.run`.
         """
         if _megabytes(examples) <= self.config.data.max_device_megabytes:
             training_set = self.on_device(examples, augment)
@@ -139,48 +171,54 @@ class Experiment:
         return stream.template, stream
 
     def drawn_for_validation(self, examples: Examples) -> Examples:
-        """The examples that scores during training are of: `evaluation.num_examples` at random.
+        """Draws the `evaluation.num_examples` examples that are scored during training.
 
-        They depend on the config's seed alone, and so are the same throughout a run.
+        They depend only on the config's seed, so they stay the same throughout a run.
 
         Args:
-          examples: of a `Dataset`, its validation split.
+          examples: the validation split of a `Dataset`.
         """
         num = len(examples["inputs"])
         size = min(self.config.evaluation.num_examples, num)
         drawn = np.random.default_rng(self.config.seed).choice(num, size, replace=False)
         return {name: column[np.sort(drawn)] for name, column in examples.items()}
 
-    def evaluate(
-        self, weights: Weights, examples: dict[str, np.ndarray], accepts: Any = None
-    ) -> dict[str, Any]:
-        """Scores weights, see `Evaluator`."""
-        return self.evaluator(weights, examples, accepts)
-
-    def validate(self, weights: Weights, examples: Examples) -> dict[str, Any]:
-        """Scores weights during training, as `evaluation.until_halted` has it, see `Evaluator`."""
+    def validate(self, params: ModelParams, examples: Examples) -> dict[str, Any]:
+        """Scores parameters during training, as `evaluation.until_halted` says; see `Evaluator`."""
         if self.config.evaluation.until_halted:
-            return self.evaluator.until_halted(weights, examples)
-        return self.evaluator(weights, examples)
+            return self.evaluator.until_halted(params, examples)
+        return self.evaluator(params, examples)
 
     def score(
-        self, weights: Weights, dataset: data.Dataset
+        self,
+        params: ModelParams,
+        dataset: data.Dataset,
+        on_progress: Callable[[int], None] = lambda num_done: None,
     ) -> tuple[dict[str, Any], dict[str, Any] | None]:
-        """The figures of the test split, and a submission where puzzles are put to the vote."""
-        scores = self.evaluate(weights, dataset.test, dataset.accepts)
+        """Scores the test split; where puzzles have variants, by voting.
+
+        Args:
+          params: parameters of the model.
+          dataset: the data.
+          on_progress: called with the number of further test examples that are done.
+
+        Returns:
+          `(scores, submission)`; the submission is None unless answers were put to the vote.
+        """
+        scores = self.evaluator(params, dataset.test, dataset.accepts, on_progress)
         if dataset.variants is None:
             return scores, None
         votes, submission = voting.score(
-            functools.partial(self.evaluator.predict, weights),
+            functools.partial(self.evaluator.predict, params),
             dataset.variants,
             dataset.test,
             self.config.evaluation.num_variants,
         )
-        trained = self.evaluate(weights, dataset.train)["exact_accuracy"]
+        trained = self.evaluator(params, dataset.train)["exact_accuracy"]
         return scores | votes | {"train_exact_accuracy": trained}, submission
 
     def planned_flops(self) -> float:
-        """Model FLOPs of the whole run, as far as they are known beforehand."""
+        """Returns the model FLOPs of the whole run, as far as they are known in advance."""
         return sum(
             (stage.end_step - stage.first_step) * self.train_step.step_flops(stage.depth)
             for stage in self.stages
@@ -193,36 +231,48 @@ class Experiment:
 def build(
     config: ml_collections.ConfigDict, task: Task, num_devices: int | None = None
 ) -> Experiment:
-    """Builds the pieces that a config names, and so checks the config.
+    """Builds the objects that a config names, and thereby checks the config.
 
     Args:
-      config: as `cgar_jax.config.default_config`.
-      task: of the dataset.
-      num_devices: if the pieces are not to run but to be lowered, for so many devices.
+      config: a config as from `cgar_jax.config.default_config`.
+      task: the task that the data pose.
+      num_devices: number of devices to lower programs for, if they are not to be run here.
 
     Raises:
-      ValueError: a setting that is unknown or out of range, or does not fit the devices.
+      ValueError: a setting is unknown or out of range, or does not fit the devices.
     """
     check_name("answer loss", config.loss.answer, ANSWER_LOSSES)
     _check_numbers(config)
-    microbatches = config.training.microbatches
-    mesh = make_mesh(config.mesh, config.batch_size, microbatches, num_devices)
+    mesh = make_mesh(config.mesh, config.batch_size, config.training.microbatches, num_devices)
     model = models.build(config.model, **dataclasses.asdict(task))
     curriculum = curricula.build(**config.curriculum)
-    steps = config.training.steps
-    optimizer = config.optimizer
-    train_step = TrainStep(
-        model=model,
+    reasoner = Reasoner(
+        model,
+        curriculum.full_depth,
+        HaltingRule(**config.supervision),
+        mesh,
+        ANSWER_LOSSES[config.loss.answer],
+    )
+    train_step = _train_step(config, reasoner, curriculum)
+    evaluator = Evaluator(reasoner, config.evaluation.batch_size)
+    return Experiment(config, task, curriculum, train_step, reasoner, evaluator)
+
+
+def _train_step(
+    config: ml_collections.ConfigDict, reasoner: Reasoner, curriculum: curricula.DepthCurriculum
+) -> TrainStep:
+    steps, optimizer = config.training.steps, config.optimizer
+    return TrainStep(
+        model=reasoner.model,
         optimizer=optimizers.build(optimizer, steps),
         weighting=weighting.build(config.weighting),
         sampling=sampling.build(**config.sampling),
         curriculum=curriculum,
         total_steps=steps,
-        answer_loss=ANSWER_LOSSES[config.loss.answer],
+        answer_loss=reasoner.answer_loss,
         halting_loss_weight=config.loss.halting_weight,
         batch_size=config.batch_size,
-        max_supervision_steps=config.supervision.max_supervision_steps,
-        exploration_probability=config.supervision.exploration_probability,
+        halting_rule=reasoner.halting_rule,
         ema_decay=optimizer.ema_decay,
         puzzle_learning_rate=optimizers.learning_rate_schedule(
             optimizer.puzzle_learning_rate,
@@ -232,20 +282,12 @@ def build(
             optimizer.final_fraction,
         ),
         puzzle_weight_decay=optimizer.puzzle_weight_decay,
-        mesh=mesh,
-        microbatches=microbatches,
+        mesh=reasoner.mesh,
+        microbatches=config.training.microbatches,
     )
-    evaluator = Evaluator(
-        model,
-        curriculum.full_depth,
-        config.supervision.max_supervision_steps,
-        config.evaluation.batch_size,
-        mesh,
-    )
-    return Experiment(config, task, mesh, model, curriculum, train_step, evaluator)
 
 
-def _megabytes(examples: Examples) -> float:
+def _megabytes(examples: Mapping[str, np.ndarray]) -> float:
     return sum(column.nbytes for column in examples.values()) / 2**20
 
 
@@ -277,7 +319,7 @@ def _check_numbers(config: ml_collections.ConfigDict) -> None:
         if found is not None and found != wanted:
             raise ValueError(
                 f"num_domains is {found} in {entry}, but config.data.num_domains is {wanted}; "
-                "they must be the same"
+                "they must be equal"
             )
     for key in FRACTIONS:
         if not 0 <= value(key) <= 1:

@@ -1,4 +1,4 @@
-"""The folder of a run: what its files hold, and how they are written."""
+"""The folder of a run: its settings, its log and its result, and how they are written."""
 
 import contextlib
 import dataclasses
@@ -6,51 +6,51 @@ import json
 import os
 import pathlib
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import ml_collections
 
 from cgar_jax.data import Dataset
 from cgar_jax.experiment import Experiment, Task
+from cgar_jax.models import ModelParams
 from cgar_jax.training import processes
-from cgar_jax.training.state import Weights
 
 SETTINGS, RESULT = "config.json", "result.json"
 
 
 def settings(config: ml_collections.ConfigDict, task: Task) -> dict[str, Any]:
-    """What `config.json` and the checkpoints hold: the config, and the task its data posed."""
+    """Returns what `config.json` and the checkpoints hold: the config, and the task of its data."""
     return json.loads(config.to_json_best_effort()) | {"task": dataclasses.asdict(task)}
 
 
 def read_settings(workdir: pathlib.Path) -> tuple[ml_collections.ConfigDict, Task]:
-    """The config and task of a run.
+    """Reads the config and the task of a run.
 
     Raises:
       FileNotFoundError: there is no run in `workdir`.
-      ValueError: its `config.json` is not what a run writes.
+      ValueError: its `config.json` was not written by a run.
     """
     path = workdir / SETTINGS
     if not path.is_file():
-        raise FileNotFoundError(f"no run in {workdir}: {path} is not there")
+        raise FileNotFoundError(f"there is no run in {workdir}: {path} does not exist")
     try:
         saved = json.loads(path.read_text())
         task = Task(**saved.pop("task"))
     except (ValueError, TypeError, KeyError, AttributeError):
-        raise ValueError(f"{path} is not the config of a run or model of cgar_jax") from None
+        raise ValueError(f"{path} is not the config of a cgar_jax run or model") from None
     return ml_collections.ConfigDict(saved), task
 
 
 def read_metrics(workdir: pathlib.Path) -> list[dict[str, Any]]:
-    """The log of a run, an entry for each line of `metrics.jsonl`; none where it has no log."""
+    """Returns the entries of a run's `metrics.jsonl`; none if it has no log."""
     return read_json_lines(workdir / "metrics.jsonl")
 
 
 def read_json_lines(path: pathlib.Path) -> list[dict[str, Any]]:
-    """What the lines of a file hold; none where there is no file.
+    """Reads a file with one JSON object per line; none if there is no file.
 
-    What a kill in the middle of a write has torn is left out.
+    A line that was cut off by a kill in the middle of a write is skipped.
     """
     entries = []
     for line in path.read_text().splitlines() if path.is_file() else []:
@@ -60,29 +60,29 @@ def read_json_lines(path: pathlib.Path) -> list[dict[str, Any]]:
 
 
 def read_result(workdir: pathlib.Path) -> dict[str, Any] | None:
-    """What a finished run came to; None of one that still trains."""
+    """Returns the result of a finished run, or None while it is still training."""
     path = workdir / RESULT
     return json.loads(path.read_text()) if path.is_file() else None
 
 
 def make(workdir: str | os.PathLike, name: str = "workdir") -> pathlib.Path:
-    """Makes the folder and writes into it, so that a run does not find out at its first checkpoint.
+    """Creates a folder and checks that it is writable, before long work begins.
 
     Args:
       workdir: the folder.
-      name: what a message calls it.
+      name: name of the folder in messages.
 
     Returns:
       Its path.
 
     Raises:
-      ValueError: it is an address and not a folder.
-      OSError: it cannot be made or written to; the message names it.
+      ValueError: it is the address of a bucket and not a folder.
+      OSError: it cannot be created or written to; the message names it.
     """
     if "://" in str(workdir):
         raise ValueError(
-            f"{name} {workdir} is not a folder; mount the bucket (gcsfuse, s3fs) and name the "
-            "folder that it is mounted at"
+            f"{name} {workdir} is not a folder; mount the bucket (gcsfuse, s3fs) and give the "
+            "folder where it is mounted"
         )
     workdir = pathlib.Path(workdir)
     try:
@@ -95,9 +95,9 @@ def make(workdir: str | os.PathLike, name: str = "workdir") -> pathlib.Path:
 
 
 def write_json(path: pathlib.Path, content: Mapping[str, Any]) -> None:
-    """Writes a file that is either the old one or the whole new one, whenever the process dies.
+    """Writes a file so that it is always either the old or the complete new one.
 
-    Of several processes only the first one writes.
+    Among several processes only the first one writes.
     """
     if not processes.is_first():
         return
@@ -107,15 +107,27 @@ def write_json(path: pathlib.Path, content: Mapping[str, Any]) -> None:
 
 
 def as_json(content: Mapping[str, Any]) -> str:
-    """The text of a file."""
+    """Formats the content of a JSON file."""
     return json.dumps(content, indent=2) + "\n"
 
 
 def score(
-    pieces: Experiment, weights: Weights, dataset: Dataset, folder: pathlib.Path
+    experiment: Experiment,
+    params: ModelParams,
+    dataset: Dataset,
+    folder: pathlib.Path | None,
+    on_progress: Callable[[int], None] = lambda num_done: None,
 ) -> dict[str, Any]:
-    """The figures of the test split; a submission, where there is one, goes into the folder."""
-    scores, submission = pieces.score(weights, dataset)
-    if submission:
+    """Scores the test split; a submission, if there is one, is written to the folder.
+
+    Args:
+      experiment: the experiment.
+      params: parameters of the model.
+      dataset: the data.
+      folder: folder for `submission.json`; None does not write it.
+      on_progress: called with the number of further test examples that are done.
+    """
+    scores, submission = experiment.score(params, dataset, on_progress)
+    if submission and folder:
         write_json(folder / "submission.json", submission)
     return scores

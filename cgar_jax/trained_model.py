@@ -1,229 +1,326 @@
-"""Trained models apart from their training: loaded from a run, a folder or the hub, and saved.
-
-The folder of a shared model has `model.safetensors`, the averaged parameters under the names that
-the published PyTorch code gives them, which therefore reads it too; `config.json`, the config of
-the run and the task of its data; `README.md`, the model card; where there is one, `result.json`,
-what was measured; and perhaps `solve.stablehlo`, see `cgar_jax.commands.export`.
-"""
+"""`load` and `TrainedModel`: one object that answers everything one may ask of a trained model."""
 
 import dataclasses
-import json
 import math
 import os
 import pathlib
-from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import jax
 import ml_collections
 import numpy as np
-import safetensors.numpy
 
-from cgar_jax import data, experiment, models
-from cgar_jax import runs as run_folder
+from cgar_jax import data, experiment, model_files, models, runs
+from cgar_jax.data import Questions, Rules, read_questions
+from cgar_jax.evaluation import Solution, Solver, SolverOptions
+from cgar_jax.evaluation.stablehlo import solving_program
 from cgar_jax.experiment import Experiment, Task
 from cgar_jax.mesh import place
-from cgar_jax.recursion.tracing import Trace, trace
+from cgar_jax.models import ModelParams
+from cgar_jax.recursion import Reasoner, Trajectory
+from cgar_jax.reporting import animation
+from cgar_jax.reporting.model_card import model_card
 from cgar_jax.training.checkpoints import Checkpoints
-from cgar_jax.training.state import Weights, averaged
-
-PARAMETERS, PROGRAM = "model.safetensors", "solve.stablehlo"
-NOTED = "cgar_jax"
-CARD = "README.md"
+from cgar_jax.training.state import averaged
 
 
-class Trained(NamedTuple):
-    """A trained model."""
+@dataclasses.dataclass(frozen=True)
+class TrainedModel:
+    """A trained model: solves, evaluates, explains and exports itself. Made by `load`.
 
-    pieces: Experiment  # what its config names, on a mesh of the devices here
-    weights: Weights  # averaged parameters
-    step: int  # optimizer steps that it was trained for; 0 if nobody knows
-    origin: str = ""  # name of the published checkpoint that it was converted from
+    Attributes:
+      experiment: the objects that its config names, on a mesh of the devices here.
+      params: averaged parameters, on the mesh.
+      step: number of optimizer steps that it was trained for; 0 if unknown.
+      origin: name of the published checkpoint that it was converted from, or "".
+      folder: folder that it was loaded from, or None.
+    """
+
+    experiment: Experiment
+    params: ModelParams
+    step: int = 0
+    origin: str = ""
+    folder: pathlib.Path | None = None
+
+    @property
+    def config(self) -> ml_collections.ConfigDict:
+        """The config that it was trained with."""
+        return self.experiment.config
+
+    @property
+    def reasoner(self) -> Reasoner:
+        """The model at the depth and with the supervision steps of its training."""
+        return self.experiment.reasoner
 
     @property
     def accepts(self) -> Callable[[np.ndarray, np.ndarray], np.ndarray] | None:
         """`(questions, answers) -> bool [num]` by the rules of its puzzles; None without rules."""
-        rules = data.family_of(self.pieces.config.data.name).rules
+        rules = data.family_of(self.config.data.name).rules
         return rules and rules.accepts
 
-    def trace(self, question: np.ndarray, puzzle_identifier: int = 0) -> Trace:
-        """What it thinks of a puzzle in all supervision steps of training.
+    @property
+    def rules(self) -> Rules:
+        """The rules of its puzzles.
+
+        Raises:
+          ValueError: the model can only answer puzzles that it was trained on (ARC).
+        """
+        return data.rules_of(self.config.data.name)
+
+    def read(self, puzzles: str | Sequence[str], where: str = "puzzles") -> Questions:
+        """Parses puzzles of the model's family and size.
 
         Args:
-          question: tokens `[num_cells]`.
-          puzzle_identifier: of ARC, the number of the puzzle.
-        """
-        pieces = self.pieces
-        return trace(
-            pieces.model,
-            pieces.curriculum.full_depth,
-            pieces.config.supervision.max_supervision_steps,
-            pieces.train_step.answer_loss,
-            self.weights,
-            pieces.mesh,
-            question,
-            puzzle_identifier,
-        )
+          puzzles: one text, or several; each holds puzzles, one per line or drawn in rows.
+          where: name of the text in error messages.
 
-    def check_size(self, examples: Mapping[str, np.ndarray], where: str) -> None:
-        """Raises ValueError if puzzles, read from `where`, are of another size than the model's."""
-        cells, expected = examples["inputs"].shape[1], self.pieces.task.sequence_length
+        Raises:
+          ValueError: a puzzle is malformed or of another size; the message says where.
+        """
+        texts = [puzzles] if isinstance(puzzles, str) else list(puzzles)
+        num_cells = self.experiment.task.sequence_length
+        return Questions.join([read_questions(t, self.rules, num_cells, where) for t in texts])
+
+    def solver(self, **options: Any) -> Solver:
+        """Makes a solver that checks answers by the rules of the puzzles.
+
+        Args:
+          **options: settings of `SolverOptions`.
+
+        Raises:
+          ValueError: an option is wrong.
+        """
+        return Solver(self.reasoner, self.params, self.accepts, SolverOptions(**options))
+
+    def solve(self, puzzles: str | Sequence[str] | np.ndarray, **options: Any) -> list[Solution]:
+        """Solves puzzles.
+
+        Args:
+          puzzles: texts as for `read`, or tokens `[num, num_cells]`.
+          **options: settings of `SolverOptions`.
+
+        Returns:
+          A solution for each puzzle, in order.
+        """
+        questions = puzzles if isinstance(puzzles, np.ndarray) else self.read(puzzles).tokens
+        return self.solver(**options)(questions)
+
+    def evaluate(
+        self,
+        data_file: str | os.PathLike | None = None,
+        skip_bad: bool = False,
+        on_progress: Callable[[int], None] = lambda num_done: None,
+    ) -> dict[str, Any]:
+        """Scores the model: averaged parameters, full depth, all supervision steps.
+
+        For ARC runs this writes `submission.json` into the folder of the run.
+
+        Args:
+          data_file: CSV file in the schema of the public files; None means the test split of the
+            data that the model was trained on.
+          skip_bad: whether malformed lines of the file are left out and listed, instead of raising.
+          on_progress: called with the number of further examples that are done.
+
+        Returns:
+          The scores of `Evaluator`, those of voting for ARC, and `step`.
+
+        Raises:
+          ValueError: a malformed line, puzzles of another size than the model's, or a file although
+            the family has none.
+          OSError: the file does not exist.
+        """
+        if data_file is None:
+            dataset = data.load(self.config.data)
+            _check_fits(Task.of(dataset), self.experiment.task)
+            scores = runs.score(self.experiment, self.params, dataset, self.folder, on_progress)
+        else:
+            examples = self.read_examples(data_file, skip_bad)
+            evaluator = self.experiment.evaluator
+            scores = evaluator(self.params, examples, self.accepts, on_progress)
+        return scores | {"step": self.step}
+
+    def read_examples(
+        self, data_file: str | os.PathLike, skip_bad: bool = False
+    ) -> dict[str, np.ndarray]:
+        """Reads labeled puzzles of the model's family and size from a CSV file.
+
+        Args:
+          data_file: as for `evaluate`.
+          skip_bad: as for `evaluate`.
+
+        Raises:
+          ValueError: as for `evaluate`.
+          OSError: the file does not exist.
+        """
+        examples = data.read_examples(data_file, self.config.data.name, skip_bad)
+        cells, expected = examples["inputs"].shape[1], self.experiment.task.sequence_length
         if cells != expected:
             raise ValueError(
-                f"{where} has puzzles of {cells} cells; the model was trained on {expected}"
+                f"{data_file} has puzzles of {cells} cells; the model was trained on {expected}"
             )
+        return examples
+
+    def trajectory(self, puzzle: str | np.ndarray, puzzle_identifier: int = 0) -> Trajectory:
+        """Records what the model thinks of one puzzle after each cycle.
+
+        Args:
+          puzzle: text, or tokens `[num_cells]`.
+          puzzle_identifier: number of the puzzle, for ARC.
+        """
+        question = self.read(puzzle).tokens[0] if isinstance(puzzle, str) else puzzle
+        return self.reasoner.trajectory(self.params, question, puzzle_identifier)
+
+    def animate(
+        self,
+        puzzle: str | np.ndarray,
+        path: str | os.PathLike,
+        solution: np.ndarray | None = None,
+        puzzle_identifier: int = 0,
+    ) -> Trajectory:
+        """Writes an animated GIF of the model at work on one puzzle.
+
+        It ends where nothing changes any more.
+
+        Args:
+          puzzle: text, or tokens `[num_cells]`.
+          path: path of the GIF.
+          solution: tokens `[num_cells]` that mark errors; not used if the model's answer obeys the
+            rules.
+          puzzle_identifier: number of the puzzle, for ARC.
+
+        Returns:
+          The trajectory over all supervision steps.
+        """
+        found = self.trajectory(puzzle, puzzle_identifier)
+        answer = found.answers[-1]
+        if self.accepts and self.accepts(found.question[None], answer[None])[0]:
+            solution = answer
+        animation.animate(found.until_settled(), self.config.data.name, path, solution)
+        return found
+
+    def export(self, output: str | os.PathLike, stablehlo: bool = False) -> None:
+        """Writes a folder that can be shared: parameters, config, result and model card.
+
+        Args:
+          output: folder to write; an earlier export in it is replaced.
+          stablehlo: whether to add `solve.stablehlo`, a program that needs only JAX.
+
+        Raises:
+          ValueError: a program is wanted of a model that only answers puzzles it was trained on.
+          OSError: the folder holds something else or cannot be written to.
+        """
+        model_files.check_output(output)
+        program = None
+        if stablehlo:
+            data.rules_of(self.config.data.name)  # raises for models of puzzles with embeddings
+            program = solving_program(self.reasoner, self.params).serialize()
+        result = runs.read_result(self.folder) if self.folder else None
+        if result and result.get("steps") != self.step:
+            result = None  # of a later checkpoint, which is damaged
+        save(output, self, model_card(self, result, stablehlo), result, program)
 
 
-def load(source: str | os.PathLike | Trained) -> Trained:
-    """Loads the folder of a run (its newest checkpoint), a shared folder, or one of the hub.
+def load(source: str | os.PathLike) -> TrainedModel:
+    """Loads a trained model.
 
     Args:
-      source: a folder, or `OWNER/NAME` of a repository on the Hugging Face hub where there is no
-        such folder. A model that is loaded already is returned as it is.
+      source: the folder of a run (its newest checkpoint is loaded) or of an exported model, or
+        `OWNER/NAME` of a repository on the Hugging Face hub.
 
     Raises:
-      FileNotFoundError: there is no run and no model.
-      ConnectionError: the hub does not give it.
-      ValueError: the parameters are not those of the model that the config describes, a file is
-        damaged, or the config is of another version.
-      CheckpointError: no checkpoint of the run is whole.
+      FileNotFoundError: there is neither a run nor a model.
+      ConnectionError: the hub does not provide it.
+      ValueError: the parameters do not fit the config, a file is damaged, or the config was written
+        by another version.
+      CheckpointError: no checkpoint of the run is intact.
     """
-    if isinstance(source, Trained):
-        return source
-    folder = locate(source)
-    config, task = run_folder.read_settings(folder)
-    path = folder / PARAMETERS
+    folder = model_files.locate(source)
+    config, task = runs.read_settings(folder)
+    path = folder / model_files.PARAMETERS
     if not path.is_file():
         return _from_checkpoint(folder, config, task)
     parameters = models.read_published(path)
-    return from_published(parameters, config, task, **_metadata(path))
-
-
-def locate(source: str | os.PathLike) -> pathlib.Path:
-    """The folder that `load` reads, downloaded if it is one of the hub; for args and errors see it.
-
-    Whether it holds a model is not looked at.
-    """
-    folder = pathlib.Path(source)
-    if not folder.is_dir() and _is_hub_name(str(source)):
-        return _download(str(source))
-    return folder
-
-
-def from_published(
-    parameters: Mapping[str, np.ndarray],
-    config: ml_collections.ConfigDict,
-    task: Task,
-    step: int = 0,
-    origin: str = "",
-) -> Trained:
-    """A trained model from parameters under their published names.
-
-    Args:
-      parameters: as of `cgar_jax.models.read_published`.
-      config: of the model and its data.
-      task: of the data.
-      step: see `Trained`.
-      origin: see `Trained`.
-
-    Raises:
-      ValueError: the parameters are not those of the model that the config describes.
-    """
-    pieces = _build(config, task)
-    # Averaged parameters are float32 whatever the trained ones are.
-    collections = models.import_published(parameters, pieces.model.clone(param_dtype="float32"))
-    table = collections.pop("puzzle_embedding")["table"]
-    like = averaged(pieces.abstract_state())
-    weights = jax.tree.map(_placed, Weights(collections, table), like)
-    return Trained(pieces, weights, step, origin)
+    model = from_published(parameters, config, task)
+    return dataclasses.replace(model, folder=folder, **model_files.read_metadata(path))
 
 
 def save(
-    folder: str | os.PathLike,
-    model: Trained,
+    output: str | os.PathLike,
+    model: TrainedModel,
     card: str,
     result: Mapping[str, Any] | None = None,
     program: bytes | None = None,
 ) -> None:
-    """Writes the folder of a shared model, in place of an earlier one.
-
-    The earlier one stays until all of the new one is on the disk. Whenever the process dies, what
-    `load` finds is the one, the other, or no model.
+    """Writes the files of a shared model; see `cgar_jax.model_files`.
 
     Args:
-      folder: is made if it is not there.
-      model: to share.
+      output: folder to write; an earlier model in it is replaced.
+      model: the model.
       card: text of the model card.
-      result: what was measured, where anything was.
-      program: a serialised program that solves, where one is wanted.
+      result: what was measured, if anything was.
+      program: a serialized program that solves puzzles, if there is one.
 
     Raises:
-      OSError: the folder holds something else, or cannot be written to.
+      OSError: the folder holds something else or cannot be written to.
     """
-    check_output(folder)
-    folder = run_folder.make(folder, "output")
-    variables, table = jax.device_get(model.weights)
-    parameters = models.export_published(variables | {"puzzle_embedding": {"table": table}})
-    noted = json.dumps({"step": model.step, "origin": model.origin})
-    settings = run_folder.settings(model.pieces.config, model.pieces.task)
-    contents = {
-        # One entry, because several would be written in any order.
-        PARAMETERS: safetensors.numpy.save(parameters, {NOTED: noted}),
-        CARD: card.encode(),
-        run_folder.RESULT: run_folder.as_json(result).encode() if result else None,
-        PROGRAM: program,
-        run_folder.SETTINGS: run_folder.as_json(settings).encode(),
-    }
-    contents = {name: content for name, content in contents.items() if content is not None}
-    for name, content in contents.items():
-        (folder / f"{name}.tmp").write_bytes(content)
-    for name in (run_folder.RESULT, PROGRAM, run_folder.SETTINGS):
-        (folder / name).unlink(missing_ok=True)
-    # The settings come last: without them there is no model.
-    for name in contents:
-        os.replace(folder / f"{name}.tmp", folder / name)
+    variables, table = jax.device_get(model.params)
+    settings = runs.settings(model.config, model.experiment.task)
+    model_files.write(
+        output,
+        models.export_published(variables | {"puzzle_embedding": {"table": table}}),
+        {"step": model.step, "origin": model.origin},
+        {
+            model_files.CARD: card.encode(),
+            runs.RESULT: runs.as_json(result).encode() if result else None,
+            model_files.PROGRAM: program,
+            runs.SETTINGS: runs.as_json(settings).encode(),
+        },
+    )
 
 
-def check_output(folder: str | os.PathLike) -> None:
-    """Checks that a model may be saved to a folder: there is none, or nothing but a model in it.
+def from_published(
+    parameters: Mapping[str, np.ndarray], config: ml_collections.ConfigDict, task: Task
+) -> TrainedModel:
+    """Makes a trained model from parameters under their published names.
+
+    Args:
+      parameters: arrays by name, as from `cgar_jax.models.read_published`.
+      config: config of the model and its data.
+      task: task of the data.
 
     Raises:
-      FileExistsError: it holds something else.
+      ValueError: the parameters do not fit the model that the config describes.
     """
-    folder = pathlib.Path(folder)
-    if not folder.exists():
-        return
-    if not folder.is_dir():
-        raise FileExistsError(f"output {folder} is a file; name a folder")
-    others = sorted(file.name for file in folder.iterdir() if file.suffix != ".tmp")
-    if others and "step" not in _metadata(folder / PARAMETERS):
-        raise FileExistsError(
-            f"output {folder} holds other things ({', '.join(others[:3])}), which are left alone; "
-            "name a new folder, or that of an earlier export"
+    built = _build(config, task)
+    # Averaged parameters are float32 whatever the dtype of the trained ones.
+    collections = models.import_published(parameters, built.model.clone(param_dtype="float32"))
+    table = collections.pop("puzzle_embedding")["table"]
+    like = averaged(built.abstract_state())
+    return TrainedModel(built, jax.tree.map(_placed, ModelParams(collections, table), like))
+
+
+def _check_fits(posed: Task, task: Task) -> None:
+    """Checks that the data still pose the task that the model was trained for."""
+    rows = posed.num_puzzle_identifiers, task.num_puzzle_identifiers
+    if posed != dataclasses.replace(task, num_puzzle_identifiers=rows[0]) or rows[0] > rows[1]:
+        raise ValueError(
+            f"the data of the config now pose {posed}, but the model was trained for {task}"
         )
-
-
-def _metadata(path: pathlib.Path) -> dict[str, Any]:
-    """What `save` noted beside the parameters; nothing if it did not write them."""
-    try:
-        with safetensors.safe_open(path, "numpy") as file:
-            return json.loads((file.metadata() or {}).get(NOTED, "{}"))
-    except (OSError, ValueError, safetensors.SafetensorError):
-        return {}
 
 
 def _from_checkpoint(
     folder: pathlib.Path, config: ml_collections.ConfigDict, task: Task
-) -> Trained:
-    # What a checkpoint says of its config is compared with what the run was asked for.
-    pieces = _build(config, task)
-    settings = run_folder.settings(config, task)
+) -> TrainedModel:
+    # The checkpoint's own settings are compared with those that the run was started with.
+    built = _build(config, task)
+    settings = runs.settings(config, task)
     with Checkpoints(folder, settings, config.checkpoint.keep, read_only=True) as saved:
-        restored = saved.restore(pieces.abstract_state())
+        restored = saved.restore(built.abstract_state())
     if restored is None:
-        raise FileNotFoundError(f"no checkpoint in {saved.folder}; train the run first")
+        raise FileNotFoundError(f"there is no checkpoint in {saved.folder}; train the run first")
     state = restored[0]
-    return Trained(pieces, averaged(state), int(state.step))
+    return TrainedModel(built, averaged(state), int(state.step), folder=folder)
 
 
 def _placed(array: Any, like: jax.ShapeDtypeStruct) -> jax.Array:
@@ -238,22 +335,6 @@ def _build(config: ml_collections.ConfigDict, task: Task) -> Experiment:
         return dataclasses.replace(experiment.build(here, task), config=config)
     except (KeyError, AttributeError) as error:
         said = str(error).splitlines()[0]
-        raise ValueError(f"the config is of another version of cgar_jax: {said}") from error
-
-
-def _is_hub_name(source: str) -> bool:
-    return source.count("/") == 1 and not source.startswith((".", "/", "~"))
-
-
-def _download(name: str) -> pathlib.Path:
-    # Imported here because only this needs it.
-    import huggingface_hub
-
-    try:
-        files = (PARAMETERS, "*.json")
-        return pathlib.Path(huggingface_hub.snapshot_download(name, allow_patterns=files))
-    except Exception as error:  # the library's errors have no base class in common
-        raise ConnectionError(
-            f"there is no folder {name}, and the hub did not give a model of that name "
-            f"({type(error).__name__}); check the name and the network"
+        raise ValueError(
+            f"the config was written by another version of cgar_jax: {said}"
         ) from error

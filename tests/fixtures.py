@@ -1,4 +1,4 @@
-"""Where the numbers of the published PyTorch implementation lie, and how they become ours."""
+"""Reading the numbers of the published PyTorch implementation, and computing ours from them."""
 
 import functools
 import json
@@ -13,8 +13,15 @@ import numpy as np
 from cgar_jax import losses
 from cgar_jax.curricula import Depth
 from cgar_jax.models import TRM, import_published
-from cgar_jax.recursion import halting
-from cgar_jax.recursion.deep_recursion import supervision_step
+from cgar_jax.recursion import (
+    Carry,
+    HaltingRule,
+    Question,
+    advance,
+    initial_carry,
+    replace_halted,
+    supervision_step,
+)
 from cgar_jax.training.forward import example_losses
 
 FOLDER = pathlib.Path(os.environ.get("CGAR_FIXTURES", "../shared/fixtures"))
@@ -22,12 +29,12 @@ NUM_STEPS = 3
 
 
 def known() -> list[pathlib.Path]:
-    """Fixture files of models that this package has."""
+    """Returns the fixture files of models that this package has."""
     return [path for path in sorted(FOLDER.glob("*.npz")) if path.stem.startswith("trm")]
 
 
 class Fixture:
-    """One file: a model, its published parameters, and batches with what came out."""
+    """One file: a model, its published parameters, and batches with the published results."""
 
     def __init__(self, path: pathlib.Path):
         self.arrays = dict(np.load(path))
@@ -51,17 +58,17 @@ class Fixture:
         self.variables = import_published(self.parameters, self.model)
 
     def under(self, prefix: str) -> dict[str, np.ndarray]:
-        """The arrays `prefix/NAME` by NAME."""
+        """Returns the arrays `prefix/NAME` by NAME."""
         start = prefix + "/"
         return {k.removeprefix(start): v for k, v in self.arrays.items() if k.startswith(start)}
 
-    def carry_before(self, step: int) -> halting.Carry:
-        """The published carry that a step begins with."""
+    def carry_before(self, step: int) -> Carry:
+        """Returns the published carry with which a step begins."""
         batch = {n: jnp.asarray(a) for n, a in self.under(f"step{step}/batch").items()}
         if step == 0:
-            return halting.initial_carry(batch, self.model.state_shape, self.model.dtype)
+            return initial_carry(batch, self.model.state_shape, self.model.dtype)
         carry = {n: jnp.asarray(a) for n, a in self.under(f"step{step - 1}/carry").items()}
-        return halting.Carry(
+        return Carry(
             y=carry["z_H"],
             z=carry["z_L"],
             supervision_step=carry["steps"],
@@ -71,32 +78,30 @@ class Fixture:
 
 
 class Step(NamedTuple):
-    """What our functions compute in one supervision step of a fixture."""
+    """The results of our functions for one supervision step of a fixture."""
 
     outputs: Any
-    carry: halting.Carry
+    carry: Carry
     losses: dict[str, jax.Array]
     gradients: dict
     row_gradients: jax.Array
 
 
-def supervise(fixture: Fixture, step: int, carry: halting.Carry) -> Step:
-    """One supervision step of a fixture from a given carry, by our functions."""
+def supervise(fixture: Fixture, step: int, carry: Carry) -> Step:
+    """Runs one supervision step of a fixture from a given carry."""
     model, variables = fixture.model, fixture.variables
     table = variables["puzzle_embedding"]["table"]
     batch = {n: jnp.asarray(a) for n, a in fixture.under(f"step{step}/batch").items()}
     initial = model.apply(variables, method="initial_state")
-    carry = halting.replace_halted(carry, batch, *initial)
+    carry = replace_halted(carry, batch, initial)
     examples = carry.examples
 
     def loss_fn(params, rows):
-        y, z, outputs = supervision_step(
+        states, outputs = supervision_step(
             model,
             {"params": params, "constants": variables["constants"]},
-            examples["inputs"],
-            rows,
-            carry.y,
-            carry.z,
+            Question(examples["inputs"], rows),
+            (carry.y, carry.z),
             fixture.depth,
         )
         per_example = example_losses(
@@ -106,29 +111,21 @@ def supervise(fixture: Fixture, step: int, carry: halting.Carry) -> Step:
             halting_loss_weight=0.5,
         )
         total = sum(value.sum() for value in per_example.values())
-        return total / len(rows), (y, z, outputs, per_example)
+        return total / len(rows), (states, outputs, per_example)
 
     rows = table[examples["puzzle_identifiers"]]
-    gradients, (y, z, outputs, per_example) = jax.jit(jax.grad(loss_fn, (0, 1), has_aux=True))(
+    gradients, (states, outputs, per_example) = jax.jit(jax.grad(loss_fn, (0, 1), has_aux=True))(
         variables["params"], rows
     )
-    carry = halting.advance(
-        carry,
-        y,
-        z,
-        outputs.halt_logits,
-        max_supervision_steps=fixture.config["halt_max_steps"],
-        exploration_probability=fixture.config["halt_exploration_prob"],
-        key=jax.random.key(0),
-    )
+    rule = HaltingRule(fixture.config["halt_max_steps"], fixture.config["halt_exploration_prob"])
+    carry = advance(carry, states, outputs.halt_logits, rule, jax.random.key(0))
     return Step(outputs, carry, per_example, *gradients)
 
 
 def rounding(fixture: Fixture, step: int) -> float:
-    """How far float32 takes the states of a step from their float64 values: the largest distance.
+    """Returns the largest distance between the states of a step in float32 and in float64.
 
-    The published numbers are float32 too, so no implementation can be nearer to them than about
-    this.
+    The published numbers are float32 too, so no implementation can be expected to come closer.
     """
 
     def states(dtype):
@@ -138,13 +135,12 @@ def rounding(fixture: Fixture, step: int) -> float:
         initial = model.apply(variables, method="initial_state")
         carry = fixture.carry_before(step)
         carry = carry._replace(y=carry.y.astype(dtype), z=carry.z.astype(dtype))
-        carry = halting.replace_halted(carry, batch, *initial)
+        carry = replace_halted(carry, batch, initial)
         rows = variables["puzzle_embedding"]["table"][carry.examples["puzzle_identifiers"]]
         compiled = jax.jit(functools.partial(supervision_step, model, depth=fixture.depth))
-        y, z, _ = compiled(
-            variables, inputs=carry.examples["inputs"], puzzle_rows=rows, y=carry.y, z=carry.z
-        )
-        return np.stack([y, z])
+        question = Question(carry.examples["inputs"], rows)
+        after, _ = compiled(variables, question, (carry.y, carry.z))
+        return np.stack(after)
 
     with jax.enable_x64(True):
         return float(np.abs(states("float32") - states("float64")).max())

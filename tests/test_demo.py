@@ -22,7 +22,7 @@ from cgar_jax.data import maze, rules_of, sudoku
 from cgar_jax.demo import drawing, page
 from cgar_jax.demo.asking import Demonstration, Outcome, Try
 from cgar_jax.evaluation import Solution
-from cgar_jax.recursion.tracing import Trace
+from cgar_jax.recursion import Trajectory
 from cgar_jax.training.state import averaged
 from configs import sudoku_mini
 from tests import running as commands
@@ -46,7 +46,7 @@ def folder(tmp_path_factory):
     config.supervision.max_supervision_steps = 3
     config.weighting = ()
     pieces = experiment.build(config, experiment.Task(6, 16, 1))
-    untrained = trained.Trained(pieces, averaged(pieces.initial_state()), 0)
+    untrained = trained.TrainedModel(pieces, averaged(pieces.initial_state()))
     trained.save(folder, untrained, "")
     return folder
 
@@ -62,7 +62,7 @@ def outcome(*answers, rollout=None, remark=""):
     question, rollout = sudoku.encode(PUZZLE), rollout or answers[-1]
     tokens = np.stack([sudoku.encode(answer) for answer in answers])
     even = np.full(tokens.shape, 0.5)
-    trace = Trace(question, tokens, even, even[:, 0], num_cycles=1)
+    trace = Trajectory(question, tokens, even, even[:, 0], num_cycles=1)
     tries = {}
     for mode, num, answer in (
         ("plain", 1, answers[-1]),

@@ -1,4 +1,4 @@
-"""A trained model is saved to a folder and comes back, from there or from the hub."""
+"""A trained model is saved to a folder and loaded again, from there or from the hub."""
 
 import json
 import pathlib
@@ -8,19 +8,19 @@ import jax
 import numpy as np
 import pytest
 
-from cgar_jax import trained_model as trained
+from cgar_jax import model_files, trained_model
 from cgar_jax.training.state import averaged
 from tests.training import problem
 
 
 def fresh(**changes):
-    """A model that no step has trained, but of which no parameter is zero."""
-    pieces, _, state = problem.build(**changes)
+    """Returns an untrained model without a parameter that is zero."""
+    experiment, _, state = problem.build(**changes)
     keys = iter(jax.random.split(jax.random.key(1), 100))
-    weights = jax.tree.map(
+    params = jax.tree.map(
         lambda leaf: jax.random.normal(next(keys), leaf.shape, leaf.dtype), averaged(state)
     )
-    return trained.Trained(pieces, weights, step=7, origin="step_7")
+    return trained_model.TrainedModel(experiment, params, step=7, origin="step_7")
 
 
 @pytest.fixture(scope="module")
@@ -33,29 +33,33 @@ def assert_same(ours, theirs):
         assert a.dtype == b.dtype
         np.testing.assert_array_equal(a, b)
 
-    jax.tree.map(same, ours.weights, theirs.weights)
-    assert ours.pieces.task == theirs.pieces.task
-    assert ours.pieces.config.to_json() == theirs.pieces.config.to_json()
-    assert ours[2:] == theirs[2:]
+    jax.tree.map(same, ours.params, theirs.params)
+    assert ours.experiment.task == theirs.experiment.task
+    assert ours.config.to_json() == theirs.config.to_json()
+    assert (ours.step, ours.origin) == (theirs.step, theirs.origin)
 
 
 @pytest.mark.parametrize("param_dtype", ["float32", "bfloat16"])
-def test_a_saved_model_comes_back_bit_for_bit(param_dtype, tmp_path):
+def test_a_saved_model_is_loaded_bit_for_bit(param_dtype, tmp_path):
     model = fresh(model__param_dtype=param_dtype, model__mixing="attention")
-    trained.save(tmp_path, model, "a card")
-    assert_same(trained.load(tmp_path), model)
+    trained_model.save(tmp_path, model, "a card")
+    assert_same(trained_model.load(tmp_path), model)
     assert (tmp_path / "README.md").read_text() == "a card"
 
 
-def test_a_saved_model_takes_the_place_of_an_earlier_one(model, tmp_path):
-    trained.save(tmp_path, fresh(), "old", {"exact_accuracy": 1.0}, b"a program")
-    trained.save(tmp_path, model, "new")
-    assert {f.name for f in tmp_path.iterdir()} == {"README.md", "config.json", trained.PARAMETERS}
-    assert_same(trained.load(tmp_path), model)
+def test_a_saved_model_replaces_an_earlier_one(model, tmp_path):
+    trained_model.save(tmp_path, fresh(), "old", {"exact_accuracy": 1.0}, b"a program")
+    trained_model.save(tmp_path, model, "new")
+    assert {f.name for f in tmp_path.iterdir()} == {
+        "README.md",
+        "config.json",
+        model_files.PARAMETERS,
+    }
+    assert_same(trained_model.load(tmp_path), model)
 
 
-def test_who_may_read_the_card_may_read_the_parameters(model, tmp_path):
-    trained.save(tmp_path, model, "a card")
+def test_the_parameters_have_the_file_permissions_of_the_card(model, tmp_path):
+    trained_model.save(tmp_path, model, "a card")
     assert len({file.stat().st_mode for file in tmp_path.iterdir()}) == 1
 
 
@@ -63,72 +67,72 @@ def fails(*_):
     raise OSError("no space left")
 
 
-def test_what_was_there_stays_until_the_new_model_is_on_the_disk(model, tmp_path, monkeypatch):
-    trained.save(tmp_path, model, "old")
+def test_the_old_model_stays_until_the_new_one_is_on_disk(model, tmp_path, monkeypatch):
+    trained_model.save(tmp_path, model, "old")
     monkeypatch.setattr(pathlib.Path, "write_bytes", fails)
     with pytest.raises(OSError, match="no space left"):
-        trained.save(tmp_path, fresh(), "new")
-    assert_same(trained.load(tmp_path), model)
+        trained_model.save(tmp_path, fresh(), "new")
+    assert_same(trained_model.load(tmp_path), model)
 
 
-def test_a_folder_that_is_half_the_new_model_holds_none_and_is_written_again(
+def test_a_half_written_folder_holds_no_model_and_can_be_written_again(
     model, tmp_path, monkeypatch
 ):
-    trained.save(tmp_path, model, "old")
+    trained_model.save(tmp_path, model, "old")
     with monkeypatch.context() as patched:
-        patched.setattr(trained.os, "replace", fails)
+        patched.setattr(model_files.os, "replace", fails)
         with pytest.raises(OSError, match="no space left"):
-            trained.save(tmp_path, model, "new")
-    with pytest.raises(FileNotFoundError, match="no run in"):
-        trained.load(tmp_path)
-    trained.save(tmp_path, model, "new")
-    assert_same(trained.load(tmp_path), model)
+            trained_model.save(tmp_path, model, "new")
+    with pytest.raises(FileNotFoundError, match="there is no run in"):
+        trained_model.load(tmp_path)
+    trained_model.save(tmp_path, model, "new")
+    assert_same(trained_model.load(tmp_path), model)
     assert not list(tmp_path.glob("*.tmp"))
 
 
-def test_a_folder_that_holds_something_else_is_left_alone(model, tmp_path):
+def test_a_folder_with_other_files_is_left_untouched(model, tmp_path):
     (tmp_path / "config.json").write_text("mine")
-    with pytest.raises(FileExistsError, match=r"holds other things \(config.json\)"):
-        trained.save(tmp_path, model, "a card")
+    with pytest.raises(FileExistsError, match=r"holds other files \(config.json\)"):
+        trained_model.save(tmp_path, model, "a card")
     assert [f.read_text() for f in tmp_path.iterdir()] == ["mine"]
 
 
-def test_a_model_of_the_hub_is_loaded_by_its_name(model, tmp_path, monkeypatch):
-    trained.save(tmp_path, model, "a card", {"exact_accuracy": 1.0})
+def test_a_model_on_the_hub_is_loaded_by_its_name(model, tmp_path, monkeypatch):
+    trained_model.save(tmp_path, model, "a card", {"exact_accuracy": 1.0})
     hub = {"owner/name": tmp_path}
     monkeypatch.setattr(huggingface_hub, "snapshot_download", lambda name, **_: str(hub[name]))
-    assert_same(trained.load("owner/name"), model)
-    with pytest.raises(ConnectionError, match="did not give a model of that name"):
-        trained.load("owner/other")
+    assert_same(trained_model.load("owner/name"), model)
+    with pytest.raises(ConnectionError, match="did not provide a model of that name"):
+        trained_model.load("owner/other")
 
 
-def test_without_a_network_a_name_of_the_hub_is_an_error_in_one_sentence(monkeypatch):
+def test_without_a_network_a_hub_name_is_an_error_in_one_sentence(monkeypatch):
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
     with pytest.raises(ConnectionError, match="check the name and the network") as raised:
-        trained.load("owner/none-of-this-name")
+        trained_model.load("owner/none-of-this-name")
     assert "\n" not in str(raised.value)
 
 
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        ("config.json", "{}", "is not the config of a run or model"),
-        ("config.json", "not JSON", "is not the config of a run or model"),
-        (trained.PARAMETERS, "cut off", "holds no parameters by name"),
+        ("config.json", "{}", "is not the config of a cgar_jax run or model"),
+        ("config.json", "not JSON", "is not the config of a cgar_jax run or model"),
+        (model_files.PARAMETERS, "cut off", "is neither a .safetensors file"),
     ],
 )
 def test_a_damaged_file_is_named(model, tmp_path, name, content, message):
-    trained.save(tmp_path, model, "a card")
+    trained_model.save(tmp_path, model, "a card")
     (tmp_path / name).write_text(content)
     with pytest.raises(ValueError, match=message) as raised:
-        trained.load(tmp_path)
+        trained_model.load(tmp_path)
     assert str(tmp_path / name) in str(raised.value)
 
 
 def test_parameters_of_another_model_are_named(model, tmp_path):
-    trained.save(tmp_path, model, "a card")
+    trained_model.save(tmp_path, model, "a card")
     settings = json.loads((tmp_path / "config.json").read_text())
     settings["model"]["hidden_size"] = 32
     (tmp_path / "config.json").write_text(json.dumps(settings))
-    with pytest.raises(ValueError, match=r"inner\.H_init has shape \(16,\), this model"):
-        trained.load(tmp_path)
+    with pytest.raises(ValueError, match=r"inner\.H_init has shape \(16,\), but this model"):
+        trained_model.load(tmp_path)

@@ -6,6 +6,7 @@ CHECKPOINT is a state dict saved by torch, or the same as `.safetensors`. The co
 file does not: the settings of its model, its depth and its data.
 """
 
+import dataclasses
 import os
 import pathlib
 from collections.abc import Sequence
@@ -13,10 +14,9 @@ from collections.abc import Sequence
 import ml_collections
 from absl import flags
 
-from cgar_jax import data, models
-from cgar_jax import trained_model as trained
+from cgar_jax import data, model_files, models, trained_model
 from cgar_jax.commands import command_line
-from cgar_jax.commands.export import define_output_flags, report, share
+from cgar_jax.commands.export import define_output_flags, report
 from cgar_jax.data import rules_of
 from cgar_jax.experiment import Task
 from cgar_jax.models.published import PUZZLE_TABLE
@@ -44,14 +44,15 @@ def convert(
         data set knows.
       OSError: there is no such file, or the output holds something else or cannot be written to.
     """
-    trained.check_output(output)
+    model_files.check_output(output)
     rules_of(config.data.name)
     parameters = models.read_published(checkpoint)
     expected = data.expected(config.data)
     rows = len(parameters.get(PUZZLE_TABLE, [None]))
     task = Task(expected.vocab_size, expected.sequence_length, num_puzzle_identifiers=rows)
-    origin = pathlib.Path(checkpoint).name
-    share(trained.from_published(parameters, config, task, origin=origin), output, None, stablehlo)
+    model = trained_model.from_published(parameters, config, task)
+    model = dataclasses.replace(model, origin=pathlib.Path(checkpoint).name)
+    model.export(output, stablehlo)
 
 
 ARGUMENTS = "CHECKPOINT"

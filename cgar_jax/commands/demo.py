@@ -8,8 +8,8 @@ from collections.abc import Sequence
 
 from absl import flags
 
+from cgar_jax import model_files, trained_model
 from cgar_jax import runs as run_folder
-from cgar_jax import trained_model as trained
 from cgar_jax.commands import command_line
 from cgar_jax.data import rules_of
 from cgar_jax.demo import page
@@ -31,12 +31,12 @@ def define_flags() -> None:
 
 def main(values: flags.FlagValues, arguments: Sequence[str]) -> None:
     """Runs the command; returns when it is stopped."""
-    folder = trained.locate(values.workdir)
+    folder = model_files.locate(values.workdir)
     rules_of(run_folder.read_settings(folder)[0].data.name)  # fails before the slow parts
     page.check_port(values.port)
     page.require_gradio()
     demonstration = Demonstration(
-        trained.load(folder), num_rollouts=values.num_rollouts, noise=values.noise
+        trained_model.load(folder), num_rollouts=values.num_rollouts, noise=values.noise
     )
     print("compiling the model", flush=True)
     demonstration.warm_up()

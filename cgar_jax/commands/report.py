@@ -15,16 +15,15 @@ from absl import flags
 from flax.traverse_util import flatten_dict
 from matplotlib.figure import Figure
 
-from cgar_jax import data
+from cgar_jax import data, model_files, trained_model
 from cgar_jax import runs as run_folder
-from cgar_jax import trained_model as trained
-from cgar_jax.commands import command_line, solve
+from cgar_jax.commands import command_line
 from cgar_jax.data import Dataset
 from cgar_jax.data.dataset import Examples
-from cgar_jax.evaluation import accuracy_by_difficulty
-from cgar_jax.evaluation.evaluator import Predictions, first_halting_steps, join
-from cgar_jax.recursion.tracing import Trace
-from cgar_jax.reporting import animation, gradients, pictures
+from cgar_jax.evaluation import StepPredictions, accuracy_by_difficulty
+from cgar_jax.evaluation.accuracy import first_halting_steps
+from cgar_jax.evaluation.evaluator import join
+from cgar_jax.reporting import gradients, pictures
 from cgar_jax.reporting.gradients import GradientMoments
 from cgar_jax.reporting.html import Page
 from cgar_jax.reporting.result_table import result_rows
@@ -33,50 +32,11 @@ from cgar_jax.training.state import averaged
 VALIDATED = "validation/exact_accuracy"
 
 
-def animate(
-    source: Any,
-    question: str | np.ndarray,
-    path: str | os.PathLike,
-    solution: np.ndarray | None = None,
-    puzzle_identifier: int = 0,
-) -> Trace:
-    """Writes an animated GIF of a trained model at work on one puzzle.
-
-    See `cgar_jax.reporting.animation.animate`. It ends where nothing changes any more.
-
-    Args:
-      source: of the model, as for `cgar_jax.trained_model.load`.
-      question: the puzzle, as text or as tokens `[num_cells]`.
-      path: of the GIF.
-      solution: tokens `[num_cells]`, to mark errors by; if the model's answer obeys the rules of
-        the puzzle, it is that answer.
-      puzzle_identifier: of ARC, the number of the puzzle.
-
-    Returns:
-      The trace, over all supervision steps of the training.
-
-    Raises:
-      ValueError: there is no such puzzle.
-      OSError: there is no such model.
-    """
-    model = trained.load(source)
-    name = model.pieces.config.data.name
-    if isinstance(question, str):
-        num_cells = model.pieces.task.sequence_length
-        question = solve.read([question], data.rules_of(name), num_cells).tokens[0]
-    traced = model.trace(question, puzzle_identifier)
-    answer = traced.answers[-1]
-    if model.accepts and model.accepts(traced.question[None], answer[None])[0]:
-        solution = answer
-    animation.animate(traced.until_settled(), name, path, solution)
-    return traced
-
-
 class Run(NamedTuple):
     """What a folder holds of a run."""
 
     name: str
-    model: trained.Trained
+    model: trained_model.TrainedModel
     metrics: list[dict[str, Any]]
     result: dict[str, Any] | None
 
@@ -84,7 +44,7 @@ class Run(NamedTuple):
 class Findings(NamedTuple):
     """What a model was measured to be."""
 
-    predictions: Predictions  # of some test puzzles
+    predictions: StepPredictions  # of some test puzzles
     difficulty: np.ndarray  # of these
     moments: dict[str, GradientMoments]  # by what they were measured on
 
@@ -115,11 +75,11 @@ def report(
     if num_minibatches < 0 or num_minibatches == 1:
         raise ValueError(f"num_minibatches is {num_minibatches}, but it must be 0, or 2 or more")
     runs = _read(workdirs)
-    folder = run_folder.make(output or trained.locate(workdirs[0]) / "report")
+    folder = run_folder.make(output or model_files.locate(workdirs[0]) / "report")
     findings, animations = {}, {}
     for number, run in enumerate(runs):
         print(f"{run.name}: measuring its checkpoint of step {run.model.step:,}", flush=True)
-        dataset = data.load(run.model.pieces.config.data)
+        dataset = data.load(run.model.experiment.config.data)
         test = _some(dataset.test, num_puzzles)
         findings[run.name] = _measure(run, dataset, test, num_minibatches)
         predictions = findings[run.name].predictions
@@ -140,7 +100,7 @@ def report(
 
 def _read(workdirs: Sequence[str | os.PathLike]) -> list[Run]:
     """The runs by name, that of the folder where no other has it."""
-    folders = [trained.locate(workdir) for workdir in workdirs]
+    folders = [model_files.locate(workdir) for workdir in workdirs]
     paths = [folder.absolute().resolve() for folder in folders]
     for path in paths:
         if paths.count(path) > 1:
@@ -149,7 +109,7 @@ def _read(workdirs: Sequence[str | os.PathLike]) -> list[Run]:
     return [
         Run(
             path.name if last.count(path.name) == 1 else str(folder),
-            trained.load(folder),
+            trained_model.load(folder),
             run_folder.read_metrics(folder),
             run_folder.read_result(folder),
         )
@@ -164,7 +124,7 @@ def _some(examples: Examples, number: int) -> Examples:
 
 
 def _measure(run: Run, dataset: Dataset, test: Examples, num_minibatches: int) -> Findings:
-    pieces, weights, step = run.model.pieces, run.model.weights, run.model.step
+    pieces, weights, step = run.model.experiment, run.model.params, run.model.step
     predictions = join(pieces.evaluator.predict(weights, test))
     moments = {}
     if num_minibatches:
@@ -178,7 +138,7 @@ def _measure(run: Run, dataset: Dataset, test: Examples, num_minibatches: int) -
 
 
 def _animate(
-    run: Run, test: Examples, predictions: Predictions, path: pathlib.Path
+    run: Run, test: Examples, predictions: StepPredictions, path: pathlib.Path
 ) -> list[tuple[pathlib.Path, str]]:
     """GIFs with captions: the solved puzzle that took longest, and one that is not solved."""
     exact, counts = predictions.exact, predictions.counts
@@ -195,7 +155,7 @@ def _animate(
             columns = {name: column[row] for name, column in test.items()}
             file = path.with_name(f"{path.name}_{suffix}.gif")
             identifier = int(columns["puzzle_identifiers"])
-            animate(run.model, columns["inputs"], file, columns["labels"], identifier)
+            run.model.animate(columns["inputs"], file, columns["labels"], identifier)
             found.append((file, f"{run.name}: {caption} of the test puzzles asked."))
     return found
 
@@ -340,12 +300,12 @@ def _by_difficulty(found: Findings) -> list[dict[str, float]]:
 
 
 def _loss_weights(run: Run) -> dict[str, np.ndarray]:
-    config = run.model.pieces.config
+    config = run.model.experiment.config
     return gradients.weights_by_step(config.weighting, config.supervision.max_supervision_steps)
 
 
 def _weights_caption(runs: Sequence[Run]) -> str:
-    others = {run.name: [entry[0] for entry in run.model.pieces.config.weighting] for run in runs}
+    others = {run.name: [entry[0] for entry in run.model.config.weighting] for run in runs}
     told = [
         f"{name}: {', '.join(left)}"
         for name, names in others.items()
@@ -386,7 +346,7 @@ def _write_figures(page: Page, runs: Sequence[Run]) -> None:
     columns = [result_rows(run.result) if run.result else {} for run in runs]
     names = dict.fromkeys(name for column in columns for name in column)
     steps = [
-        f"step {run.model.step:,} of {run.model.pieces.config.training.steps:,}" for run in runs
+        f"step {run.model.step:,} of {run.model.experiment.config.training.steps:,}" for run in runs
     ]
     rows = [["checkpoint", *steps]]
     rows += [[name, *(column.get(name, "–") for column in columns)] for name in names]
@@ -412,7 +372,7 @@ def _differences(runs: Sequence[Run]) -> list[list[str]]:
     """A row for each setting that is not the same in all runs."""
     flat = []
     for run in runs:
-        settings = run_folder.settings(run.model.pieces.config, run.model.pieces.task)
+        settings = run_folder.settings(run.model.experiment.config, run.model.experiment.task)
         flat.append(flatten_dict(settings, sep="."))
     rows = []
     for key in sorted({key for settings in flat for key in settings}):

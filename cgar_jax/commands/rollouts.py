@@ -8,79 +8,17 @@ choice, by majority, and with the rules of the puzzle as a verifier.
 import json
 import pathlib
 from collections.abc import Sequence
-from typing import Any
 
 from absl import flags
 from rich.console import Console
 from rich.table import Table
 
-from cgar_jax import data
-from cgar_jax import trained_model as trained
+from cgar_jax import data, trained_model
 from cgar_jax.commands import command_line
-from cgar_jax.evaluation.rollout_accuracy import (
-    accuracies,
-    mean_steps_to_verified,
-    record,
-    standard_error,
-)
+from cgar_jax.evaluation import RolloutOptions
+from cgar_jax.evaluation.rollout_accuracy import accuracy_and_cost, record, standard_error
 from cgar_jax.progress import progress_bar
-
-
-def measure(
-    model: trained.Trained,
-    examples: dict[str, Any],
-    rollouts: Sequence[int],
-    steps: Sequence[int],
-    noise: float,
-    batch_size: int = 16,
-    seed: int = 0,
-    report: Any = lambda num_done: None,
-) -> list[dict[str, float]]:
-    """Accuracy and cost for each number of rollouts and of steps.
-
-    Args:
-      model: as from `cgar_jax.trained_model.load`.
-      examples: of a `Dataset`.
-      rollouts: numbers of rollouts for each puzzle.
-      steps: numbers of supervision steps of each rollout.
-      noise: standard deviation of what is added to the latent.
-      batch_size: puzzles in one call.
-      seed: of the noise.
-      report: called with the number of puzzles that a call has done.
-
-    Returns:
-      For each pair `rollouts`, `steps`, what `accuracies` returns, `flops`, model FLOPs per puzzle,
-      and `flops_until_verified`, if a puzzle ends with the first answer that obeys the rules.
-    """
-    pieces = model.pieces
-    depth = pieces.curriculum.full_depth
-    found = record(
-        pieces.model,
-        depth,
-        model.weights,
-        examples,
-        model.accepts,
-        num_steps=max(steps),
-        num_rollouts=max(rollouts),
-        noise=noise,
-        batch_size=batch_size,
-        seed=seed,
-        report=report,
-    )
-    calls = depth.T * (depth.n + 1)
-    step_flops = calls * pieces.model.network_flops() + pieces.model.heads_flops()
-    return [
-        {
-            "rollouts": num_rollouts,
-            "steps": num_steps,
-            **accuracies(found, num_steps, num_rollouts),
-            "flops": num_rollouts * num_steps * step_flops,
-            "flops_until_verified": step_flops
-            * mean_steps_to_verified(found, num_steps, num_rollouts),
-        }
-        for num_rollouts in rollouts
-        for num_steps in steps
-    ]
+from cgar_jax.reporting import pictures
 
 
 def table(rows: Sequence[dict[str, float]], num_puzzles: int) -> Table:
@@ -121,38 +59,33 @@ def define_flags() -> None:
 def main(values: flags.FlagValues, arguments: Sequence[str]) -> None:
     """The command."""
     rollouts = _numbers("rollouts", values.rollouts)
-    model = trained.load(values.workdir)
-    config = model.pieces.config
+    model = trained_model.load(values.workdir)
+    config = model.config
     steps = [config.supervision.max_supervision_steps]
     if values.steps:
         steps = _numbers("steps", values.steps)
-    if values.data:
-        examples = data.read_examples(values.data, config.data.name)
-        model.check_size(examples, values.data)
-    else:
-        examples = data.load(config.data).test
+    own = values.data is None
+    examples = data.load(config.data).test if own else model.read_examples(values.data)
     examples = {name: column[: values.num_puzzles or None] for name, column in examples.items()}
     num = len(examples["inputs"])
+    options = RolloutOptions(max(rollouts), values.noise, values.batch_size, values.seed)
+    reasoner = model.reasoner.with_supervision_steps(max(steps))
     with progress_bar() as progress:
         bar = progress.add_task("rollouts", total=num)
-        rows = measure(
-            model,
+        found = record(
+            reasoner,
+            model.params,
             examples,
-            rollouts,
-            steps,
-            values.noise,
-            values.batch_size,
-            values.seed,
+            model.accepts,
+            options,
             lambda num_done: progress.advance(bar, num_done),
         )
+    rows = accuracy_and_cost(reasoner, found, rollouts, steps)
     Console().print(table(rows, num))
     if values.output:
         folder = pathlib.Path(values.output)
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "rollouts.json").write_text(json.dumps(rows, indent=2) + "\n")
-        # Imported here because only this needs it.
-        from cgar_jax.reporting import pictures
-
         pictures.accuracy_by_rollouts(rows).savefig(folder / "rollouts.png", dpi=130)
 
 

@@ -14,42 +14,16 @@ import time
 from collections.abc import Sequence
 from typing import Any, TextIO
 
-import numpy as np
 from absl import flags
 
-from cgar_jax import runs as run_folder
-from cgar_jax import trained_model as trained
+from cgar_jax import model_files, runs, trained_model
 from cgar_jax.commands import command_line
 from cgar_jax.data import Questions, Rules, read_questions, rules_of
-from cgar_jax.evaluation.solver import CHOICES, STOPS, Solution, Solver
+from cgar_jax.evaluation.solver import CHOICES, STOPS, Solution
 from cgar_jax.progress import progress_bar
 
 UNSOLVED = 3  # the exit code
 COMMAND_LINE = "command line"
-
-
-def load_solver(source: Any, **options: Any) -> Solver:
-    """A solver that checks answers by the rules of the puzzles that a model was trained on.
-
-    Args:
-      source: of the model, as for `cgar_jax.trained_model.load`.
-      **options: of `cgar_jax.evaluation.Solver`.
-
-    Raises:
-      ValueError: an option is wrong.
-      OSError: there is no such model.
-    """
-    model = trained.load(source)
-    pieces = model.pieces
-    steps = pieces.config.supervision.max_supervision_steps
-    return Solver(
-        pieces.model,
-        pieces.curriculum.full_depth,
-        model.weights,
-        pieces.mesh,
-        model.accepts,
-        **({"max_supervision_steps": steps} | options),
-    )
 
 
 def read(arguments: Sequence[str], family: Rules, num_cells: int) -> Questions:
@@ -69,11 +43,7 @@ def read(arguments: Sequence[str], family: Rules, num_cells: int) -> Questions:
         except ValueError as error:
             hint = f" (and there is no file {one[:100]!r})" if where == COMMAND_LINE else ""
             raise ValueError(f"{error}{hint}") from None
-    return Questions(
-        np.concatenate([each.tokens for each in found]),
-        [place for each in found for place in each.places],
-        [remark for each in found for remark in each.remarks],
-    )
+    return Questions.join(found)
 
 
 def _text_of(argument: str) -> tuple[str, str]:
@@ -181,13 +151,12 @@ def define_flags() -> None:
 
 def main(values: flags.FlagValues, arguments: Sequence[str]) -> int:
     """The command; returns its exit code."""
-    folder = trained.locate(values.workdir)
-    config, task = run_folder.read_settings(folder)
+    folder = model_files.locate(values.workdir)
+    config, task = runs.read_settings(folder)
     family = rules_of(config.data.name)
     questions = read(arguments, family, task.sequence_length)  # before the slow part
     steps = values.max_supervision_steps or config.supervision.max_supervision_steps
-    solver = load_solver(
-        folder,
+    solver = trained_model.load(folder).solver(
         max_supervision_steps=steps,
         num_rollouts=max(values.budget // steps, 1) if values.budget else values.num_rollouts,
         noise=values.noise,

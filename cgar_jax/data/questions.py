@@ -6,6 +6,7 @@ The text has one puzzle per line, puzzles drawn in several lines, or is CSV with
 
 import csv
 import io
+import itertools
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -22,6 +23,16 @@ class Questions(NamedTuple):
     tokens: np.ndarray  # uint8 [num, num_cells]
     places: list[str]  # [num], the location of each puzzle, for messages
     remarks: list[str]  # [num], a note for whoever asked, such as "several solutions"; else ""
+
+    @classmethod
+    def join(cls, parts: "Sequence[Questions]") -> "Questions":
+        """Concatenates several lists of puzzles."""
+        tokens, places, remarks = zip(*parts, strict=True)
+        return cls(
+            np.concatenate(tokens),
+            list(itertools.chain.from_iterable(places)),
+            list(itertools.chain.from_iterable(remarks)),
+        )
 
 
 def read_questions(text: str, rules: Rules, num_cells: int, where: str = "the input") -> Questions:

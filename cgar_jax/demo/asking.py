@@ -4,7 +4,6 @@ Knows nothing of HTML and of Gradio.
 """
 
 import dataclasses
-import functools
 import math
 import secrets
 import time
@@ -12,11 +11,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from cgar_jax.commands.solve import load_solver
-from cgar_jax.data import PuzzleSource, Rules, family_of, read_questions, rules_of
+from cgar_jax.data import PuzzleSource, Rules, family_of, read_questions
 from cgar_jax.evaluation import Solution
-from cgar_jax.recursion.tracing import Trace
-from cgar_jax.trained_model import Trained
+from cgar_jax.recursion import Trajectory
+from cgar_jax.trained_model import TrainedModel
 
 
 class Try(NamedTuple):
@@ -30,7 +28,7 @@ class Try(NamedTuple):
 class Outcome(NamedTuple):
     """All that the page tells of one puzzle."""
 
-    trace: Trace  # of the plain run, with a reading for each supervision step
+    trajectory: Trajectory  # of the plain run, with a reading for each supervision step
     remark: str  # what its asker should know, else ""
     tries: dict[str, Try]  # by the name of the mode
 
@@ -38,7 +36,7 @@ class Outcome(NamedTuple):
 class Demonstration:
     """A model that can be asked one puzzle after another; its programs stay compiled."""
 
-    def __init__(self, model: Trained, num_rollouts: int = 8, noise: float = 0.3):
+    def __init__(self, model: TrainedModel, num_rollouts: int = 8, noise: float = 0.3):
         """Prepares; nothing is compiled before `warm_up`.
 
         Args:
@@ -50,12 +48,12 @@ class Demonstration:
           ValueError: the model cannot be asked puzzles that it was not trained on, or a setting is
             out of range.
         """
-        config, task = model.pieces.config, model.pieces.task
+        config, task = model.config, model.experiment.task
         self.name: str = config.data.name
-        self.family: Rules = rules_of(self.name)
+        self.family: Rules = model.rules
         self.num_cells: int = task.sequence_length
         self._model = model
-        solver = functools.partial(load_solver, model)
+        solver = model.solver
         self._modes = {
             "plain": (1, solver(stop="budget")),
             "halting": (1, solver(stop="halting")),
@@ -108,12 +106,13 @@ class Demonstration:
           question: tokens `[num_cells]`, without faults.
           remark: for the outcome.
         """
-        trace, tries = self._model.trace(question).by_supervision_step(), {}
+        tries = {}
+        trajectory = self._model.trajectory(question).by_supervision_step()
         for name, (num_rollouts, solver) in self._modes.items():
             begin = time.perf_counter()
             solution = solver(question[None])[0]
             tries[name] = Try(num_rollouts, solution, 1e3 * (time.perf_counter() - begin))
-        return Outcome(trace, remark, tries)
+        return Outcome(trajectory, remark, tries)
 
     def warm_up(self) -> None:
         """Compiles all programs, so that the first visitor does not wait for it."""

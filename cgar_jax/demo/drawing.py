@@ -85,7 +85,7 @@ def verdict(outcome: Outcome, look: Look) -> str:
         word = _verified(best.supervision_steps)
         told = "A rollout with noise found it; the plain run does not."
     else:
-        fault = look.family.answer_faults(outcome.trace.question[None], best.answer[None])[0]
+        fault = look.family.answer_faults(outcome.trajectory.question[None], best.answer[None])[0]
         word = '<h2 class="unsolved">not solved</h2>'
         told = f"The best attempt is wrong: it {fault}."
     remark = f"Note: {outcome.remark}." if outcome.remark else ""
@@ -98,8 +98,8 @@ def _verified(steps: int) -> str:
 
 def _right_steps(outcome: Outcome, look: Look) -> np.ndarray:
     """The supervision steps, counted from 1, after which the plain run has a right answer."""
-    answers = outcome.trace.answers
-    questions = np.broadcast_to(outcome.trace.question, answers.shape)
+    answers = outcome.trajectory.answers
+    questions = np.broadcast_to(outcome.trajectory.question, answers.shape)
     return np.flatnonzero(look.family.accepts(questions, answers)) + 1
 
 
@@ -121,7 +121,7 @@ def player(frames: Sequence[str]) -> str:
 
 def _frames(outcome: Outcome, look: Look) -> list[str]:
     """The plain run, and where it is never right, the best attempt if that is another one."""
-    frames, (question, answers, confidences, halting, _) = [], outcome.trace
+    frames, (question, answers, confidences, halting, _) = [], outcome.trajectory
     for step in range(len(answers)):
         told = (
             f"supervision step {step + 1} of {len(answers)}, "

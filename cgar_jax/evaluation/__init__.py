@@ -1,15 +1,20 @@
-"""Scores and solutions: what counts as right, how right a model is, and solving with proof."""
+"""Evaluation: scores of trained models, and solutions with proof.
 
-from cgar_jax.evaluation.evaluator import Evaluator, Predictions, accuracy_by_difficulty
-from cgar_jax.evaluation.solver import Solution, Solver
-from cgar_jax.recursion.correctness import Correctness, correctness
+The evaluator scores a model on examples, the solver answers puzzles and verifies the answers,
+`rollout_accuracy` measures what more computation is worth, and `voting` combines the answers to
+variants of one question. Training is not imported here; pictures and tables are in `reporting`.
+"""
+
+from cgar_jax.evaluation.accuracy import StepPredictions, accuracy_by_difficulty
+from cgar_jax.evaluation.evaluator import Evaluator
+from cgar_jax.evaluation.solver import RolloutOptions, Solution, Solver, SolverOptions
 
 __all__ = [
-    "Correctness",
     "Evaluator",
-    "Predictions",
+    "RolloutOptions",
     "Solution",
     "Solver",
+    "SolverOptions",
+    "StepPredictions",
     "accuracy_by_difficulty",
-    "correctness",
 ]

@@ -1,138 +1,174 @@
-"""Thinking longer: how accuracy grows with more supervision steps and more noisy rollouts.
+"""How accuracy grows with more supervision steps and more noisy rollouts.
 
-All rollouts of all lengths are run once and kept; the accuracies of fewer and shorter ones are read
-off the same record.
+All rollouts run once, for all their steps, and are kept in a `Record`; the accuracies of fewer and
+shorter rollouts are read from the same record.
 """
 
 import math
-from collections.abc import Callable
-from typing import Any, NamedTuple
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
 
 import jax
 import numpy as np
 
-from cgar_jax.curricula import Depth
-from cgar_jax.evaluation.solver import Verify, chosen
-from cgar_jax.recursion.thinking import Attempt, attempt, compiled, empty_states, rows_of
-from cgar_jax.training.state import Weights
+from cgar_jax.evaluation.solver import RolloutOptions, Verify, chosen_rollout
+from cgar_jax.models import ModelParams
+from cgar_jax.recursion import Prediction, Reasoner, Rollouts
 
 
 class Record(NamedTuple):
-    """What rollouts came to after each supervision step; arrays `[steps, num, rollouts]`."""
+    """The outcome of rollouts after each supervision step; arrays `[steps, num, rollouts]`.
 
-    right: np.ndarray  # bool, the answer is the labelled one
-    accepted: np.ndarray  # bool, it obeys the rules
-    halt_logits: np.ndarray  # float32
-    answers: np.ndarray  # int64, equal for the same answers to a puzzle
+    Attributes:
+      right: bool, whether the answer equals the label.
+      accepted: bool, whether the answer obeys the rules.
+      halt_logits: float32.
+      answers: int64 hashes, equal for equal answers to the same puzzle.
+    """
+
+    right: np.ndarray
+    accepted: np.ndarray
+    halt_logits: np.ndarray
+    answers: np.ndarray
 
 
 def record(
-    model: Any,
-    depth: Depth,
-    weights: Weights,
-    examples: dict[str, np.ndarray],
+    reasoner: Reasoner,
+    params: ModelParams,
+    examples: Mapping[str, np.ndarray],
     verify: Verify | None,
-    *,
-    num_steps: int,
-    num_rollouts: int,
-    noise: float,
-    batch_size: int,
-    seed: int = 0,
-    report: Callable[[int], None] = lambda num_done: None,
+    options: RolloutOptions,
+    on_progress: Callable[[int], None] = lambda num_done: None,
 ) -> Record:
-    """Runs the rollouts of some puzzles; all of one puzzle, all steps, in one compiled call.
+    """Runs rollouts of some puzzles for all supervision steps of the reasoner.
 
     Args:
-      model: a flax module of `cgar_jax.models`.
-      depth: of each deep recursion.
-      weights: of the model.
-      examples: arrays `[num, ...]`: `inputs`, `labels`, `puzzle_identifiers`.
-      verify: `(questions, answers) -> bool [num]`; None takes no answer but the labelled one.
-      num_steps: supervision steps of each.
-      num_rollouts: K, for each puzzle; the first without noise.
-      noise: standard deviation of what is added to the latent before each deep recursion.
-      batch_size: puzzles in one call.
-      seed: of the noise.
-      report: called with the number of puzzles that a call has done.
+      reasoner: the model with its depth, number of supervision steps and mesh.
+      params: parameters of the model.
+      examples: arrays `[num, ...]` named `inputs`, `labels` and `puzzle_identifiers`.
+      verify: checks answers by the rules; None accepts only the labeled answer.
+      options: number of rollouts, noise, batch size and seed.
+      on_progress: called with the number of further puzzles that are done.
     """
-    program = compiled(model, depth, num_steps, attempt)
-    key = jax.random.key(seed)
+    steps, size = reasoner.supervision_steps, options.batch_size
+    noise = options.noise_for_rollouts()
     parts = []
-    for start in range(0, len(examples["inputs"]), batch_size):
-        numbers = np.arange(start, min(start + batch_size, len(examples["inputs"])))
-        asked = np.pad(numbers, (0, batch_size - len(numbers)), mode="edge")
-        columns = (examples[name][asked] for name in ("inputs", "puzzle_identifiers"))
-        rows = rows_of(*columns, asked, np.zeros(batch_size), num_rollouts)
-        states = empty_states(model, len(rows.inputs))
-        _, found = program(weights, states, rows, noise, key)
-        by_puzzle = (num_steps, batch_size, num_rollouts)
+    for start in range(0, len(examples["inputs"]), size):
+        indices = np.arange(start, min(start + size, len(examples["inputs"])))
+        asked = np.pad(indices, (0, size - len(indices)), mode="edge")
+        plain = Rollouts.plain(examples["inputs"][asked], examples["puzzle_identifiers"][asked])
+        rollouts = plain._replace(puzzle_indices=asked).repeated(options.num_rollouts)
+        states = reasoner.empty_states(len(rollouts.inputs))
+        _, found = reasoner.run(params, states, rollouts, noise)
+        by_puzzle = (steps, size, options.num_rollouts)
         found = (x.reshape(*by_puzzle, *x.shape[2:]) for x in jax.device_get(found))
-        found = Attempt(*(x[:, : len(numbers)] for x in found))
-        parts.append(_judged(found, examples, numbers, verify))
-        report(len(numbers))
+        found = Prediction(*(x[:, : len(indices)] for x in found))
+        parts.append(_judged(found, examples, indices, verify))
+        on_progress(len(indices))
     return Record(*(np.concatenate(column, axis=1) for column in zip(*parts, strict=True)))
 
 
-def accuracies(found: Record, num_steps: int, num_rollouts: int) -> dict[str, float]:
-    """The accuracies of the first rollouts, each ended after so many steps.
+def accuracies(found: Record, supervision_steps: int, num_rollouts: int) -> dict[str, float]:
+    """Computes the accuracies of the first rollouts, each ended after some supervision steps.
 
     Args:
-      found: of at least as many of both.
-      num_steps: of each rollout.
-      num_rollouts: K.
+      found: a record of at least as many rollouts and steps.
+      supervision_steps: number of steps of each rollout.
+      num_rollouts: K, number of rollouts of each puzzle.
 
     Returns:
-      Shares of the puzzles: `pass`, one of the K last answers is right; `halting`, that of the
-      highest halting logit is; `majority`, the most frequent one is, of equally frequent ones that
-      of the highest halting logit; `verified`, an answer that obeys the rules came up at any step
-      of any of them: what solving with a verifier finds.
+      Shares of the puzzles. `pass`: one of the K last answers is right. `halting`: the last answer
+      with the highest halting logit is right. `majority`: the most frequent last answer is right
+      (ties go to the highest halting logit). `verified`: an answer that obeys the rules came up
+      at any step of any rollout, which is what solving with a verifier finds.
     """
-    last = Record(*(column[num_steps - 1, :, :num_rollouts] for column in found))
+    last = Record(*(column[supervision_steps - 1, :, :num_rollouts] for column in found))
 
     def share(choose):
         picked = [
-            right[chosen(answers[:, None], logits, np.zeros_like(right), choose)]
+            right[chosen_rollout(answers[:, None], logits, np.zeros_like(right), choose)]
             for right, _, logits, answers in zip(*last, strict=True)
         ]
         return float(np.mean(picked))
 
+    accepted = found.accepted[:supervision_steps, :, :num_rollouts]
     return {
         "pass": float(last.right.any(1).mean()),
         "halting": share("halting"),
         "majority": share("majority"),
-        "verified": float(found.accepted[:num_steps, :, :num_rollouts].any((0, 2)).mean()),
+        "verified": float(accepted.any((0, 2)).mean()),
     }
 
 
-def mean_steps_to_verified(found: Record, num_steps: int, num_rollouts: int) -> float:
-    """Supervision steps per puzzle, over all its rollouts, if they end as soon as one is right.
+def mean_steps_to_verified(found: Record, supervision_steps: int, num_rollouts: int) -> float:
+    """Averages the supervision steps per puzzle if all its rollouts end once one is verified.
 
     Args:
       found: as for `accuracies`.
-      num_steps: budget of each rollout.
-      num_rollouts: K.
+      supervision_steps: budget of each rollout.
+      num_rollouts: K, number of rollouts of each puzzle.
+
+    Returns:
+      The mean number of steps over the puzzles, summed over the rollouts of each.
     """
-    right = found.accepted[:num_steps, :, :num_rollouts].any(2)
-    steps = np.where(right.any(0), right.argmax(0) + 1, num_steps)
+    right = found.accepted[:supervision_steps, :, :num_rollouts].any(2)
+    steps = np.where(right.any(0), right.argmax(0) + 1, supervision_steps)
     return float(steps.mean() * num_rollouts)
 
 
+def accuracy_and_cost(
+    reasoner: Reasoner, found: Record, rollouts: Sequence[int], steps: Sequence[int]
+) -> list[dict[str, float]]:
+    """Tabulates accuracy and cost for each number of rollouts and of supervision steps.
+
+    Args:
+      reasoner: the model that made the record.
+      found: a record of at least as many rollouts and steps.
+      rollouts: numbers of rollouts per puzzle.
+      steps: numbers of supervision steps per rollout.
+
+    Returns:
+      For each pair a dictionary with `rollouts`, `steps`, the `accuracies`, `flops` (model FLOPs
+      per puzzle) and `flops_until_verified` (the same if a puzzle ends with its first answer that
+      obeys the rules).
+    """
+    model = reasoner.model
+    step_flops = reasoner.depth.network_calls * model.network_flops() + model.heads_flops()
+    return [
+        {
+            "rollouts": num_rollouts,
+            "steps": num_steps,
+            **accuracies(found, num_steps, num_rollouts),
+            "flops": num_rollouts * num_steps * step_flops,
+            "flops_until_verified": step_flops
+            * mean_steps_to_verified(found, num_steps, num_rollouts),
+        }
+        for num_rollouts in rollouts
+        for num_steps in steps
+    ]
+
+
 def standard_error(accuracy: float, num: int) -> float:
-    """Of a share found on `num` puzzles: sqrt(p (1 - p) / num)."""
+    """Computes the standard error of a share found on `num` puzzles: `sqrt(p (1 - p) / num)`."""
     return math.sqrt(accuracy * (1 - accuracy) / num)
 
 
-def _judged(found: Attempt, examples: dict[str, np.ndarray], numbers, verify) -> Record:
+def _judged(
+    found: Prediction,
+    examples: Mapping[str, np.ndarray],
+    indices: np.ndarray,
+    verify: Verify | None,
+) -> Record:
     answers = found.answers
-    labels = examples["labels"][numbers][None, :, None]
+    labels = examples["labels"][indices][None, :, None]
     right = (answers == labels).all(-1)
     accepted = right
     if verify is not None:
-        questions = examples["inputs"][numbers][None, :, None]
+        questions = examples["inputs"][indices][None, :, None]
         questions = np.broadcast_to(questions, answers.shape).reshape(-1, answers.shape[-1])
         accepted = verify(questions, answers.reshape(questions.shape)).reshape(right.shape)
-    # One random number for each token of each cell: equal sums mean equal answers, but for a chance
-    # of 2**-64.
+    # Each token of each cell has a random number. Different answers have equal sums with
+    # probability 2**-64.
     table = np.random.default_rng(0).integers(2**63, size=(answers.shape[-1], 256))
-    names = table[np.arange(answers.shape[-1]), answers].sum(-1)
-    return Record(right, accepted, found.halt_logits, names)
+    hashes = table[np.arange(answers.shape[-1]), answers].sum(-1)
+    return Record(right, accepted, found.halt_logits, hashes)

@@ -1,46 +1,112 @@
-"""Solving many puzzles with a trained model: each for as long as it needs.
+"""Solving many puzzles with a trained model, each for only as long as it needs.
 
-A batch is made of *groups*, one for each puzzle at work: its rollouts. A puzzle that is done leaves
-the batch and the next one takes its place; at the end, when none is waiting, the batch shrinks. A
-large file therefore pays for its easy puzzles by what they need, not by its hardest.
+A batch is made of *groups*: a group is one puzzle and its rollouts. A puzzle that is done leaves
+the batch and the next one takes its place; when no puzzle is waiting, the batch shrinks. The time
+for a large file therefore depends on what its puzzles need, not on its hardest puzzle.
 """
 
+import dataclasses
 from collections.abc import Callable, Iterator
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.sharding import Mesh
 
 from cgar_jax._core.registry import check_name
-from cgar_jax.curricula import Depth
 from cgar_jax.mesh import over_batch, place
-from cgar_jax.recursion.thinking import (
-    Attempt,
-    Rows,
-    States,
-    attempt,
-    compiled,
-    empty_states,
-    rows_of,
-)
-from cgar_jax.training.state import Weights
+from cgar_jax.models import ModelParams
+from cgar_jax.recursion import Noise, Prediction, Reasoner, Rollouts, States
 
 STOPS = ("verified", "halting", "budget")
 CHOICES = ("halting", "majority")
-_SHRINK = 4  # the next smaller batch has so many times fewer groups
+_SHRINK = 4  # the next smaller batch has this many times fewer groups
 
 Verify = Callable[[np.ndarray, np.ndarray], np.ndarray]
+"""`(questions, answers) -> bool [num]`: whether each answer obeys the rules of its puzzle."""
 
 
 class Solution(NamedTuple):
-    """What came of a puzzle."""
+    """The answer to a puzzle.
 
-    answer: np.ndarray  # [num_cells] uint8, the chosen one
-    verified: bool  # false without a verifier
-    supervision_steps: int  # taken by each of its rollouts
-    halting_probability: float  # of the chosen answer
+    Attributes:
+      answer: tokens of the chosen answer, uint8 `[num_cells]`.
+      verified: whether the answer obeys the rules; False without a verifier.
+      supervision_steps: number of steps that each rollout of the puzzle took.
+      halting_probability: the model's own probability that the answer is right.
+    """
+
+    answer: np.ndarray
+    verified: bool
+    supervision_steps: int
+    halting_probability: float
+
+
+@dataclasses.dataclass(frozen=True)
+class RolloutOptions:
+    """How many rollouts a puzzle gets, and how they differ.
+
+    Attributes:
+      num_rollouts: K, rollouts per puzzle; the first is without noise.
+      noise: standard deviation of the noise in the latent state of the other rollouts.
+      batch_size: number of puzzles in a batch, each with all its rollouts.
+      seed: random seed of the noise.
+
+    Raises:
+      ValueError: a setting is out of range.
+    """
+
+    num_rollouts: int = 1
+    noise: float = 0.3
+    batch_size: int = 64
+    seed: int = 0
+
+    def __post_init__(self):
+        for name in ("num_rollouts", "batch_size"):
+            _check_positive(name, getattr(self, name))
+        if self.noise < 0:
+            raise ValueError(f"noise is {self.noise}, but it must be 0 or more")
+
+    def noise_for_rollouts(self) -> Noise | None:
+        """Returns the noise of the rollouts; None if each puzzle has only the plain rollout."""
+        return Noise(self.noise, jax.random.key(self.seed)) if self.num_rollouts > 1 else None
+
+
+@dataclasses.dataclass(frozen=True)
+class SolverOptions(RolloutOptions):
+    """How a `Solver` spends its computation, in addition to the rollouts.
+
+    Attributes:
+      max_supervision_steps: budget of each rollout, which may exceed that of training; None takes
+        the reasoner's number of supervision steps.
+      stop: when a puzzle is done before its budget is spent. "verified": one of its rollouts has
+        an answer that obeys the rules. "halting": each rollout has once had a positive halting
+        logit, which ends it. "budget": never. None means "verified" if there is a verifier, else
+        "halting".
+      choose: which answer is chosen among the rollouts, if none or several are verified.
+        "halting": the one with the highest halting logit. "majority": the most frequent one; ties
+        go to the highest halting logit.
+
+    Raises:
+      ValueError: a setting is unknown or out of range.
+    """
+
+    max_supervision_steps: int | None = None
+    stop: str | None = None
+    choose: str = "halting"
+
+    def __post_init__(self):
+        super().__post_init__()
+        if self.stop is not None:
+            check_name("stop", self.stop, STOPS)
+        check_name("choose", self.choose, CHOICES)
+        if self.max_supervision_steps is not None:
+            _check_positive("max_supervision_steps", self.max_supervision_steps)
+
+
+def _check_positive(name: str, value: int) -> None:
+    if value < 1:
+        raise ValueError(f"{name} is {value}, but it must be 1 or more")
 
 
 class Solver:
@@ -48,82 +114,47 @@ class Solver:
 
     def __init__(
         self,
-        model: Any,
-        depth: Depth,
-        weights: Weights,
-        mesh: Mesh,
+        reasoner: Reasoner,
+        params: ModelParams,
         verify: Verify | None = None,
-        *,
-        max_supervision_steps: int = 16,
-        num_rollouts: int = 1,
-        noise: float = 0.3,
-        stop: str | None = None,
-        choose: str = "halting",
-        batch_size: int = 64,
-        seed: int = 0,
+        options: SolverOptions | None = None,
     ):
-        """Prepares; nothing is compiled before the first puzzle.
+        """Prepares a solver; nothing is compiled before the first puzzle.
 
         Args:
-          model: a flax module of `cgar_jax.models`.
-          depth: of each deep recursion.
-          weights: of the model, on the mesh.
-          mesh: of the devices.
-          verify: `(questions, answers) -> bool [num]`, whether an answer obeys all rules of its
-            puzzle; None where nothing can tell.
-          max_supervision_steps: budget of each rollout; may be more than in training.
-          num_rollouts: K, for each puzzle; the first is without noise.
-          noise: standard deviation of what is added to the latent in the others.
-          stop: when a puzzle is done before its budget is spent: "verified", as soon as one of its
-            rollouts has an answer that passes; "halting", when the halting logit of each rollout
-            has been positive once, which is where that rollout ends; "budget", never. By default
-            "verified" if there is a verifier, else "halting".
-          choose: of the answers of the rollouts, if none or several are verified: "halting", that
-            of the highest halting logit; "majority", the most frequent, of equally frequent ones
-            that of the highest halting logit.
-          batch_size: puzzles at work at once, each with all its rollouts.
-          seed: of the noise.
+          reasoner: the model with its depth and mesh.
+          params: parameters of the model, on the mesh.
+          verify: checks answers by the rules of their puzzles; None if there are no rules.
+          options: how computation is spent; by default `SolverOptions()`.
 
         Raises:
-          ValueError: a setting is out of range, or "verified" is asked for without a verifier.
+          ValueError: the options ask for "verified" although there is no verifier.
         """
-        stop = stop or ("verified" if verify else "halting")
-        check_name("stop", stop, STOPS)
-        check_name("choose", choose, CHOICES)
-        if stop == "verified" and verify is None:
-            raise ValueError("stop='verified', but nothing can verify answers of this kind")
-        for name, value in (
-            ("max_supervision_steps", max_supervision_steps),
-            ("num_rollouts", num_rollouts),
-            ("batch_size", batch_size),
-        ):
-            if value < 1:
-                raise ValueError(f"{name} is {value}, but it must be 1 or more")
-        if noise < 0:
-            raise ValueError(f"noise is {noise}, but it must be 0 or more")
-        self._model, self._weights, self._mesh = model, weights, mesh
-        self._verify, self._stop, self._choose = verify, stop, choose
-        self._max_steps, self._num_rollouts = max_supervision_steps, num_rollouts
-        self._noise = (noise, jax.random.key(seed)) if num_rollouts > 1 else ()
-        self._batch_size = batch_size
-        self._think = compiled(model, depth, 1, attempt, mesh)
+        options = options or SolverOptions()
+        self._stop = options.stop or ("verified" if verify else "halting")
+        if self._stop == "verified" and verify is None:
+            raise ValueError("stop='verified' needs a verifier, but these puzzles have none")
+        self._reasoner = reasoner.with_supervision_steps(1)
+        self._params, self._verify, self._options = params, verify, options
+        self._max_steps = options.max_supervision_steps or reasoner.supervision_steps
+        self._noise = options.noise_for_rollouts()
 
     def __call__(
         self, questions: np.ndarray, puzzle_identifiers: np.ndarray | None = None
     ) -> list[Solution]:
-        """Solves puzzles; the solutions are in the order of the questions.
+        """Solves puzzles and returns their solutions in the order of the questions.
 
         Args:
-          questions: tokens `[num, num_cells]`.
-          puzzle_identifiers: `[num]`, where puzzles have embeddings; by default zeros.
+          questions: tokens, int `[num, num_cells]`.
+          puzzle_identifiers: rows of the puzzle embedding, `[num]`; zeros by default.
         """
         found = dict(self.each(questions, puzzle_identifiers))
-        return [found[number] for number in range(len(found))]
+        return [found[index] for index in range(len(found))]
 
     def each(
         self, questions: np.ndarray, puzzle_identifiers: np.ndarray | None = None
     ) -> Iterator[tuple[int, Solution]]:
-        """Yields the number of each puzzle, from 0, and its solution, as soon as it is done.
+        """Yields the index and the solution of each puzzle as soon as it is done.
 
         Args:
           questions: as for a call.
@@ -131,55 +162,57 @@ class Solver:
         """
         if puzzle_identifiers is None:
             puzzle_identifiers = np.zeros(len(questions), np.int32)
-        batch = _Batch(np.asarray(questions), puzzle_identifiers, self._num_rollouts)
-        states = self._over_batch(empty_states(self._model, 0))
+        batch = _Batch(np.asarray(questions), puzzle_identifiers, self._options.num_rollouts)
+        mesh = self._reasoner.mesh
+        states = self._over_batch(self._reasoner.empty_states(0))
         while batch.num_left:
             kept = batch.refill(self._size_for(batch.num_left))
             if kept is not None:
                 states = self._over_batch(_rows_of(states, kept))
-            rows = place(batch.rows(), over_batch(self._mesh))
-            states, found = self._think(self._weights, states, rows, *self._noise)
+            rollouts = place(batch.rollouts(), over_batch(mesh))
+            states, found = self._reasoner.run(self._params, states, rollouts, self._noise)
             done = self._note(batch, jax.tree.map(lambda x: x[0], jax.device_get(found)))
-            yield from batch.close(done, self._choose)
+            yield from batch.close(done, self._options.choose)
 
     def _size_for(self, num_left: int) -> int:
-        """How many groups the smallest batch has that holds all the puzzles that are left."""
-        size = min(self._batch_size, num_left)
+        """Returns the number of groups of the smallest batch that holds all remaining puzzles."""
+        size = min(self._options.batch_size, num_left)
         while num_left <= size // _SHRINK:
             size //= _SHRINK
-        return -(-size // self._mesh.size) * self._mesh.size
+        num_devices = self._reasoner.mesh.size
+        return -(-size // num_devices) * num_devices
 
     def _over_batch(self, states: States) -> States:
-        return jax.device_put(states, over_batch(self._mesh))
+        return jax.device_put(states, over_batch(self._reasoner.mesh))
 
-    def _note(self, batch: "_Batch", found: Attempt) -> np.ndarray:
-        """Notes what a step has found; returns which groups are done now."""
+    def _note(self, batch: "_Batch", found: Prediction) -> np.ndarray:
+        """Records the predictions of a step; returns which groups are done now."""
         batch.note(found)
-        ends = batch.halt_logits > 0
+        ends = self._reasoner.halting_rule.is_confident(batch.halt_logits)
         if self._stop == "verified":
-            batch.verify(self._verify, batch.numbers >= 0)
+            batch.verify(self._verify, batch.indices >= 0)
             ends = batch.is_right
         if self._stop == "budget":
             ends = np.zeros_like(ends)
         batch.ended |= ends | (batch.steps >= self._max_steps)[:, None]
         done = batch.ended.any(1) if self._stop == "verified" else batch.ended.all(1)
-        done &= batch.numbers >= 0
+        done &= batch.indices >= 0
         if self._verify is not None and self._stop != "verified":
             batch.verify(self._verify, done)
         return done
 
 
 class _Batch:
-    """The puzzles that wait and those at work, on the host.
+    """The waiting puzzles and those in the batch, on the host.
 
-    Arrays `[groups]` and `[groups, rollouts]`; a group without a puzzle has number -1.
+    Arrays have shape `[groups]` or `[groups, rollouts]`; a group without a puzzle has index -1.
     """
 
     def __init__(self, questions: np.ndarray, puzzle_identifiers: np.ndarray, num_rollouts: int):
         num_cells = questions.shape[1]
         self._questions, self._identifiers = questions.astype(np.int32), puzzle_identifiers
         self._next = 0
-        self.numbers = np.zeros(0, np.int32)
+        self.indices = np.zeros(0, np.int32)
         self.steps = np.zeros(0, np.int32)
         self.ended = np.zeros((0, num_rollouts), bool)
         self.is_right = np.zeros((0, num_rollouts), bool)
@@ -188,68 +221,66 @@ class _Batch:
 
     @property
     def num_left(self) -> int:
-        """Puzzles at work or waiting."""
-        return int((self.numbers >= 0).sum()) + len(self._questions) - self._next
+        """The number of puzzles that are waiting or in the batch."""
+        return int((self.indices >= 0).sum()) + len(self._questions) - self._next
 
     def refill(self, size: int) -> np.ndarray | None:
-        """Makes it a batch of `size` groups, and gives the idle ones the puzzles that wait.
+        """Resizes the batch to `size` groups and fills the idle ones with waiting puzzles.
 
         Returns:
-          For each row of the batch, the row it was before (any, if it begins anew); None if the
-          rows have not moved.
+          For each row of the batch, the row it was before (any row, if its puzzle is new); None if
+          no row has moved.
         """
         kept = None
-        if size != len(self.numbers):
-            groups = np.flatnonzero(self.numbers >= 0)
+        if size != len(self.indices):
+            groups = np.flatnonzero(self.indices >= 0)
             groups = np.pad(groups, (0, size - len(groups)), constant_values=-1)
-            for name in ("numbers", "steps", "ended", "is_right", "halt_logits", "answers"):
+            for name in ("indices", "steps", "ended", "is_right", "halt_logits", "answers"):
                 setattr(self, name, _take(getattr(self, name), groups))
-            self.numbers[groups < 0] = -1
+            self.indices[groups < 0] = -1
             kept = groups[:, None] * self.ended.shape[1] + np.arange(self.ended.shape[1])
             kept = np.maximum(kept, 0).reshape(-1)
-        idle = np.flatnonzero(self.numbers < 0)[: len(self._questions) - self._next]
-        self.numbers[idle] = self._next + np.arange(len(idle))
+        idle = np.flatnonzero(self.indices < 0)[: len(self._questions) - self._next]
+        self.indices[idle] = self._next + np.arange(len(idle))
         self._next += len(idle)
         self.steps[idle] = 0
         self.ended[idle] = self.is_right[idle] = False
         return kept
 
-    def rows(self) -> Rows:
-        """What the device needs to know."""
-        numbers = np.maximum(self.numbers, 0)
-        return rows_of(
-            self._questions[numbers],
-            self._identifiers[numbers],
-            numbers,
-            self.steps,
-            self.ended.shape[1],
+    def rollouts(self) -> Rollouts:
+        """Returns the rollouts of the batch."""
+        indices = np.maximum(self.indices, 0)
+        identifiers = self._identifiers[indices]
+        plain = Rollouts(
+            self._questions[indices], identifiers, indices, np.zeros_like(indices), self.steps
         )
+        return plain.repeated(self.ended.shape[1])
 
-    def note(self, found: Attempt) -> None:
-        """Takes the attempts of a step; a rollout that has ended keeps its last one."""
+    def note(self, found: Prediction) -> None:
+        """Takes the predictions of a step; a rollout that has ended keeps its last one."""
         shape = self.ended.shape
         self.steps += 1
-        goes_on = ~self.ended
-        self.answers[goes_on] = found.answers.reshape(*shape, -1)[goes_on]
-        self.halt_logits[goes_on] = found.halt_logits.reshape(shape)[goes_on]
+        continues = ~self.ended
+        self.answers[continues] = found.answers.reshape(*shape, -1)[continues]
+        self.halt_logits[continues] = found.halt_logits.reshape(shape)[continues]
 
     def verify(self, verify: Verify, groups: np.ndarray) -> None:
-        """Finds out which answers of some groups are right."""
+        """Verifies the answers of some groups, given as bool `[groups]`."""
         if not groups.any():
             return
         answers = self.answers[groups]
-        questions = self._questions[self.numbers[groups]]
+        questions = self._questions[self.indices[groups]]
         questions = np.repeat(questions, answers.shape[1], axis=0)
         right = verify(questions, answers.reshape(questions.shape))
         self.is_right[groups] = right.reshape(answers.shape[:2])
 
     def close(self, groups: np.ndarray, choose: str) -> Iterator[tuple[int, Solution]]:
-        """Chooses the solutions of groups that are done, which then are idle."""
+        """Yields the solutions of groups that are done, given as bool `[groups]`; they are idle."""
         for group in np.flatnonzero(groups):
             answers, logits = self.answers[group], self.halt_logits[group]
-            best = chosen(answers, logits, self.is_right[group], choose)
+            best = chosen_rollout(answers, logits, self.is_right[group], choose)
             yield (
-                int(self.numbers[group]),
+                int(self.indices[group]),
                 Solution(
                     answers[best].copy(),
                     bool(self.is_right[group, best]),
@@ -257,17 +288,19 @@ class _Batch:
                     float(1 / (1 + np.exp(-logits[best]))),
                 ),
             )
-        self.numbers[groups] = -1
+        self.indices[groups] = -1
 
 
-def chosen(answers: np.ndarray, halt_logits: np.ndarray, right: np.ndarray, choose: str) -> int:
-    """Returns which of the rollouts of a puzzle has the answer to give.
+def chosen_rollout(
+    answers: np.ndarray, halt_logits: np.ndarray, right: np.ndarray, choose: str
+) -> int:
+    """Returns the index of the rollout whose answer is given for a puzzle.
 
     Args:
       answers: `[rollouts, num_cells]`.
       halt_logits: `[rollouts]`.
-      right: bool `[rollouts]`, which are verified; these come first.
-      choose: see `Solver`.
+      right: whether each answer is verified, bool `[rollouts]`; verified answers come first.
+      choose: see `SolverOptions`.
     """
     counts = np.zeros(len(answers), np.int64)
     if choose == "majority":
@@ -277,7 +310,7 @@ def chosen(answers: np.ndarray, halt_logits: np.ndarray, right: np.ndarray, choo
 
 
 def _take(column: np.ndarray, groups: np.ndarray) -> np.ndarray:
-    """Rows of a column; new ones are zero."""
+    """Takes rows of a column; index -1 gives a row of zeros."""
     taken = np.zeros((len(groups), *column.shape[1:]), column.dtype)
     taken[groups >= 0] = column[groups[groups >= 0]]
     return taken

@@ -1,7 +1,7 @@
-"""Answers to a question that was asked in many variants, put to the vote.
+"""Voting among the answers to a question that was asked in many variants.
 
-Every variant's answer is mapped back to the puzzle itself. The answer given most often comes first,
-of those given equally often the one that the model believed in most.
+Each answer is mapped back from its variant to the original puzzle. Answers are ranked by the number
+of votes; ties go to the answer with the higher mean halting probability.
 """
 
 import collections
@@ -15,7 +15,7 @@ from rich.console import Console
 
 from cgar_jax.data.families.arc import Variants, decode
 from cgar_jax.data.families.arc.augmentation import render
-from cgar_jax.evaluation.evaluator import Predictions
+from cgar_jax.evaluation.accuracy import StepPredictions
 from cgar_jax.progress import Ticker
 
 PASS_AT = (1, 2, 5, 10, 100, 1000)
@@ -23,33 +23,39 @@ _ASKED_AT_ONCE = 4096
 
 
 class Candidate(NamedTuple):
-    """An answer that was given to a question."""
+    """An answer to a question.
 
-    grid: np.ndarray  # colours, uint8 [height, width]
-    count: int  # how often it was given
-    probability: float  # the mean of its halting probabilities
+    Attributes:
+      grid: colors, uint8 `[height, width]`.
+      count: number of votes.
+      probability: mean halting probability of the votes.
+    """
+
+    grid: np.ndarray
+    count: int
+    probability: float
 
 
 class Tally:
-    """The votes on one question: answers, and what the model believed each time it gave them."""
+    """The votes on one question: each answer with the halting probabilities it was given with."""
 
     def __init__(self):
-        """Begins without a vote."""
+        """Makes a tally without votes."""
         self._probabilities = collections.defaultdict(list)
 
     def add(self, grid: np.ndarray, probability: float) -> None:
-        """Counts an answer, colours `[height, width]`; one without a cell is no vote."""
+        """Adds a vote for `grid`, colors `[height, width]`; a grid without cells is not counted."""
         if grid.size:
             self._probabilities[grid.shape, grid.tobytes()].append(probability)
 
     def rank(self) -> list[Candidate]:
-        """The answers in the order of votes: by count, then by mean probability.
+        """Returns the answers ranked by count, then by mean probability.
 
-        Where both are equal, smaller grids come first, and of equal shape those of lower colours,
-        from the upper left: the order does not depend on that of the votes.
+        Remaining ties are broken by the size of the grid and then by its colors from the upper
+        left, so the ranking does not depend on the order of the votes.
         """
         found = [
-            # Sorted, because a sum of floats depends on its order.
+            # Sorted, because a floating-point sum depends on the order of its terms.
             (shape, cells, len(given), float(np.mean(np.sort(given))))
             for (shape, cells), given in self._probabilities.items()
         ]
@@ -61,22 +67,22 @@ class Tally:
 
 
 def vote(
-    predict: Callable[[dict[str, np.ndarray]], Iterator[Predictions]],
+    predict: Callable[[dict[str, np.ndarray]], Iterator[StepPredictions]],
     variants: Variants,
     examples: Mapping[str, np.ndarray],
     num_variants: int = 0,
 ) -> list[list[Candidate]]:
-    """Asks each question in its variants, and ranks the answers.
+    """Asks each question in its variants and ranks the answers.
 
     Args:
-      predict: from examples to predictions, in their order: `Evaluator.predict` of a model.
-      variants: of the puzzles.
-      examples: the questions as they are in the puzzles themselves, see `Dataset`.
-      num_variants: how many variants of each to ask at most, the question itself among them; 0 is
-        all.
+      predict: a function from examples to predictions in their order, such as
+        `Evaluator.predict` with its parameters bound.
+      variants: the variants of the puzzles.
+      examples: the original questions, see `Dataset`.
+      num_variants: maximum number of variants per question, including the original; 0 means all.
 
     Returns:
-      The candidates for each question, the best first.
+      For each question its candidates, best first.
     """
     tallies = [Tally() for _ in examples["puzzle_identifiers"]]
     asked = [
@@ -87,7 +93,7 @@ def vote(
     console, ticker = Console(stderr=True, highlight=False), Ticker()
     for first in range(0, len(asked), _ASKED_AT_ONCE):
         if ticker.due():
-            console.print(f"asking variants of the test puzzles: {first:,} of {len(asked):,}")
+            console.print(f"answering variants of the test puzzles: {first:,} of {len(asked):,}")
         questions, identifiers = np.array(asked[first : first + _ASKED_AT_ONCE]).T
         given = 0
         for part in predict(_variants_of(variants, examples, questions, identifiers)):
@@ -104,18 +110,21 @@ def pass_at(
     puzzles: Sequence[str],
     numbers: Sequence[int] = PASS_AT,
 ) -> dict[str, float]:
-    """Returns the share of puzzles solved by the first k candidates, for each k of `numbers`.
+    """Computes the share of puzzles solved by the first k candidates, for each k of `numbers`.
 
-    A puzzle with several questions counts by the share of them that are answered, as in the ARC
-    Prize competition, which allows two answers.
+    A puzzle with several questions counts by the share of its questions that are answered, as in
+    the ARC Prize competition (which allows k = 2 answers).
 
     Args:
-      rankings: candidates of each question.
-      solutions: what is right, colours `[height, width]`, for each question.
-      puzzles: the puzzle of each question.
-      numbers: the k.
+      rankings: ranked candidates of each question.
+      solutions: right answer of each question, colors `[height, width]`.
+      puzzles: name of the puzzle of each question.
+      numbers: values of k.
+
+    Returns:
+      Shares by `str(k)`.
     """
-    # The first place of the right answer, beyond all others where it was not given.
+    # The rank of the right answer; infinite if it was never given.
     places = [
         next((k for k, candidate in enumerate(ranking, 1) if _equal(candidate, right)), np.inf)
         for ranking, right in zip(rankings, solutions, strict=True)
@@ -135,7 +144,11 @@ def submission(
 ) -> dict[str, list[dict[str, list[list[int]]]]]:
     """Returns the two best answers to each question in the layout of the competition's files.
 
-    Where there was only one, it is there twice; where there was none, a single black cell.
+    A single answer is given twice; without any answer, the submission has one black cell.
+
+    Args:
+      rankings: ranked candidates of each question.
+      puzzles: name of the puzzle of each question.
     """
     attempts = collections.defaultdict(list)
     for ranking, puzzle in zip(rankings, puzzles, strict=True):
@@ -145,15 +158,16 @@ def submission(
 
 
 def score(
-    predict: Callable[[dict[str, np.ndarray]], Iterator[Predictions]],
+    predict: Callable[[dict[str, np.ndarray]], Iterator[StepPredictions]],
     variants: Variants,
     examples: Mapping[str, np.ndarray],
     num_variants: int = 0,
 ) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Votes as `vote` does.
+    """Votes on every question and scores the result; the arguments are those of `vote`.
 
     Returns:
-      Scores: `pass_at`, see there, `num_puzzles` and `num_votes`; and the `submission`.
+      `(scores, submission)`: scores has `pass_at` (see the function of that name), `num_puzzles`
+      and `num_votes`.
     """
     rankings = vote(predict, variants, examples, num_variants)
     puzzles = [variants.names[variants.puzzle_of(i)] for i in examples["puzzle_identifiers"]]

@@ -1,29 +1,31 @@
-"""What the network is. A model is a flax module with `embed`, `network`, `heads`, `initial_state`.
+"""Models: the networks that the recursion runs, each fulfilling the contract in `base.py`.
 
-Models know nothing of recursion, halting, curricula or losses. A new one is a file here and a line
-in `MODELS`; `recursion.supervision_step` says how its methods are called.
+A new model is a file in this folder, a line in `MODELS` and a case in the conformance suite.
+Losses, halting, curricula and the recursion itself live elsewhere.
 """
 
 from collections.abc import Mapping
 from typing import Any
 
 from cgar_jax._core.registry import call_by_name
+from cgar_jax.models.base import Model, ModelParams, Outputs, ShardingRules
 from cgar_jax.models.published import export_published, import_published, read_published
-from cgar_jax.models.trm import TRM, Outputs
+from cgar_jax.models.trm import TRM
 
 MODELS = {"trm": TRM}
+"""Every model that a config may name."""
 
 
-def build(config: Mapping[str, Any], **task: int) -> TRM:
-    """The model that a config names, for a task.
+def build(config: Mapping[str, Any], **task: int) -> Model:
+    """Builds the model that a config names for a task.
 
     Args:
-      config: `name` and any attributes of that model.
-      **task: `vocab_size`, `sequence_length`, `num_puzzle_identifiers`.
+      config: `name` (a key of `MODELS`) and any attributes of that model.
+      **task: `vocab_size`, `sequence_length` and `num_puzzle_identifiers` of the data.
 
     Raises:
-      ValueError: an unknown name or setting (the message has the nearest right one), or settings
-        that do not go together.
+      ValueError: an unknown name or setting (the message suggests the nearest), or settings that
+        do not go together.
     """
     settings = dict(config)
     return call_by_name("model", MODELS, settings.pop("name"), settings | task)
@@ -32,7 +34,10 @@ def build(config: Mapping[str, Any], **task: int) -> TRM:
 __all__ = [
     "MODELS",
     "TRM",
+    "Model",
+    "ModelParams",
     "Outputs",
+    "ShardingRules",
     "build",
     "export_published",
     "import_published",

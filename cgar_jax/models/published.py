@@ -1,7 +1,7 @@
-"""Parameters under the names of the published PyTorch TRM, into our variables and back.
+"""Conversion between our variables and the parameter names of the published PyTorch TRM.
 
-Linear weights are stored `[out, in]` there and `[in, out]` here. Prefixes that wrappers add
-(`_orig_mod.`, `model.`) are dropped; what a model has no use for is refused, not ignored.
+PyTorch stores linear layers as `[out, in]`, this library as `[in, out]`. Prefixes that wrappers add
+(`_orig_mod.`, `model.`) are dropped. A parameter that the model does not have is an error.
 """
 
 import pathlib
@@ -18,7 +18,7 @@ from safetensors.numpy import load_file
 
 from cgar_jax.models.trm import TRM
 
-# Our name inside a layer, theirs; all of them matrices to transpose.
+# Names inside a layer, ours and the published ones; all are matrices to transpose.
 LAYER_NAMES = {
     "token_mlp/gate_up": "mlp_t.gate_up_proj.weight",
     "token_mlp/down": "mlp_t.down_proj.weight",
@@ -42,20 +42,20 @@ TRANSPOSED = {"params/output_head", "params/halting_head"}
 
 
 def import_published(source: Mapping[str, Any] | str | pathlib.Path, model: TRM) -> dict:
-    """Variables of `model` from published PyTorch parameters.
+    """Converts published PyTorch parameters to the variables of a model.
 
     Args:
-      source: arrays by published name (`inner.L_level.layers.0.mlp.down_proj.weight`, ...), or a
-        file of them, see `read_published`.
-      model: the TRM they belong to.
+      source: arrays by published name (`inner.L_level.layers.0.mlp.down_proj.weight`, ...), or the
+        path of a file that `read_published` reads.
+      model: the TRM that they belong to.
 
     Returns:
       `{"params": ..., "constants": ..., "puzzle_embedding": ...}` in `model.param_dtype`.
 
     Raises:
-      ValueError: a parameter is missing, unknown, or of another shape than the model's; or as for
-        `read_published`.
-      FileNotFoundError: there is no such file.
+      ValueError: a parameter is missing, unknown or has another shape than the model's, or the
+        file cannot be read (see `read_published`).
+      FileNotFoundError: the file does not exist.
     """
     arrays = _unwrapped(source) if isinstance(source, Mapping) else read_published(source)
     expected = _shapes(model)
@@ -64,56 +64,63 @@ def import_published(source: Mapping[str, Any] | str | pathlib.Path, model: TRM)
     unknown = sorted(set(arrays) - set(names.values()))
     if missing or unknown:
         raise ValueError(
-            f"published parameters do not fit this {type(model).__name__}: "
+            f"the published parameters do not fit this {type(model).__name__}: "
             f"missing {missing or 'none'}, unknown {unknown or 'none'}; "
-            "check mixing, positions and num_layers of the model"
+            "check the model's mixing, positions and num_layers"
         )
     variables = {}
     for ours, theirs in names.items():
-        array = _turn(ours, np.asarray(arrays[theirs]))
+        array = _transposed(ours, np.asarray(arrays[theirs]))
         if array.shape != expected[ours]:
             raise ValueError(
-                f"{theirs} has shape {_turn(ours, array).shape}, this model needs "
-                f"{_turn(ours, np.empty(expected[ours])).shape}; check the sizes of the model, its "
-                "puzzle_embedding_tokens, and the size and kind of the puzzles"
+                f"{theirs} has shape {_transposed(ours, array).shape}, but this model needs "
+                f"{_transposed(ours, np.empty(expected[ours])).shape}; check the model's sizes, "
+                "its puzzle_embedding_tokens, and the size and kind of the puzzles"
             )
         variables[ours] = jnp.asarray(array, model.param_dtype)
     return flax.traverse_util.unflatten_dict(variables, sep="/")
 
 
 def read_published(path: str | pathlib.Path) -> dict[str, np.ndarray]:
-    """Published parameters in a file, by name without the prefixes of wrappers.
+    """Reads published parameters from a file, by name without the prefixes of wrappers.
 
     Args:
-      path: `.safetensors`, or a state dict saved by torch, any other ending (needs torch).
+      path: a `.safetensors` file, or a state dict saved by PyTorch (any other ending; needs torch).
 
     Raises:
-      ValueError: the file is damaged or of another kind, or torch is not installed.
-      FileNotFoundError: there is no such file.
+      ValueError: the file is damaged or holds something else, or torch is not installed.
+      FileNotFoundError: the file does not exist.
     """
     path = pathlib.Path(path)
     if not path.is_file():
-        raise FileNotFoundError(f"no file of published parameters at {path}")
+        raise FileNotFoundError(f"there is no parameter file {path}")
     read = load_file if path.suffix == ".safetensors" else _from_torch
     try:
         return _unwrapped(read(path))
     except (SafetensorError, pickle.UnpicklingError, RuntimeError, EOFError, AttributeError) as e:
         said = str(e).splitlines() or [type(e).__name__]
         raise ValueError(
-            f"{path} holds no parameters by name, neither as .safetensors nor as a state dict "
-            f"saved by torch ({said[0][:200]})"
+            f"{path} is neither a .safetensors file nor a state dict saved by PyTorch "
+            f"({said[0][:200]})"
         ) from e
 
 
 def export_published(variables: Mapping[str, Any]) -> dict[str, np.ndarray]:
-    """The inverse of `import_published`: arrays by published name, in PyTorch's layout.
+    """Converts variables to arrays by published name, the inverse of `import_published`.
 
+    The published code reads them once they are saved by
     `torch.save({k: torch.from_numpy(v) for k, v in arrays.items()}, file)` or
-    `safetensors.numpy.save_file(arrays, file)` write what the published code reads.
+    `safetensors.numpy.save_file(arrays, file)`.
+
+    Args:
+      variables: the three collections of a model.
+
+    Returns:
+      Arrays in PyTorch's layout.
     """
     flat = flax.traverse_util.flatten_dict(variables, sep="/")
     return {
-        _published_name(ours): np.ascontiguousarray(_turn(ours, np.asarray(array)))
+        _published_name(ours): np.ascontiguousarray(_transposed(ours, np.asarray(array)))
         for ours, array in flat.items()
     }
 
@@ -136,7 +143,7 @@ def _published_name(ours: str) -> str:
     return f"inner.L_level.layers.{layer}.{LAYER_NAMES[name]}"
 
 
-def _turn(ours: str, array: np.ndarray) -> np.ndarray:
+def _transposed(ours: str, array: np.ndarray) -> np.ndarray:
     return array.T if ours in TRANSPOSED or ours not in NAMES else array
 
 
@@ -149,7 +156,7 @@ def _from_torch(path: pathlib.Path) -> dict[str, np.ndarray]:
         import torch
     except ImportError:
         raise ValueError(
-            f"reading {path} needs PyTorch: pip install torch, or keep it as .safetensors"
+            f"reading {path} needs PyTorch (pip install torch); .safetensors files do not"
         ) from None
     tensors = torch.load(path, map_location="cpu", weights_only=True)
     return {name: tensor.float().numpy() for name, tensor in tensors.items()}

@@ -1,31 +1,26 @@
-"""The tiny recursive model (TRM): embedding, one small network, two heads.
+"""The tiny recursive model (TRM): an embedding, one small network and two heads.
 
-It knows nothing of recursion, halting, curricula or losses: `recursion.py` calls `network` over and
-over, `heads` reads the answer. Source: Jolicoeur-Martineau 2025, "Less is More: Recursive Reasoning
-with Tiny Networks", arXiv 2510.04871, and its released code.
+The recursion that calls the network over and over is in `cgar_jax.recursion`; this file does not
+depend on it, nor on halting, curricula or losses.
+
+Reference: Jolicoeur-Martineau 2025, "Less is More: Recursive Reasoning with Tiny Networks",
+arXiv 2510.04871, and its released code.
 """
 
 import math
-from typing import Literal, NamedTuple
+from typing import Literal
 
 import chex
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
-from cgar_jax.layers.blocks import LECUN_NORMAL, Attention, SwiGLU, gated_inner_size, rms_norm
-
-
-class Outputs(NamedTuple):
-    """What the heads read off the answer state, float32."""
-
-    logits: jax.Array  # [batch, sequence_length, vocab_size]
-    halt_logits: jax.Array  # [batch], > 0: the model believes that its answer is right
-    continue_logits: jax.Array  # [batch], the second halting output; TRM trains without it
+from cgar_jax.layers import LECUN_NORMAL, Attention, SwiGLU, gated_inner_size, rms_norm
+from cgar_jax.models.base import Outputs, ShardingRules
 
 
 class Block(nn.Module):
-    """One layer: mix the positions, then the features; a residual and a norm after each."""
+    """One layer: mixes positions, then features; each is followed by a residual and a norm."""
 
     mixing: Literal["mlp", "attention"]
     num_heads: int
@@ -42,7 +37,7 @@ class Block(nn.Module):
         gated = {"expansion": self.expansion, "inner_size_multiple": self.inner_size_multiple}
         if self.mixing == "mlp":
             mixed = SwiGLU(axis=0, **gated, **dtypes, name="token_mlp")(h)
-            # As published, the norm after token mixing runs along the positions too.
+            # The published model normalizes over positions, not features, after token mixing.
             h = rms_norm(h + mixed, axis=0)
         else:
             mixed = Attention(self.num_heads, self.rotary, **dtypes, name="attention")(h)
@@ -51,30 +46,31 @@ class Block(nn.Module):
 
 
 class TRM(nn.Module):
-    """A tiny recursive model, as published: token-mixing MLP or attention, post-norm, SwiGLU.
+    """The published tiny recursive model: token-mixing MLP or attention, post-norm, SwiGLU.
 
-    Variables fall into three collections: `params` (trained by the main optimizer), `constants`
-    (the random initial states, never trained) and `puzzle_embedding` (one row per puzzle
-    identifier, trained by its own sparse optimizer). `length` below is `puzzle_embedding_tokens +
+    It fulfills `cgar_jax.models.Model`. `length` below is `puzzle_embedding_tokens +
     sequence_length`.
 
     Attributes:
-      vocab_size: number of tokens, for inputs and outputs alike.
+      vocab_size: number of tokens, for questions and answers alike.
       sequence_length: number of cells of a puzzle.
-      num_puzzle_identifiers: rows of the puzzle-embedding table.
+      num_puzzle_identifiers: number of rows of the puzzle-embedding table.
       hidden_size: width of the states.
-      num_layers: layers of the one network.
-      mixing: "mlp" (across a fixed number of positions) or "attention".
-      positions: "none", "rotary" (attention only) or "learned".
-      num_heads: attention heads.
-      expansion: width of the gated MLPs, see `layers.gated_inner_size`.
-      inner_size_multiple: rounding of that width; 256 as published.
-      puzzle_embedding_tokens: positions in front of the puzzle that hold its embedding; the first
-        of them is what the halting head reads.
-      puzzle_embedding_size: numbers per puzzle identifier, padded with zeros to fill those
+      num_layers: number of layers of the network.
+      mixing: how positions are mixed: "mlp" (for a fixed number of positions) or "attention".
+      positions: position encoding: "none", "rotary" (attention only) or "learned".
+      num_heads: number of attention heads.
+      expansion: relative width of the gated MLPs, see `cgar_jax.layers.gated_inner_size`.
+      inner_size_multiple: the inner width is rounded up to a multiple of this; 256 as published.
+      puzzle_embedding_tokens: number of positions in front of the puzzle that hold its embedding;
+        the halting head reads the first one.
+      puzzle_embedding_size: size of a puzzle's embedding, padded with zeros to fill those
         positions; 0 means `hidden_size`.
-      dtype: of the computation.
-      param_dtype: of the parameters.
+      dtype: dtype of the computation.
+      param_dtype: dtype of the parameters.
+
+    Raises:
+      ValueError: settings that do not go together; the message names them.
     """
 
     vocab_size: int
@@ -98,21 +94,29 @@ class TRM(nn.Module):
 
     @property
     def length(self) -> int:
-        """Positions of a state: puzzle-embedding tokens, then cells."""
+        """The number of positions of a state: puzzle-embedding tokens, then cells."""
         return self.puzzle_embedding_tokens + self.sequence_length
 
     @property
     def state_shape(self) -> tuple[int, int]:
-        """Shape of one example's answer or latent state, `(length, hidden_size)`."""
+        """The shape of one example's answer or latent state, `(length, hidden_size)`."""
         return self.length, self.hidden_size
 
     @property
     def batch_axis(self) -> int:
-        """Where `network` has the batch: mixing positions by an MLP wants these in front."""
+        """The axis of the batch in `network`: 1 for "mlp", which wants the positions first."""
         return 1 if self.mixing == "mlp" else 0
 
+    @property
+    def sharding_rules(self) -> ShardingRules:
+        """Splits each wide matrix along its wide axis, which divides evenly over the devices."""
+        return (
+            (r"(gate_up|qkv|token_embedding|position_embedding)", 1),
+            (r"(down|output|output_head)", 0),
+        )
+
     def setup(self):
-        """Declares the variables of all three collections."""
+        """Declares the variables of the three collections."""
         embedding_init = nn.initializers.truncated_normal(_truncated(self.hidden_size**-0.5))
         state_init = nn.initializers.truncated_normal(_truncated(1.0))
         shape = (self.vocab_size, self.hidden_size)
@@ -136,7 +140,7 @@ class TRM(nn.Module):
             for _ in range(self.num_layers)
         ]
         self.output_head = self.param("output_head", LECUN_NORMAL, shape[::-1], self.param_dtype)
-        # As published, the halting head starts out certain that nothing is solved.
+        # As published, the halting head begins certain that nothing is solved.
         zeros, minus_five = nn.initializers.zeros, nn.initializers.constant(-5.0)
         self.halting_head = self.param(
             "halting_head", zeros, (self.hidden_size, 2), self.param_dtype
@@ -150,7 +154,7 @@ class TRM(nn.Module):
             return self.variable("constants", name, init).value
 
         self.initial_y, self.initial_z = constant("initial_y"), constant("initial_z")
-        # Whoever trains keeps the table aside and hands its rows to `embed`.
+        # Training keeps the table outside the variables and passes its rows to `embed`.
         if self.is_initializing() or self.has_variable("puzzle_embedding", "table"):
             row_size = self.puzzle_embedding_size or self.hidden_size
             shape = (self.num_puzzle_identifiers, row_size)
@@ -159,8 +163,14 @@ class TRM(nn.Module):
             )
 
     def embed(self, inputs: jax.Array, puzzle_rows: jax.Array) -> jax.Array:
-        """The question: tokens `[batch, sequence_length]` and the puzzles' embedding rows
-        `[batch, puzzle_embedding_size]` to `[batch, length, hidden]`, in `dtype`.
+        """Embeds the question.
+
+        Args:
+          inputs: tokens, int `[batch, sequence_length]`.
+          puzzle_rows: embeddings of the puzzles, `[batch, puzzle_embedding_size]`.
+
+        Returns:
+          `[batch, length, hidden_size]` in `dtype`.
         """
         chex.assert_shape(inputs, (None, self.sequence_length))
         batch = inputs.shape[0]
@@ -174,33 +184,33 @@ class TRM(nn.Module):
         return math.sqrt(self.hidden_size) * x
 
     def network(self, h: jax.Array) -> jax.Array:
-        """The one small network: states with the batch at `batch_axis` to the same shape."""
+        """Applies the small network to states with the batch at `batch_axis`; keeps the shape."""
         for layer in self.layers:
             h = layer(h)
         return h
 
     def heads(self, y: jax.Array) -> Outputs:
-        """Reads the answer state `[batch, length, hidden]`."""
+        """Reads logits and halting logits from the answer state, `[batch, length, hidden_size]`."""
         logits = y[:, self.puzzle_embedding_tokens :] @ self.output_head.astype(self.dtype)
         halting = y[:, 0] @ self.halting_head.astype(self.dtype)
         halting = (halting + self.halting_bias.astype(self.dtype)).astype(jnp.float32)
         return Outputs(logits.astype(jnp.float32), halting[:, 0], halting[:, 1])
 
     def initial_state(self) -> tuple[jax.Array, jax.Array]:
-        """The constants `(y, z)`, each `[hidden]`, with which every example begins."""
+        """Returns the constants `(y, z)` with which every example begins, each `[hidden_size]`."""
         return self.initial_y.astype(self.dtype), self.initial_z.astype(self.dtype)
 
     def __call__(self, inputs: jax.Array, puzzle_identifiers: jax.Array) -> Outputs:
-        """One pass through everything, which is what `init` needs; training uses the parts."""
+        """Runs every part once, so that `init` finds all variables; training calls the parts."""
         x = self.embed(inputs, self.puzzle_table.value[puzzle_identifiers])
         y, z = self.initial_state()
         h = self.network(jnp.moveaxis(x + y + z, 0, self.batch_axis))
         return self.heads(jnp.moveaxis(h, self.batch_axis, 0))
 
     def network_flops(self) -> int:
-        """FLOPs of one `network` call for one example: 2 per multiply-add of its matrix products.
+        """Counts the FLOPs of one `network` call for one example: 2 per multiply-add.
 
-        Norms, gates and softmax are left out, as is usual for "model FLOPs".
+        Only matrix products count, as is usual for "model FLOPs"; norms, gates and softmax do not.
         """
         length, hidden = self.state_shape
 
@@ -212,12 +222,12 @@ class TRM(nn.Module):
         return 2 * self.num_layers * (mix + length * gated(hidden))
 
     def network_activations(self) -> int:
-        """Bytes that the backward pass of one `network` call holds for one example.
+        """Counts the bytes that the backward pass of one `network` call keeps for one example.
 
-        Those of each product's operands, of gates with their sigmoid and product, of attention
-        weights, and in float32 of what is normed and of what attention divides. It is what JAX's
-        `vjp` of `network` keeps, less what a compiler has for nothing: `1 - sigmoid(gate)` in each
-        gated MLP, and attention weights rounded from float32 to float32.
+        These are the operands of each matrix product, the gates with their sigmoid and product,
+        the attention weights, and, in float32, the inputs of norms and of attention's division.
+        JAX's `vjp` of `network` keeps the same arrays, plus some that a compiler recomputes for
+        free: `1 - sigmoid(gate)` in each gated MLP, and a second copy of float32 attention weights.
         """
         length, hidden = self.state_shape
         number = jnp.dtype(self.dtype).itemsize
@@ -236,10 +246,10 @@ class TRM(nn.Module):
         return self.num_layers * (mix + gated(hidden, length) + norms)
 
     def network_traffic(self) -> int:
-        """Bytes that one `network` call must move to and from memory for one example, at least.
+        """Counts the bytes that one `network` call must at least move for one example.
 
-        The operands and results of its matrix products but for the parameters, each once. What
-        lies between two products is taken to be done on the way.
+        The operands and results of the matrix products (without the parameters) are counted once
+        each; the operations between two products are assumed to be fused into them.
         """
         length, hidden = self.state_shape
         state = length * hidden
@@ -254,17 +264,17 @@ class TRM(nn.Module):
         return jnp.dtype(self.dtype).itemsize * moved
 
     def heads_flops(self) -> int:
-        """FLOPs of one `heads` call for one example."""
+        """Counts the FLOPs of one `heads` call for one example."""
         return 2 * self.hidden_size * (self.sequence_length * self.vocab_size + 2)
 
 
 def _truncated(standard_deviation: float) -> float:
-    """What to ask of a normal cut off at two deviations so that this deviation comes out."""
+    """Returns the scale of a normal cut off at two deviations that has this deviation."""
     return standard_deviation / 0.87962566103423978
 
 
 def _check(model: TRM) -> None:
-    """Refuses settings that cannot work, before anything is traced."""
+    """Raises a ValueError for settings that cannot work, before anything is traced."""
 
     def require(condition: bool, message: str):
         if not condition:
@@ -280,7 +290,7 @@ def _check(model: TRM) -> None:
     )
     require(
         not (model.mixing == "mlp" and model.positions == "rotary"),
-        "rotary positions need mixing='attention'; a token-mixing MLP knows positions by itself",
+        "rotary positions need mixing='attention'; a token-mixing MLP needs no position encoding",
     )
     if model.mixing == "attention":
         require(
@@ -289,7 +299,7 @@ def _check(model: TRM) -> None:
         )
         require(
             model.positions != "rotary" or model.hidden_size // model.num_heads % 2 == 0,
-            f"rotary positions need an even head size, hidden_size / num_heads is "
+            f"rotary positions need an even head size, but hidden_size / num_heads is "
             f"{model.hidden_size // model.num_heads}",
         )
     require(
@@ -300,5 +310,5 @@ def _check(model: TRM) -> None:
     require(
         0 <= model.puzzle_embedding_size <= room,
         f"puzzle_embedding_size {model.puzzle_embedding_size} does not fit into "
-        f"{model.puzzle_embedding_tokens} tokens of {model.hidden_size}; at most {room}",
+        f"{model.puzzle_embedding_tokens} tokens of {model.hidden_size}; use at most {room}",
     )

@@ -1,1 +1,46 @@
-"""The recursion and everything that training and evaluation share."""
+"""The recursion, and everything that training and evaluation share.
+
+Deep recursion and supervision steps of any model, the halting rule, correctness of answers, and
+the `Reasoner`, which binds a model to everything that decides how it thinks. No trainer is imported
+here.
+"""
+
+from cgar_jax._core.depth import Depth
+from cgar_jax.recursion.correctness import Correctness, correctness, correctness_of_answers
+from cgar_jax.recursion.deep_recursion import (
+    STATES_BEFORE_GRADIENT,
+    Question,
+    States,
+    deep_recursion,
+    latent_recursion,
+    supervision_step,
+)
+from cgar_jax.recursion.halting import Carry, HaltingRule, advance, initial_carry, replace_halted
+from cgar_jax.recursion.reasoner import HaltedPredictions, Reasoner
+from cgar_jax.recursion.rollouts import Noise, Prediction, Rollouts, read_prediction
+from cgar_jax.recursion.trajectory import Trajectory
+
+__all__ = [
+    "STATES_BEFORE_GRADIENT",
+    "Carry",
+    "Correctness",
+    "Depth",
+    "HaltedPredictions",
+    "HaltingRule",
+    "Noise",
+    "Prediction",
+    "Question",
+    "Reasoner",
+    "Rollouts",
+    "States",
+    "Trajectory",
+    "advance",
+    "correctness",
+    "correctness_of_answers",
+    "deep_recursion",
+    "initial_carry",
+    "latent_recursion",
+    "read_prediction",
+    "replace_halted",
+    "supervision_step",
+]

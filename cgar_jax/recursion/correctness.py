@@ -1,4 +1,4 @@
-"""What is right: per-example correctness of an answer, from logits and labels."""
+"""Per-example correctness of answers, from logits or tokens and labels."""
 
 from typing import NamedTuple
 
@@ -9,15 +9,21 @@ from cgar_jax.losses import valid_labels
 
 
 class Correctness(NamedTuple):
-    """Per example; leading axes as those of the labels."""
+    """How right each answer is; leading axes as those of the labels.
 
-    counts: jax.Array  # [...] bool, the example has at least one cell that counts
-    exact: jax.Array  # [...] bool, every cell that counts is right (false where none counts)
-    cell_accuracy: jax.Array  # [...] float32, share of right cells among those that count
+    Attributes:
+      counts: bool `[...]`, whether the example has at least one cell that counts.
+      exact: bool `[...]`, whether every cell that counts is right; False where none counts.
+      cell_accuracy: float32 `[...]`, share of right cells among those that count.
+    """
+
+    counts: jax.Array
+    exact: jax.Array
+    cell_accuracy: jax.Array
 
 
 def correctness(logits: jax.Array, labels: jax.Array) -> Correctness:
-    """Compares the most likely tokens with the labels, leaving out labels of `IGNORE_LABEL`.
+    """Compares the most likely tokens with the labels; cells labeled `IGNORE_LABEL` do not count.
 
     Args:
       logits: `[..., sequence_length, vocab_size]`.
@@ -27,11 +33,11 @@ def correctness(logits: jax.Array, labels: jax.Array) -> Correctness:
 
 
 def correctness_of_answers(answers: jax.Array, labels: jax.Array) -> Correctness:
-    """Compares answers with the labels, leaving out labels of `IGNORE_LABEL`.
+    """Compares answers with the labels; cells labeled `IGNORE_LABEL` do not count.
 
     Args:
       answers: tokens, int `[..., sequence_length]`.
-      labels: int32 `[..., sequence_length]`, of a shape that goes with that of the answers.
+      labels: int `[..., sequence_length]`; broadcasts against `answers`.
     """
     where = valid_labels(labels)
     right = (answers == labels) & where

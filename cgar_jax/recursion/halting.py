@@ -1,9 +1,10 @@
-"""Deep supervision: what a batch carries from one supervision step to the next, and when it stops.
+"""Deep supervision: the state carried between supervision steps, and when an example halts.
 
-Each slot of the batch is at its own supervision step. A slot whose example halted takes a fresh one
-at the beginning of the next step (adaptive computation time, as in HRM and TRM).
+Each slot of the batch is at its own supervision step. A slot whose example has halted receives a
+fresh example at the beginning of the next step (adaptive computation time, as in HRM and TRM).
 """
 
+import dataclasses
 from typing import Any, NamedTuple
 
 import chex
@@ -11,51 +12,112 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
+from cgar_jax.recursion.deep_recursion import States
+
+
+@dataclasses.dataclass(frozen=True)
+class HaltingRule:
+    """Halts an example when its halting logit is positive; in training, with exploration.
+
+    In training, an example may halt only after a minimum number of steps. With
+    `exploration_probability` that minimum is drawn anew at each step from
+    {2, ..., max_supervision_steps}; otherwise it is zero. An example always halts at
+    `max_supervision_steps`.
+
+    Attributes:
+      max_supervision_steps: N_sup, the most supervision steps of an example.
+      exploration_probability: probability in [0, 1] of drawing a minimum.
+
+    Reference: Jolicoeur-Martineau 2025, arXiv 2510.04871, and its released code (halting without
+    the "continue" loss).
+    """
+
+    max_supervision_steps: int = 16
+    exploration_probability: float = 0.1
+
+    def is_confident(self, halt_logits: Any) -> Any:
+        """Returns whether each example would halt on its own, bool, shaped like `halt_logits`."""
+        return halt_logits > 0
+
+    def halts(self, halt_logits: Any, steps_taken: Any) -> Any:
+        """Returns whether each example halts outside training, bool.
+
+        Args:
+          halt_logits: halting logits after the step, any shape.
+          steps_taken: supervision steps so far, including this one; broadcasts.
+        """
+        return self.is_confident(halt_logits) | (steps_taken >= self.max_supervision_steps)
+
+    def halts_in_training(
+        self, halt_logits: jax.Array, steps_taken: jax.Array, key: jax.Array
+    ) -> jax.Array:
+        """Returns whether each example halts in training, bool `[batch]`.
+
+        Args:
+          halt_logits: halting logits after the step, `[batch]`.
+          steps_taken: supervision steps so far, including this one, int `[batch]`.
+          key: random key for the exploration.
+        """
+        batch = halt_logits.shape
+        explore_key, minimum_key = jax.random.split(key)
+        explores = jax.random.bernoulli(explore_key, self.exploration_probability, batch)
+        # With N_sup = 1 the range would be empty, and the last step halts anyway.
+        highest = max(self.max_supervision_steps, 2)
+        minimum = jax.random.randint(minimum_key, batch, 2, highest + 1) * explores
+        ends = steps_taken >= self.max_supervision_steps
+        return ends | (self.is_confident(halt_logits) & (steps_taken >= minimum))
+
 
 class Carry(NamedTuple):
-    """The state of deep supervision; every leaf has the batch in front."""
+    """The state of deep supervision; the batch comes first in every leaf.
 
-    y: jax.Array  # [batch, length, hidden], the answer state, detached
-    z: jax.Array  # [batch, length, hidden], the latent state, detached
-    supervision_step: jax.Array  # [batch] int32, steps the current example has had
-    halted: jax.Array  # [batch] bool, the slot wants a fresh example
-    examples: Any  # pytree of [batch, ...], the current examples
+    Attributes:
+      y: answer state, detached, `[batch, *state_shape]`.
+      z: latent state, detached, `[batch, *state_shape]`.
+      supervision_step: number of steps that the current example has had, int32 `[batch]`.
+      halted: whether the slot waits for a fresh example, bool `[batch]`.
+      examples: the current examples, a pytree of `[batch, ...]`.
+    """
+
+    y: jax.Array
+    z: jax.Array
+    supervision_step: jax.Array
+    halted: jax.Array
+    examples: Any
 
 
 def initial_carry(fresh_examples: Any, state_shape: tuple[int, ...], dtype: Any) -> Carry:
-    """A carry before the first step: every slot halted, so that all examples are replaced.
+    """Makes the carry before the first step: every slot is halted and waits for an example.
 
     Args:
-      fresh_examples: pytree of `[batch, ...]`, for shapes and dtypes only.
-      state_shape: shape of one example's state, `(length, hidden)`.
+      fresh_examples: a pytree of `[batch, ...]`; only shapes and dtypes matter.
+      state_shape: shape of one example's state.
       dtype: dtype of the states.
     """
     examples = jax.tree.map(jnp.zeros_like, fresh_examples)
     batch = jax.tree.leaves(examples)[0].shape[0]
-    # Two arrays, not one twice: a donated buffer may be given away only once.
+    # Two arrays instead of one used twice: a buffer can be donated only once.
     y, z = jnp.zeros((2, batch, *state_shape), dtype)
     return Carry(y, z, jnp.zeros(batch, jnp.int32), jnp.ones(batch, bool), examples)
 
 
-def replace_halted(
-    carry: Carry, fresh_examples: Any, initial_y: jax.Array, initial_z: jax.Array
-) -> Carry:
-    """Gives each halted slot the fresh example of the same position, states reset, step count zero.
+def replace_halted(carry: Carry, fresh_examples: Any, initial_states: States) -> Carry:
+    """Gives each halted slot the fresh example at its position and resets its states and count.
 
     Args:
-      carry: after the step before.
-      fresh_examples: a whole batch, like `carry.examples`; rows of slots still at work are not
-        used.
-      initial_y: the answer state with which an example begins, `[hidden]`.
-      initial_z: the latent state with which it begins, `[hidden]`.
+      carry: the carry after the previous step.
+      fresh_examples: a whole batch like `carry.examples`; rows of slots that have not halted are
+        ignored.
+      initial_states: `(y, z)` with which an example begins; they broadcast against the carry's.
 
     Returns:
       A carry in which no slot is halted.
     """
     chex.assert_trees_all_equal_shapes_and_dtypes(carry.examples, fresh_examples)
+    initial_y, initial_z = initial_states
 
     def select(fresh, current):
-        return jnp.where(_like(carry.halted, current), fresh, current)
+        return jnp.where(_expand(carry.halted, current), fresh, current)
 
     return Carry(
         y=select(initial_y, carry.y),
@@ -67,44 +129,23 @@ def replace_halted(
 
 
 def advance(
-    carry: Carry,
-    y: jax.Array,
-    z: jax.Array,
-    halt_logits: jax.Array,
-    *,
-    max_supervision_steps: int,
-    key: jax.Array,
-    exploration_probability: float = 0.1,
+    carry: Carry, states: States, halt_logits: jax.Array, rule: HaltingRule, key: jax.Array
 ) -> Carry:
     """Closes a supervision step: stores the detached states, counts the step, decides who halts.
 
-    A slot halts when it has had `max_supervision_steps`, or when its halting logit is positive and
-    it has had its minimum number of steps. That minimum is none, or with `exploration_probability`
-    drawn anew at each step from {2, ..., max_supervision_steps}.
-
     Args:
-      carry: from `replace_halted`.
-      y, z: the states after the step, `[batch, length, hidden]`.
+      carry: the carry from `replace_halted`.
+      states: `(y, z)` after the step, each `[batch, *state_shape]`.
       halt_logits: `[batch]`.
-      max_supervision_steps: N_sup. With 1, every slot halts at once.
-      key: random key for the exploration.
-      exploration_probability: in [0, 1].
-
-    Source: Jolicoeur-Martineau 2025, arXiv 2510.04871, and its released code (halting without the
-    "continue" loss).
+      rule: the halting rule.
+      key: random key for its exploration.
     """
-    batch = halt_logits.shape
     taken = carry.supervision_step + 1
-    explore_key, minimum_key = jax.random.split(key)
-    explores = jax.random.bernoulli(explore_key, exploration_probability, batch)
-    # With N_sup = 1 there is nothing to draw from, and the last step halts all the same.
-    highest = max(max_supervision_steps, 2)
-    minimum = jax.random.randint(minimum_key, batch, 2, highest + 1) * explores
-    halted = (taken >= max_supervision_steps) | ((halt_logits > 0) & (taken >= minimum))
-    y, z = lax.stop_gradient((y, z))
+    halted = rule.halts_in_training(halt_logits, taken, key)
+    y, z = lax.stop_gradient(states)
     return carry._replace(y=y, z=z, supervision_step=taken, halted=halted)
 
 
-def _like(flags: jax.Array, x: jax.Array) -> jax.Array:
-    """`flags` `[batch]` with as many trailing axes of size one as `x` has after its batch."""
+def _expand(flags: jax.Array, x: jax.Array) -> jax.Array:
+    """Appends axes of size one to `flags`, `[batch]`, so that it broadcasts against `x`."""
     return flags.reshape(flags.shape + (1,) * (x.ndim - 1))

@@ -21,7 +21,7 @@ from cgar_jax.data.families.arc import grids
 from cgar_jax.data.families.maze import grid as maze
 from cgar_jax.data.families.sudoku import grid as sudoku
 from cgar_jax.losses import IGNORE_LABEL
-from cgar_jax.recursion.tracing import Trace
+from cgar_jax.recursion import Trajectory
 
 # Light enough for black digits at its darkest.
 CONFIDENCE = LinearSegmentedColormap.from_list("confidence", ["#FFF6E0", "#8CC5E3", "#3B8FC2"])
@@ -36,9 +36,9 @@ _ARC = ListedColormap(
 
 
 def animate(
-    trace: Trace, family: str, path: str | os.PathLike, solution: np.ndarray | None = None
+    trajectory: Trajectory, family: str, path: str | os.PathLike, solution: np.ndarray | None = None
 ) -> None:
-    """Writes an animated GIF: the question, then one frame for each reading of a trace.
+    """Writes an animated GIF: the question, then one frame for each reading of a trajectory.
 
     The colour of a cell is the model's confidence, clues are grey, and errors are framed in red.
     ARC, where colours are the answer, has the confidence in a grid of its own.
@@ -53,8 +53,8 @@ def animate(
       ValueError: another family.
     """
     check_name("family", family, _BOARDS)
-    board = _BOARDS[family](trace, solution)
-    frames = [_frame(board, trace, reading) for reading in range(-1, len(trace.answers))]
+    board = _BOARDS[family](trajectory, solution)
+    frames = [_frame(board, trajectory, reading) for reading in range(-1, len(trajectory.answers))]
     # One palette for all, so that what stays the same keeps its very colour.
     sheet = Image.fromarray(np.concatenate(frames)).quantize(256, dither=Image.Dither.NONE)
     height, width = frames[0].shape[:2]
@@ -64,18 +64,18 @@ def animate(
     first.save(path, save_all=True, append_images=rest, duration=durations, loop=0)
 
 
-def _frame(board: "_Board", trace: Trace, reading: int) -> np.ndarray:
-    """One picture of a trace, `[height, width, 3]`; reading -1 is the question."""
+def _frame(board: "_Board", trajectory: Trajectory, reading: int) -> np.ndarray:
+    """One picture of a trajectory, `[height, width, 3]`; reading -1 is the question."""
     figure = Figure((1.4 + 3.2 * board.num_grids, 5), dpi=90, layout="constrained")
     spec = figure.add_gridspec(2, board.num_grids, height_ratios=(6, 1))
     axes = [figure.add_subplot(spec[0, column]) for column in range(board.num_grids)]
     for each in axes:
         each.set(xticks=[], yticks=[])
-    figure.suptitle(_title(board, trace, reading), x=0.02, ha="left", fontsize=11)
+    figure.suptitle(_title(board, trajectory, reading), x=0.02, ha="left", fontsize=11)
     if reading < 0:
         board.draw(axes, None, None, None)
     else:
-        confidences = board.grid(trace.confidences[reading])
+        confidences = board.grid(trajectory.confidences[reading])
         board.draw(axes, board.answers[reading], confidences, board.wrong(reading))
     figure.colorbar(
         ScalarMappable(Normalize(0, 1), CONFIDENCE),
@@ -83,27 +83,27 @@ def _frame(board: "_Board", trace: Trace, reading: int) -> np.ndarray:
         shrink=0.7,
         format=PercentFormatter(1, decimals=0),
     ).ax.tick_params(labelsize=8)
-    _halting(figure.add_subplot(spec[1, :]), trace, reading)
+    _halting(figure.add_subplot(spec[1, :]), trajectory, reading)
     canvas = FigureCanvasAgg(figure)
     canvas.draw()
     return np.asarray(canvas.buffer_rgba())[..., :3]
 
 
-def _title(board: "_Board", trace: Trace, reading: int) -> str:
+def _title(board: "_Board", trajectory: Trajectory, reading: int) -> str:
     if reading < 0:
         return "the question"
-    step, cycle = divmod(reading, trace.num_cycles)
-    title = f"supervision step {step + 1}, cycle {cycle + 1} of {trace.num_cycles}"
+    step, cycle = divmod(reading, trajectory.num_cycles)
+    title = f"supervision step {step + 1}, cycle {cycle + 1} of {trajectory.num_cycles}"
     if board.solution is None:
         return title
     wrong = int(board.wrong(reading).sum())
     return f"{title}, cells wrong: {wrong}"
 
 
-def _halting(axes: Axes, trace: Trace, reading: int) -> None:
+def _halting(axes: Axes, trajectory: Trajectory, reading: int) -> None:
     """The halting probability until now."""
-    probabilities = trace.halting_probabilities
-    steps = np.arange(1, len(probabilities) + 1) / trace.num_cycles
+    probabilities = trajectory.halting_probabilities
+    steps = np.arange(1, len(probabilities) + 1) / trajectory.num_cycles
     shown = slice(reading + 1)
     axes.fill_between(steps[shown], probabilities[shown], color="#C8DCEB")
     axes.plot(steps[shown], probabilities[shown], "o-", ms=3, lw=1, color="#0072B2")
@@ -122,9 +122,9 @@ class _Board(abc.ABC):
 
     num_grids = 1
 
-    def __init__(self, trace: Trace, solution: np.ndarray | None):
-        self.question = self.grid(trace.question)
-        self.answers = [self.grid(answer) for answer in trace.answers]
+    def __init__(self, trajectory: Trajectory, solution: np.ndarray | None):
+        self.question = self.grid(trajectory.question)
+        self.answers = [self.grid(answer) for answer in trajectory.answers]
         self.solution = None if solution is None else self.grid(np.asarray(solution))
 
     def grid(self, cells: np.ndarray) -> np.ndarray:
@@ -195,9 +195,9 @@ class _Maze(_Board):
 class _Arc(_Board):
     num_grids = 3
 
-    def __init__(self, trace: Trace, solution: np.ndarray | None):
-        super().__init__(trace, solution)
-        self.question = grids.decode(trace.question).astype(int)
+    def __init__(self, trajectory: Trajectory, solution: np.ndarray | None):
+        super().__init__(trajectory, solution)
+        self.question = grids.decode(trajectory.question).astype(int)
         # Of a canvas, the part that an answer or the solution has grids in; elsewhere it is -1.
         self.answers = list(map(_on_canvas, self.answers))
         self.solution = None if self.solution is None else _on_canvas(self.solution)

@@ -17,10 +17,10 @@ from cgar_jax import losses, weighting
 from cgar_jax.curricula import Depth
 from cgar_jax.data import Dataset
 from cgar_jax.mesh import over_batch, place
-from cgar_jax.recursion.deep_recursion import supervision_step
+from cgar_jax.models import ModelParams
+from cgar_jax.recursion import Question, supervision_step
 from cgar_jax.training.feed import as_partial
 from cgar_jax.training.forward import example_losses
-from cgar_jax.training.state import Weights
 from cgar_jax.training.step import TrainStep
 
 HIERARCHICAL = "hierarchical_supervision_weighting"
@@ -71,7 +71,7 @@ class GradientMoments(NamedTuple):
 def measure(
     train_step: TrainStep,
     depth: Depth,
-    weights: Weights,
+    params: ModelParams,
     dataset: Dataset,
     num_minibatches: int,
     seed: int = 0,
@@ -84,7 +84,7 @@ def measure(
     Args:
       train_step: of an experiment: model, losses, batch size, supervision steps, mesh.
       depth: of each deep recursion.
-      weights: where to measure.
+      params: parameters at which to measure.
       dataset: whose training examples to draw, with replacement.
       num_minibatches: at least 2, each of the batch size.
       seed: of the draw.
@@ -97,14 +97,14 @@ def measure(
     gradients = _compiled(
         train_step.model,
         depth,
-        train_step.max_supervision_steps,
+        train_step.halting_rule.max_supervision_steps,
         train_step.answer_loss,
         train_step.halting_loss_weight,
     )
     products, sums = 0.0, None
     for batch in _minibatches(dataset, num_minibatches, train_step.batch_size, seed):
         batch = place(batch, over_batch(train_step.mesh))
-        sums, of_batch = gradients(weights, batch, sums)
+        sums, of_batch = gradients(params, batch, sums)
         products += np.asarray(of_batch, np.float64)
     of_sums = np.asarray(jax.jit(_products)(sums), np.float64)
     return GradientMoments(
@@ -154,29 +154,25 @@ def _minibatches(
 
 @functools.lru_cache
 def _compiled(model, depth, num_steps, answer_loss, halting_loss_weight) -> Callable:
-    def loss(params, weights, batch, states):
-        y, z, outputs = supervision_step(
-            model,
-            weights.variables | {"params": params},
-            batch["inputs"],
-            weights.puzzle_table[batch["puzzle_identifiers"]],
-            *states,
-            depth,
-        )
+    def loss(trained, model_params, batch, states):
+        rows = model_params.puzzle_table[batch["puzzle_identifiers"]]
+        variables = model_params.variables | {"params": trained}
+        question = Question(batch["inputs"], rows)
+        states, outputs = supervision_step(model, variables, question, states, depth)
         each = example_losses(outputs, batch["labels"], answer_loss, halting_loss_weight)
         counts = losses.valid_labels(batch["labels"]).any(-1)
         means = [losses.masked_mean(term, where=counts, axis=-1) for term in each.values()]
-        return sum(means), lax.stop_gradient((y, z))
+        return sum(means), lax.stop_gradient(states)
 
     @jax.jit
-    def gradients(weights, batch, sums):
-        start = model.apply(weights.variables, method="initial_state")
+    def gradients(model_params, batch, sums):
+        start = model.apply(model_params.variables, method="initial_state")
         shape = (len(batch["inputs"]), *model.state_shape)
         states = tuple(jnp.broadcast_to(state, shape) for state in start)
 
         def step(states, _):
-            params = weights.variables["params"]
-            gradient, states = jax.grad(loss, has_aux=True)(params, weights, batch, states)
+            trained = model_params.variables["params"]
+            gradient, states = jax.grad(loss, has_aux=True)(trained, model_params, batch, states)
             return states, jax.tree.map(lambda leaf: leaf.astype(jnp.float32), gradient)
 
         _, found = lax.scan(step, states, length=num_steps)

@@ -13,11 +13,11 @@ import numpy as np
 from cgar_jax import config as configs
 from cgar_jax import data
 from cgar_jax.data import Rules
+from cgar_jax.model_files import PROGRAM
 from cgar_jax.reporting.result_table import result_rows
-from cgar_jax.trained_model import PROGRAM, Trained
 
 
-def model_card(model: Trained, result: Mapping[str, Any] | None, has_program: bool) -> str:
+def model_card(model: Any, result: Mapping[str, Any] | None, has_program: bool) -> str:
     """The text of the card, Markdown.
 
     Args:
@@ -25,7 +25,7 @@ def model_card(model: Trained, result: Mapping[str, Any] | None, has_program: bo
       result: of its `result.json`; None if nothing was measured.
       has_program: whether `solve.stablehlo` is shared too.
     """
-    rules = data.family_of(model.pieces.config.data.name).rules
+    rules = data.family_of(model.config.data.name).rules
     sections = [_front_matter(model), _model(model), _results(model, result), _training(model)]
     sections.append(_use(model, rules))
     if has_program:
@@ -33,23 +33,23 @@ def model_card(model: Trained, result: Mapping[str, Any] | None, has_program: bo
     return "\n".join(sections)
 
 
-def _front_matter(model: Trained) -> str:
-    config = model.pieces.config
+def _front_matter(model: Any) -> str:
+    config = model.experiment.config
     licence = "unknown" if model.origin else "apache-2.0"
     tags = ("jax", "recursive-reasoning", config.model.name, config.data.name)
     lines = ["library_name: cgar_jax", f"license: {licence}", "tags:", *(f"- {t}" for t in tags)]
     return "\n".join(["---", *lines, "---", ""])
 
 
-def _model(model: Trained) -> str:
-    config, task = model.pieces.config, model.pieces.task
+def _model(model: Any) -> str:
+    config, task = model.experiment.config, model.experiment.task
     network = config.model
-    numbers = sum(leaf.size for leaf in jax.tree.leaves(model.weights))
+    numbers = sum(leaf.size for leaf in jax.tree.leaves(model.params))
     rows = {
         "task": f"{config.data.name}, {task.sequence_length} cells, {task.vocab_size} tokens",
         "network": f"{network.name}, {network.num_layers} layers of {network.hidden_size}, "
         f"mixing {network.mixing}, {numbers:,} parameters",
-        "recursion": f"depth (n, T) = {model.pieces.curriculum.full_depth}, "
+        "recursion": f"depth (n, T) = {model.experiment.curriculum.full_depth}, "
         f"{config.supervision.max_supervision_steps} supervision steps",
     }
     if not model.origin:
@@ -71,8 +71,8 @@ def _puzzles(settings: Mapping[str, Any]) -> str:
     return f"{number} puzzles, " + ("generated" if made else f"from {settings['source']}")
 
 
-def _results(model: Trained, result: Mapping[str, Any] | None) -> str:
-    config, task = model.pieces.config, model.pieces.task
+def _results(model: Any, result: Mapping[str, Any] | None) -> str:
+    config, task = model.experiment.config, model.experiment.task
     lines = ["## Results", ""]
     if result is None:
         why = "It was converted" if model.origin else "The run was not finished"
@@ -92,7 +92,7 @@ def _results(model: Trained, result: Mapping[str, Any] | None) -> str:
     return "\n".join(lines)
 
 
-def _training(model: Trained) -> str:
+def _training(model: Any) -> str:
     if model.origin:
         return f"""## Origin
 
@@ -102,7 +102,7 @@ The parameters are those of the published PyTorch checkpoint `{model.origin}`, c
     return f"""## How it was trained
 
 ```python
-{configs.source_of(model.pieces.config)}```
+{configs.source_of(model.experiment.config)}```
 
 As `config.py`, trained by
 
@@ -112,8 +112,8 @@ cgar train --config=config.py
 """
 
 
-def _use(model: Trained, rules: Rules | None) -> str:
-    name, cells = model.pieces.config.data.name, model.pieces.task.sequence_length
+def _use(model: Any, rules: Rules | None) -> str:
+    name, cells = model.config.data.name, model.experiment.task.sequence_length
     commands = ["cgar evaluate --workdir=FOLDER"]
     code = ["from cgar_jax import trained", "", 'model = trained.load("FOLDER")']
     if rules is not None:
@@ -131,9 +131,9 @@ def _use(model: Trained, rules: Rules | None) -> str:
     return "\n".join([*told, "```sh", *commands, "```", "", "```python", *code, "```", ""])
 
 
-def _program(model: Trained, rules: Rules) -> str:
-    num_cells = model.pieces.task.sequence_length
-    cells = rules.to_text(np.arange(1, model.pieces.task.vocab_size))
+def _program(model: Any, rules: Rules) -> str:
+    num_cells = model.experiment.task.sequence_length
+    cells = rules.to_text(np.arange(1, model.experiment.task.vocab_size))
     return f"""## Without cgar_jax
 
 `{PROGRAM}` holds the network, its weights and all supervision steps. It runs where there is JAX

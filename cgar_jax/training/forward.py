@@ -18,15 +18,21 @@ from jax.sharding import Mesh, PartitionSpec
 from cgar_jax import losses
 from cgar_jax.curricula import StageDepth
 from cgar_jax.mesh import BATCH
-from cgar_jax.recursion import halting
-from cgar_jax.recursion.correctness import Correctness, correctness
-from cgar_jax.recursion.deep_recursion import STATES_BEFORE_GRADIENT, supervision_step
+from cgar_jax.models import Model, Outputs
+from cgar_jax.recursion import (
+    STATES_BEFORE_GRADIENT,
+    Carry,
+    Correctness,
+    Question,
+    correctness,
+    supervision_step,
+)
 from cgar_jax.training.shardings import gather, parameter_specs
 from cgar_jax.training.state import variables
 
 
 def example_losses(
-    outputs: Any,
+    outputs: Outputs,
     labels: jax.Array,
     answer_loss: Callable[..., jax.Array],
     halting_loss_weight: float,
@@ -79,7 +85,7 @@ class Forward:
         after the other.
     """
 
-    model: Any
+    model: Model
     answer_loss: Callable[..., jax.Array]
     halting_loss_weight: float
     mesh: Mesh
@@ -90,7 +96,7 @@ class Forward:
         params: Any,
         constants: Any,
         puzzle_rows: jax.Array,
-        carry: halting.Carry,
+        carry: Carry,
         depth: StageDepth,
     ) -> StepOutput:
         """Runs the supervision step; devices communicate only to sum the gradients.
@@ -102,7 +108,7 @@ class Forward:
           carry: slots before the step.
           depth: depth of the recursion (static).
         """
-        specs = parameter_specs(self.mesh, params)
+        specs = parameter_specs(self.mesh, self.model.sharding_rules, params)
 
         @functools.partial(
             jax.shard_map,
@@ -120,16 +126,12 @@ class Forward:
     def _step(self, model_variables, depth, slots) -> StepOutput:
         puzzle_rows, carry = slots
         labels = carry.examples["labels"]
-        y, z = carry.y, carry.z
+        question = Question(carry.examples["inputs"], puzzle_rows)
+        states = carry.y, carry.z
         losses_by_exit = []
         for segment in depth.segments:
-            y, z, outputs = supervision_step(
-                self.model,
-                model_variables,
-                carry.examples["inputs"],
-                puzzle_rows,
-                *lax.stop_gradient((y, z)),
-                segment,
+            states, outputs = supervision_step(
+                self.model, model_variables, question, lax.stop_gradient(states), segment
             )
             losses_by_exit.append(
                 example_losses(outputs, labels, self.answer_loss, self.halting_loss_weight)
@@ -137,7 +139,7 @@ class Forward:
         several = len(losses_by_exit) > 1
         per_example = jax.tree.map(lambda *x: jnp.stack(x, 1) if several else x[0], *losses_by_exit)
         right = correctness(outputs.logits, labels)
-        return StepOutput(y, z, outputs.halt_logits, right, per_example)
+        return StepOutput(*states, outputs.halt_logits, right, per_example)
 
 
 def in_parts(function: Callable[[Any], Any], slots: Any, parts: int) -> Any:

@@ -36,7 +36,8 @@ def step_program(
       steps.
     """
     mesh = train_step.mesh
-    shardings, whole = state_shardings(mesh, state), replicated(mesh)
+    rules = train_step.model.sharding_rules
+    shardings, whole = state_shardings(mesh, rules, state), replicated(mesh)
     function = jax.jit(
         functools.partial(train_step.run, depth),
         in_shardings=(shardings, jax.tree.map(lambda leaf: leaf.sharding, data), whole),
@@ -44,7 +45,7 @@ def step_program(
         donate_argnums=0,
     )
     num_steps = jax.ShapeDtypeStruct((), jnp.int32)
-    return function, (abstract_state(mesh, state), jax.tree.map(_shape_of, data), num_steps)
+    return function, (abstract_state(mesh, rules, state), jax.tree.map(_shape_of, data), num_steps)
 
 
 def peak_bytes(program: jax.stages.Compiled) -> int:
@@ -63,7 +64,8 @@ class Programs:
     def __init__(self, train_step: TrainStep, state: TrainState, data: TrainingData):
         """`state` and `data` may be arrays or shapes with shardings."""
         # Shapes alone: arrays that somebody holds are not freed.
-        shapes = abstract_state(train_step.mesh, state), jax.tree.map(_shape_of, data)
+        rules = train_step.model.sharding_rules
+        shapes = abstract_state(train_step.mesh, rules, state), jax.tree.map(_shape_of, data)
         self._program_for = lambda depth: step_program(train_step, depth, *shapes)
         self._futures: dict[StageDepth, concurrent.futures.Future] = {}
         self._executor = concurrent.futures.ThreadPoolExecutor(1, "compile")

@@ -13,24 +13,20 @@ from jax import lax
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from cgar_jax.mesh import AXES, over_batch, replicated
+from cgar_jax.models import ShardingRules
 from cgar_jax.training.state import TrainState
-
-# Which axis of a matrix is split over `fsdp`, by its name: the wide one, so that it divides evenly.
-# What no rule names, or does not divide, is whole on every device.
-SPLIT_AXIS = (
-    (r"(gate_up|qkv|token_embedding|position_embedding)$", 1),
-    (r"(down|output|output_head)$", 0),
-)
 
 # Tables with fewer rows are small beside a model.
 MANY_ROWS = 1024
 
 
-def parameter_specs(mesh: Mesh, parameters: Any) -> Any:
+def parameter_specs(mesh: Mesh, rules: ShardingRules, parameters: Any) -> Any:
     """How each array lies over `fsdp`, by the name at the end of its path.
 
     Args:
-      mesh: with an axis `fsdp`.
+      mesh: mesh with an axis `fsdp`.
+      rules: the model's sharding rules; matrices that no rule names, or that do not divide evenly,
+        are whole on every device.
       parameters: a pytree whose paths end in the names of parameters: themselves, their average, or
         the state of an optimizer.
     """
@@ -39,7 +35,7 @@ def parameter_specs(mesh: Mesh, parameters: Any) -> Any:
 
     def spec(path, leaf):
         name = jax.tree_util.keystr(path, simple=True, separator="/")
-        axis = next((axis for rule, axis in SPLIT_AXIS if re.search(rf"(^|/){rule}", name)), None)
+        axis = next((axis for rule, axis in rules if re.search(rf"(^|/){rule}$", name)), None)
         if parts == 1 or axis is None or leaf.ndim != 2 or leaf.shape[axis] % parts:
             return PartitionSpec()
         return PartitionSpec("fsdp") if axis == 0 else PartitionSpec(None, "fsdp")
@@ -64,7 +60,7 @@ def gather(arrays: Any, specs: Any) -> Any:
     return jax.tree.map(whole, arrays, specs)
 
 
-def state_shardings(mesh: Mesh, state: TrainState) -> TrainState:
+def state_shardings(mesh: Mesh, rules: ShardingRules, state: TrainState) -> TrainState:
     """A sharding for each leaf of a state (or of its shapes).
 
     The carry is split by batch; the puzzle table by rows, if they are many and divide evenly;
@@ -73,7 +69,7 @@ def state_shardings(mesh: Mesh, state: TrainState) -> TrainState:
     """
 
     def split(tree):
-        specs = parameter_specs(mesh, tree)
+        specs = parameter_specs(mesh, rules, tree)
         return jax.tree.map(lambda spec: NamedSharding(mesh, spec), specs)
 
     rows = state.puzzle_table.shape[0]
@@ -87,10 +83,10 @@ def state_shardings(mesh: Mesh, state: TrainState) -> TrainState:
     )
 
 
-def abstract_state(mesh: Mesh, shapes: TrainState) -> TrainState:
+def abstract_state(mesh: Mesh, rules: ShardingRules, shapes: TrainState) -> TrainState:
     """Shapes, dtypes and shardings of a state, without its numbers."""
     return jax.tree.map(
         lambda leaf, sharding: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding),
         shapes,
-        state_shardings(mesh, shapes),
+        state_shardings(mesh, rules, shapes),
     )

@@ -9,7 +9,8 @@ import numpy as np
 import optax
 from jax.experimental import multihost_utils
 
-from cgar_jax.recursion import halting
+from cgar_jax.models import Model, ModelParams
+from cgar_jax.recursion import Carry, initial_carry
 from cgar_jax.sampling import Sampling
 
 
@@ -26,7 +27,7 @@ class TrainState(NamedTuple):
     weighting_state: Any
     sampling_state: Any
     depth_state: Any  # of the depth curriculum
-    carry: halting.Carry
+    carry: Carry
 
 
 def variables(params: Any, constants: Any) -> dict[str, Any]:
@@ -34,20 +35,13 @@ def variables(params: Any, constants: Any) -> dict[str, Any]:
     return {"params": params, "constants": constants}
 
 
-class Weights(NamedTuple):
-    """What a trained model answers with."""
-
-    variables: dict[str, Any]  # of the model; `params` are the averaged ones
-    puzzle_table: jax.Array  # [num_puzzle_identifiers, puzzle_embedding_size]
-
-
-def averaged(state: TrainState) -> Weights:
-    """The weights that evaluation uses."""
-    return Weights(variables(state.ema_params, state.constants), state.puzzle_table)
+def averaged(state: TrainState) -> ModelParams:
+    """Returns the averaged parameters, which evaluation uses."""
+    return ModelParams(variables(state.ema_params, state.constants), state.puzzle_table)
 
 
 def initial_state(
-    model: Any,
+    model: Model,
     optimizer: optax.GradientTransformation,
     weighting: optax.GradientTransformationExtraArgs,
     sampling: Sampling,
@@ -73,7 +67,7 @@ def initial_state(
         init_key, fresh_examples["inputs"], fresh_examples["puzzle_identifiers"]
     )
     params = collections["params"]
-    carry = halting.initial_carry(fresh_examples, model.state_shape, model.dtype)
+    carry = initial_carry(fresh_examples, model.state_shape, model.dtype)
     return TrainState(
         step=jnp.zeros((), jnp.int32),
         key=run_key,

@@ -18,7 +18,8 @@ from cgar_jax import losses, optimizers, weighting
 from cgar_jax.curricula import DepthCurriculum, StageDepth, as_depth_choice
 from cgar_jax.data import schema
 from cgar_jax.mesh import over_batch
-from cgar_jax.recursion import halting
+from cgar_jax.models import Model
+from cgar_jax.recursion import HaltingRule, advance, replace_halted
 from cgar_jax.sampling import Request, Sampling
 from cgar_jax.training.feed import TrainingBlock, TrainingSet
 from cgar_jax.training.forward import Forward
@@ -43,8 +44,7 @@ class TrainStep:
       answer_loss: unreduced, see `example_losses`.
       halting_loss_weight: see `example_losses`.
       batch_size: slots.
-      max_supervision_steps: N_sup.
-      exploration_probability: see `halting.advance`.
+      halting_rule: when an example leaves its slot.
       ema_decay: of the parameters' moving average.
       puzzle_learning_rate: `step -> learning rate` of the puzzle embedding's sign-SGD.
       puzzle_weight_decay: of the same.
@@ -53,7 +53,7 @@ class TrainStep:
         activations that a gradient needs only one part's are kept.
     """
 
-    model: Any
+    model: Model
     optimizer: optax.GradientTransformation
     weighting: optax.GradientTransformationExtraArgs
     sampling: Sampling
@@ -62,8 +62,7 @@ class TrainStep:
     answer_loss: Callable[..., jax.Array]
     halting_loss_weight: float
     batch_size: int
-    max_supervision_steps: int
-    exploration_probability: float
+    halting_rule: HaltingRule
     ema_decay: float
     puzzle_learning_rate: Callable[[jax.Array], jax.Array]
     puzzle_weight_decay: float
@@ -131,11 +130,8 @@ class TrainStep:
         # In JAX, split(key, 2) is fold_in(key, 0) and fold_in(key, 1): those are taken.
         depth_key, weighting_key = (jax.random.fold_in(key, data) for data in (2, 3))
         fresh, sampling_state = self.draw(draw_key, state, data)
-        carry = halting.replace_halted(
-            state.carry,
-            fresh,
-            *self.model.apply(variables(state.params, state.constants), method="initial_state"),
-        )
+        initial = self.model.apply(variables(state.params, state.constants), method="initial_state")
+        carry = replace_halted(state.carry, fresh, initial)
 
         def gradient_at(depth):
             return lambda: jax.value_and_grad(self._loss, (0, 1), has_aux=True)(
@@ -158,14 +154,8 @@ class TrainStep:
         )
         mean_loss = losses.masked_mean(answer_losses, where=output.right.counts)
         depth_state = choice.update(state.depth_state, mean_loss, self.total_steps)
-        carry = halting.advance(
-            carry,
-            output.y,
-            output.z,
-            output.halt_logits,
-            max_supervision_steps=self.max_supervision_steps,
-            exploration_probability=self.exploration_probability,
-            key=halt_key,
+        carry = advance(
+            carry, (output.y, output.z), output.halt_logits, self.halting_rule, halt_key
         )
         metrics = {"loss": loss, "gradient_norm": optax.tree.norm(gradients)}
         metrics |= batch_metrics(output, aux["weights"], carry)

@@ -7,7 +7,7 @@ import pytest
 
 from cgar_jax.curricula import Depth
 from cgar_jax.models.trm import TRM
-from cgar_jax.recursion.deep_recursion import supervision_step
+from cgar_jax.recursion import Question, supervision_step
 from tests.launch import scripts
 
 torch = pytest.importorskip("torch")
@@ -42,7 +42,8 @@ def test_with_the_same_parameters_it_has_the_same_loss(mixing, positions):
         assert not parameters
     zeros = jnp.zeros((BATCH, *model.state_shape))
     rows = jnp.zeros((BATCH, SIZES["hidden_size"]))
-    *_, outputs = supervision_step(model, variables, inputs, rows, zeros, zeros, DEPTH)
+    question = Question(inputs, rows)
+    _, outputs = supervision_step(model, variables, question, (zeros, zeros), DEPTH)
     chosen = jnp.take_along_axis(jax.nn.log_softmax(outputs.logits), labels[..., None], -1)
     solved = (outputs.logits.argmax(-1) == labels).all(-1)
     halting = jax.nn.softplus(jnp.where(solved, -1, 1) * outputs.halt_logits)

@@ -10,7 +10,7 @@ from cgar_jax import trained_model as trained
 from cgar_jax.commands.convert import convert
 from cgar_jax.config import default_config
 from cgar_jax.models import TRM, export_published
-from cgar_jax.recursion.thinking import Rows, empty_states, think
+from cgar_jax.recursion import Rollouts
 from tests import fixtures
 from tests import running as commands
 
@@ -48,7 +48,7 @@ def first_batch(fixture, step):
 def test_a_converted_checkpoint_scores_as_published(converted):
     fixture, model = converted
     examples = fixture.under("step0/batch")
-    (found,) = model.pieces.evaluator.predict(model.weights, examples)
+    (found,) = model.experiment.evaluator.predict(model.params, examples)
     for step in range(2):
         rows, logits, halt_logits = first_batch(fixture, step)
         right = logits.argmax(-1) == examples["labels"][rows]
@@ -61,12 +61,10 @@ def test_a_converted_checkpoint_scores_as_published(converted):
 def test_the_logits_of_a_converted_checkpoint_are_the_published_ones(converted):
     fixture, model = converted
     batch = fixture.under("step0/batch")
-    zeros = np.zeros(4, np.int32)
-    rows = Rows(batch["inputs"], batch["puzzle_identifiers"], zeros, zeros, zeros)
-    pieces = model.pieces
-    states = empty_states(pieces.model, 4)
-    depth = pieces.curriculum.full_depth
-    _, found = think(pieces.model, depth, 1, lambda o: o[:2], model.weights, states, rows)
+    rollouts = Rollouts.plain(batch["inputs"], batch["puzzle_identifiers"])
+    reasoner = model.reasoner.with_supervision_steps(1)
+    states = reasoner.empty_states(4)
+    _, found = reasoner.think(model.params, states, rollouts, read=lambda outputs: outputs[:2])
     tolerance = max(1e-4, 3 * fixtures.rounding(fixture, 0))
     for ours, name in zip(found, ("logits", "q_halt_logits"), strict=True):
         published = fixture.arrays[f"step0/out/{name}"]
@@ -116,7 +114,7 @@ def test_the_command_converts_a_state_dict_of_torch_for_the_other_commands(
     card = (tmp_path / "README.md").read_text()
     assert "published PyTorch checkpoint `step_65100`" in card
     assert "license: unknown" in card
-    assert trained.load(tmp_path).pieces.task.num_puzzle_identifiers == 5
+    assert trained.load(tmp_path).experiment.task.num_puzzle_identifiers == 5
     puzzle, shown = "1.3.3.1.2.4.4.2.", "--show_attempt"
     code, output = commands.run("solve", f"--workdir={tmp_path}", shown, puzzle, cache=cache)
     assert code in (0, 3), output
@@ -132,8 +130,8 @@ def test_the_command_converts_a_state_dict_of_torch_for_the_other_commands(
         ),
         (["{file}", "--config.model.num_layers=2"], "missing ['inner.L_level.layers.1.mlp"),
         (["{file}", "--config.model.puzzle_embedding_tokens=2"], "mlp_t.down_proj.weight has sha"),
-        (["{file}.gone"], "no file of published parameters at"),
-        (["README.md"], "README.md holds no parameters by name"),
+        (["{file}.gone"], "there is no parameter file"),
+        (["README.md"], "README.md is neither a .safetensors file"),
         ([], "expected one CHECKPOINT, not 0"),
         (["{file}", "--config.data.nme=maze"], 'Did you mean "name"'),
         (["{file}", "--config.data.name=arc"], "knows no puzzle but those it was trained on"),

@@ -1,5 +1,6 @@
 """A run becomes a folder: it scores the same, its card tells what is so, its program is its own."""
 
+import dataclasses
 import json
 import re
 import subprocess
@@ -10,11 +11,8 @@ import jax.export
 import numpy as np
 import pytest
 
-from cgar_jax import data
+from cgar_jax import data, model_files
 from cgar_jax import trained_model as trained
-from cgar_jax.commands.evaluate import evaluate
-from cgar_jax.commands.export import export, program
-from cgar_jax.commands.solve import load_solver
 from cgar_jax.config import default_config, source_of
 from cgar_jax.reporting.model_card import model_card
 from tests import running as commands
@@ -58,7 +56,7 @@ def shared(run, cache, tmp_path_factory):
 @pytest.fixture
 def dataset(run, cache, monkeypatch):
     monkeypatch.setenv("CGAR_DATA_DIR", str(cache))
-    return data.load(trained.load(run).pieces.config.data)
+    return data.load(trained.load(run).config.data)
 
 
 def snippet(card, after):
@@ -67,16 +65,16 @@ def snippet(card, after):
 
 
 def test_a_shared_model_scores_as_its_run_does(run, shared, dataset):
-    scores = evaluate(shared)
-    assert scores == evaluate(run)
+    scores = trained.load(shared).evaluate()
+    assert scores == trained.load(run).evaluate()
     assert scores["exact_accuracy"] == commands.result(run)["exact_accuracy"]
     assert commands.result(shared) == commands.result(run)
 
 
 def test_a_shared_model_is_shared_again_as_it_is(shared, tmp_path):
-    export(shared, tmp_path, stablehlo=True)
+    trained.load(shared).export(tmp_path, stablehlo=True)
     for file in shared.iterdir():
-        if file.name != trained.PROGRAM:  # its bytes name lines of source
+        if file.name != model_files.PROGRAM:  # its bytes name lines of source
             assert (tmp_path / file.name).read_bytes() == file.read_bytes(), file.name
 
 
@@ -95,25 +93,25 @@ assert "cgar_jax" not in sys.modules
     found = np.load(tmp_path / "found.npz")
 
     model = trained.load(shared)
-    (predicted,) = model.pieces.evaluator.predict(model.weights, dataset.test)
+    (predicted,) = model.experiment.evaluator.predict(model.params, dataset.test)
     np.testing.assert_array_equal(found["answers"], predicted.answers)
     np.testing.assert_allclose(found["probabilities"], predicted.halting_probabilities, atol=1e-6)
-    solutions = load_solver(model, stop="budget")(questions)
+    solutions = model.solve(questions, stop="budget")
     np.testing.assert_array_equal(found["answers"], [each.answer for each in solutions])
 
 
 def test_the_program_runs_on_each_platform_and_takes_nothing_but_questions(shared):
-    found = jax.export.deserialize(bytearray((shared / trained.PROGRAM).read_bytes()))
+    found = jax.export.deserialize(bytearray((shared / model_files.PROGRAM).read_bytes()))
     assert found.platforms == ("cpu", "cuda", "tpu")
     assert [str(shape) for shape in found.in_avals] == ["int32[batch,16]"]
     assert [str(shape) for shape in found.out_avals] == ["int32[batch,16]", "float32[batch]"]
 
 
-def test_a_model_that_knows_puzzles_by_their_embeddings_has_no_program():
+def test_a_model_that_knows_puzzles_by_their_embeddings_has_no_program(tmp_path):
     model = fresh()
-    model.pieces.config.data.name = "arc"
-    with pytest.raises(ValueError, match="knows no puzzle but those it was trained on"):
-        program(model)
+    model.config.data.name = "arc"
+    with pytest.raises(ValueError, match="can only answer the puzzles that it was trained on"):
+        model.export(tmp_path, stablehlo=True)
 
 
 def test_the_card_has_the_figures_and_the_front_matter_of_the_hub(run, shared):
@@ -144,16 +142,15 @@ def test_the_code_in_the_card_solves_puzzles(shared, tmp_path, monkeypatch, caps
 
 def test_the_card_of_a_run_that_is_not_finished_says_so(run, tmp_path):
     model = trained.load(run)
-    card = model_card(model._replace(step=20), None, has_program=False)
+    card = model_card(dataclasses.replace(model, step=20), None, has_program=False)
     assert "20 of 40 optimizer steps" in card
     assert "The run was not finished; nothing has been measured." in card
     assert "exact accuracy" not in card
 
 
-def test_results_of_other_parameters_are_not_shared(run, tmp_path, monkeypatch):
-    earlier = trained.load(run)._replace(step=30)  # as if the newest checkpoint were damaged
-    monkeypatch.setattr(trained, "load", lambda _: earlier)
-    export(run, tmp_path)
+def test_results_of_other_parameters_are_not_shared(run, tmp_path):
+    # As if the newest checkpoint were damaged and an earlier one had been loaded.
+    dataclasses.replace(trained.load(run), step=30).export(tmp_path)
     assert not (tmp_path / "result.json").exists()
     assert "nothing has been measured" in (tmp_path / "README.md").read_text()
 
@@ -190,10 +187,10 @@ def as_saved(config):
     ("arguments", "message"),
     [
         (["--workdir={run}"], "cgar export needs --output"),
-        (["--workdir={run}", "--output={run}"], "holds other things (checkpoints, config.json"),
+        (["--workdir={run}", "--output={run}"], "holds other files (checkpoints, config.json"),
         (["--workdir={run}", "--output={run}/config.json"], "config.json is a file"),
         (["--workdir={run}", "--output=/proc/model"], "cannot write to output /proc/model"),
-        (["--workdir={run}/nothing", "--output={run}/new"], "no run in"),
+        (["--workdir={run}/nothing", "--output={run}/new"], "there is no run in"),
         (["--workdir={run}", "--output={run}/new", "more"], "unexpected arguments ['more']"),
     ],
 )

@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from cgar_jax.commands.solve import load_solver
+import cgar_jax
 from cgar_jax.data import sudoku
 from tests import running as commands
 
@@ -73,8 +73,7 @@ def test_answers_of_a_csv_are_written_in_its_order(run, cache, tmp_path):
 
 
 def test_a_list_of_puzzles_is_solved_by_the_python_interface(run):
-    solver = load_solver(run, stop="halting", num_rollouts=2)
-    (one,) = solver(sudoku.encode(ALMOST)[None])
+    (one,) = cgar_jax.load(run).solve(ALMOST, stop="halting", num_rollouts=2)
     assert one.verified
     assert sudoku.decode(one.answer) == "1234341221434321"
 
@@ -89,7 +88,7 @@ def test_a_list_of_puzzles_is_solved_by_the_python_interface(run):
         (["11" + "." * 14], "the puzzle has 1 more than once in row 1"),
         (["." * 81], "81 cells; expected 16"),
         ([ALMOST, "--num_rollouts=0"], "num_rollouts is 0"),
-        ([ALMOST, "--workdir=/nowhere/at/all"], "no run in /nowhere/at/all"),
+        ([ALMOST, "--workdir=/nowhere/at/all"], "there is no run in /nowhere/at/all"),
     ],
 )
 def test_bad_input_is_one_clear_sentence_and_exit_code_2(run, cache, arguments, message):

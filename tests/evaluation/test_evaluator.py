@@ -1,4 +1,4 @@
-"""Scores, on a network whose every answer is known beforehand."""
+"""Scores of networks whose answers are known in advance."""
 
 import functools
 import itertools
@@ -12,18 +12,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cgar_jax.curricula import Depth
-from cgar_jax.evaluation import Evaluator, accuracy_by_difficulty, correctness
-from cgar_jax.evaluation.evaluator import accuracy_interval, first_halting_steps, join
+from cgar_jax.evaluation import Evaluator, accuracy_by_difficulty
+from cgar_jax.evaluation.accuracy import first_halting_steps
+from cgar_jax.evaluation.evaluator import join
 from cgar_jax.losses import IGNORE_LABEL
 from cgar_jax.mesh import make_mesh
-from cgar_jax.models import Outputs
-from cgar_jax.training.state import Weights
+from cgar_jax.models import ModelParams, Outputs
+from cgar_jax.recursion import HaltingRule, Reasoner, correctness
 
 CELLS = 4
+PARAMS = ModelParams({}, jnp.zeros((1, 1)))
 
 
 class SecondThought(nn.Module):
-    """Answers 0 everywhere at the first supervision step and 1 from the second on, and then halts.
+    """Answers 0 everywhere after the first supervision step, then 1, and then halts.
 
     With depth (1, 1) its answer state is 2 after one step and 7 after two.
     """
@@ -33,46 +35,50 @@ class SecondThought(nn.Module):
     dtype = "float32"
 
     def embed(self, inputs, puzzle_rows):
-        """Ignores the question."""
+        """Embeds every question as zeros."""
         return jnp.zeros((*inputs.shape, 1))
 
     def network(self, h):
-        """Counts."""
+        """Counts its calls."""
         return h + 1
 
     def heads(self, y):
-        """Changes its mind above 3."""
+        """Answers 1 and halts once the state exceeds 3."""
         sure = y[..., 0] - 3
         return Outputs(jnp.stack([jnp.zeros_like(sure), sure], -1), sure[:, 0], sure[:, 0])
 
     def initial_state(self):
-        """From zero."""
+        """Begins at zero."""
         return jnp.zeros(1), jnp.zeros(1)
 
 
 class SoonerOrLater(SecondThought):
-    """Halts at step 1, 2, 3, 4 or never where the inputs are 4, 0, -2, -3 or -4.
+    """Halts at step 1, 2, 3, 4 or never for inputs of 4, 0, -2, -3 or -4.
 
-    Its answer is 1 soon after that, and 0 before and later.
+    Its answer is 1 only for a short while after halting, and 0 before and later.
     """
 
     def embed(self, inputs, puzzle_rows):
-        """Half the input."""
+        """Embeds a question as half its input."""
         return inputs[..., None] / 2
 
     def heads(self, y):
-        """Is right for a moment."""
+        """Answers 1 while the state is between 3 and 7."""
         sure = y[..., 0] - 3
         right = jnp.where((sure > 0) & (sure <= 4), 1.0, -1.0)
         return Outputs(jnp.stack([jnp.zeros_like(sure), right], -1), sure[:, 0], sure[:, 0])
 
 
+def reasoner(model, steps, mesh):
+    return Reasoner(model, Depth(1, 1), HaltingRule(steps), mesh)
+
+
 def sooner_or_later(inputs, devices, steps=4):
-    """An evaluator, and examples of these inputs, the last of which does not count."""
+    """Returns an evaluator and examples with these inputs; one more does not count."""
     mesh = make_mesh({"data": devices}, 8)
     batch = examples(*[1] * len(inputs), IGNORE_LABEL)
     batch["inputs"][:] = np.array([*inputs, 0])[:, None]
-    return Evaluator(SoonerOrLater(), Depth(1, 1), steps, 4, mesh), batch
+    return Evaluator(reasoner(SoonerOrLater(), steps, mesh), 4), batch
 
 
 def examples(*labels):
@@ -86,11 +92,11 @@ def examples(*labels):
 
 def evaluate(batch, batch_size=4, steps=3, devices=1, accepts=None):
     mesh = make_mesh({"data": devices}, 8)
-    evaluator = Evaluator(SecondThought(), Depth(1, 1), steps, batch_size, mesh)
-    return evaluator(Weights({}, jnp.zeros((1, 1))), batch, accepts)
+    evaluator = Evaluator(reasoner(SecondThought(), steps, mesh), batch_size)
+    return evaluator(PARAMS, batch, accepts)
 
 
-def test_exact_accuracy_is_told_for_every_supervision_step():
+def test_exact_accuracy_is_reported_for_every_supervision_step():
     scores = evaluate(examples(0, 1, 1, 1))
     assert scores["exact_accuracy_by_step"] == [0.25, 0.75, 0.75]
     assert scores["exact_accuracy"] == 0.75
@@ -106,11 +112,11 @@ def test_halting_accuracy_compares_the_halting_logit_with_solved():
     assert evaluate(examples(0, 1, 1, 1))["halting_accuracy"] == 0.75
 
 
-def test_mean_halting_step_is_the_first_with_a_positive_logit():
+def test_the_mean_halting_step_averages_the_first_positive_logits():
     assert evaluate(examples(0, 1))["mean_halting_step"] == 2.0
 
 
-def test_an_example_that_never_halts_counts_with_the_last_step():
+def test_an_example_that_never_halts_counts_as_the_last_step():
     assert evaluate(examples(0, 1), steps=1)["mean_halting_step"] == 1.0
 
 
@@ -137,7 +143,7 @@ def test_examples_without_a_cell_that_counts_are_left_out():
     assert (scores["num_examples"], scores["exact_accuracy"]) == (1, 1.0)
 
 
-def test_a_set_smaller_than_a_batch_makes_a_batch_of_its_own_size(monkeypatch):
+def test_a_set_smaller_than_a_batch_is_one_batch_of_its_own_size(monkeypatch):
     seen = []
     embed = SecondThought.embed
     monkeypatch.setattr(
@@ -150,44 +156,30 @@ def test_a_set_smaller_than_a_batch_makes_a_batch_of_its_own_size(monkeypatch):
 
 @pytest.mark.parametrize("devices", [1, 8])
 @given(inputs=st.lists(st.sampled_from([4, 0, -2, -3, -4]), min_size=1, max_size=20))
-def test_until_halted_the_scores_are_those_of_the_steps_at_which_puzzles_halt(inputs, devices):
+def test_scores_until_halted_are_those_of_the_steps_at_which_puzzles_halt(inputs, devices):
     evaluator, batch = sooner_or_later(inputs, devices)
-    weights = Weights({}, jnp.zeros((1, 1)))
-    every_step = join(evaluator.predict(weights, batch))
+    every_step = join(evaluator.predict(PARAMS, batch))
     ends = np.minimum(first_halting_steps(every_step.halts), 4)[: len(inputs)]
     exact, halts = (
         column[ends - 1, np.arange(len(inputs))] for column in (every_step.exact, every_step.halts)
     )
-    scores = evaluator.until_halted(weights, batch)
+    scores = evaluator.until_halted(PARAMS, batch)
     assert scores["num_examples"] == len(inputs)
     assert scores["exact_accuracy"] == scores["cell_accuracy"] == pytest.approx(exact.mean())
     assert scores["halting_accuracy"] == pytest.approx((exact == halts).mean())
     assert scores["mean_halting_step"] == pytest.approx(ends.mean())
 
 
-def test_a_puzzle_that_halts_leaves_its_place_to_the_next(monkeypatch):
+def test_a_puzzle_that_halts_gives_its_slot_to_the_next(monkeypatch):
     evaluator, batch = sooner_or_later([4] * 39, 1)
     seen = []
     heads = SoonerOrLater.heads
     count = functools.partial(jax.debug.callback, lambda: seen.append(1))
     monkeypatch.setattr(SoonerOrLater, "heads", lambda model, y: count() or heads(model, y))
-    evaluator.until_halted(Weights({}, jnp.zeros((1, 1))), batch)
-    # Forty puzzles, ten at once, of one step each, but for the one that halts at its second.
+    evaluator.until_halted(PARAMS, batch)
+    # Forty puzzles, ten at a time: one step each, except for one that halts at its second step.
     jax.effects_barrier()
     assert len(seen) == 5
-
-
-@pytest.mark.parametrize(
-    ("num_right", "num", "low", "high"),
-    [
-        (81, 263, 0.2553, 0.3662),
-        (15, 148, 0.0624, 0.1605),
-        (0, 20, 0.0, 0.1611),
-        (29, 29, 0.8830, 1),
-    ],
-)
-def test_the_interval_is_wilsons_as_newcombe_tabulates_it(num_right, num, low, high):
-    assert accuracy_interval(num_right, num) == pytest.approx([low, high], abs=5e-5)
 
 
 def test_an_empty_set_is_an_error():
@@ -195,7 +187,7 @@ def test_an_empty_set_is_an_error():
     with pytest.raises(ValueError, match="empty"):
         evaluate(empty)
     with pytest.raises(ValueError, match="empty"):
-        sooner_or_later([], 1)[0].until_halted(Weights({}, jnp.zeros((1, 1))), empty)
+        sooner_or_later([], 1)[0].until_halted(PARAMS, empty)
 
 
 def test_an_example_in_which_no_cell_counts_is_not_solved():
@@ -203,7 +195,7 @@ def test_an_example_in_which_no_cell_counts_is_not_solved():
     assert not right.exact.any()
 
 
-def test_an_answer_that_is_not_the_labelled_one_may_be_accepted():
+def test_an_answer_other_than_the_labeled_one_can_be_accepted():
     def accepts(inputs, answers):
         assert (answers == 1).all()
         return np.arange(len(answers)) < 2
@@ -222,7 +214,7 @@ def test_answers_are_accepted_with_their_own_questions():
     assert evaluate(batch, batch_size=2, accepts=accepts)["accepted_accuracy"] == 2 / 5
 
 
-def test_accuracy_is_told_by_difficulty():
+def test_accuracy_is_reported_by_difficulty():
     batch = examples(1, 0, 1, 0) | {"difficulty": np.array([3.0, 1.0, 4.0, 2.0])}
     assert [
         (group["low"], group["exact_accuracy"])
@@ -249,8 +241,8 @@ def test_examples_of_one_difficulty_stay_together(values):
 
 def test_answers_and_halting_probabilities_come_in_the_order_of_the_examples():
     mesh = make_mesh({"data": 1}, 8)
-    evaluator = Evaluator(SecondThought(), Depth(1, 1), 2, 2, mesh)
-    parts = list(evaluator.predict(Weights({}, jnp.zeros((1, 1))), examples(0, 1, 1)))
+    evaluator = Evaluator(reasoner(SecondThought(), 2, mesh), 2)
+    parts = list(evaluator.predict(PARAMS, examples(0, 1, 1)))
     assert [part.answers.shape for part in parts] == [(2, CELLS), (1, CELLS)]
     assert [part.exact[-1].tolist() for part in parts] == [[False, True], [True]]
     probabilities = np.concatenate([part.halting_probabilities for part in parts])

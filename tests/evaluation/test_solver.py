@@ -1,4 +1,6 @@
-"""Solving many puzzles, on a network whose every attempt is known beforehand."""
+"""Solving many puzzles, with a network whose predictions are known in advance."""
+
+import dataclasses
 
 import jax
 import jax.numpy as jnp
@@ -9,22 +11,23 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cgar_jax.curricula import Depth
-from cgar_jax.evaluation import Solver
+from cgar_jax.evaluation import RolloutOptions, Solver, SolverOptions
 from cgar_jax.evaluation.rollout_accuracy import Record, accuracies, mean_steps_to_verified, record
-from cgar_jax.evaluation.solver import chosen
+from cgar_jax.evaluation.solver import chosen_rollout
 from cgar_jax.mesh import make_mesh
-from cgar_jax.models import Outputs
-from cgar_jax.training.state import Weights, averaged
+from cgar_jax.models import ModelParams, Outputs
+from cgar_jax.recursion import HaltingRule, Reasoner
+from cgar_jax.training.state import averaged
 from tests.training import problem
 
 CELLS, MOST = 2, 8
-FRACTION = 2.0**-10  # of the question in the states, exactly representable up to MOST steps
-WEIGHTS = Weights({}, jnp.zeros((1, 1)))
+FRACTION = 2.0**-10  # scale of the question in the states; exact in float32 up to MOST steps
+PARAMS = ModelParams({}, jnp.zeros((1, 1)))
 ACCEPTED = lambda questions, answers: questions[:, 0] == answers[:, 0]  # noqa: E731
 
 
 def response():
-    """The answer state after each step: what the network's ones make of it, and the question."""
+    """Yields the answer state after each step: the part from the network and the question's."""
     ones, question = np.zeros(2), np.zeros(2)  # y, z
     for _ in range(MOST):
         ones[1] += ones[0] + 1
@@ -38,22 +41,22 @@ ONES, QUESTION = (jnp.array(column, jnp.float32) for column in zip(*response(), 
 
 
 class Counter(nn.Module):
-    """Answers at each step how many it has taken, and halts once they are as many as was asked."""
+    """Answers with the number of steps taken; halts when it equals the number in the question."""
 
     dtype = jnp.float32
     state_shape = (CELLS, 1)
     batch_axis = 0
 
     def embed(self, inputs, puzzle_rows):
-        """A question is a number of steps."""
+        """Embeds a question, which is a number of steps."""
         return FRACTION * inputs[..., None].astype(jnp.float32)
 
     def network(self, h):
-        """Counts; with depth (1, 1) the states are those of `response`."""
+        """Counts, so that with depth (1, 1) the states are those of `response`."""
         return h + 1
 
     def heads(self, y):
-        """Reads both numbers off the state."""
+        """Reads both numbers from the state."""
         state = y[:, 0, 0]
         taken = (state[:, None] >= ONES).sum(1)
         asked = (state - ONES[taken - 1]) / (FRACTION * QUESTION[taken - 1])
@@ -62,14 +65,14 @@ class Counter(nn.Module):
         return Outputs(logits.astype(jnp.float32), halt, halt)
 
     def initial_state(self):
-        """From zero."""
+        """Begins at zero."""
         return jnp.zeros(1), jnp.zeros(1)
 
 
 def solver(verify=ACCEPTED, devices=1, **options):
     mesh = make_mesh({"data": devices}, 8)
-    options = {"max_supervision_steps": MOST} | options
-    return Solver(Counter(), Depth(1, 1), WEIGHTS, mesh, verify, **options)
+    reasoner = Reasoner(Counter(), Depth(1, 1), HaltingRule(MOST), mesh)
+    return Solver(reasoner, PARAMS, verify, SolverOptions(**options))
 
 
 def asking(*steps):
@@ -84,53 +87,52 @@ HARDNESS = st.lists(st.integers(1, MOST), min_size=1, max_size=20)
 
 
 @given(HARDNESS, st.integers(1, 9), st.sampled_from(["verified", "halting"]))
-def test_each_puzzle_takes_the_steps_that_it_needs_whatever_the_batch(hardness, batch_size, stop):
+def test_each_puzzle_takes_the_steps_that_it_needs_in_any_batch(hardness, batch_size, stop):
     found = solver(batch_size=batch_size, stop=stop)(asking(*hardness))
     assert steps_of(found) == hardness
     assert all(one.verified for one in found)
 
 
-def test_the_budget_alone_stops_nothing_early():
+def test_with_stop_budget_no_puzzle_ends_early():
     found = solver(stop="budget")(asking(1, 3, MOST))
     assert steps_of(found) == [MOST] * 3
     assert [one.verified for one in found] == [False, False, True]
 
 
-def test_a_puzzle_beyond_the_budget_is_not_verified():
+def test_a_puzzle_that_needs_more_than_the_budget_is_not_verified():
     found = solver(max_supervision_steps=3)(asking(2, 4))
     assert [one.verified for one in found] == [True, False]
     assert steps_of(found) == [2, 3]
 
 
-def test_an_answer_that_the_halting_head_believes_in_is_verified_all_the_same():
+def test_a_wrong_answer_that_the_halting_head_believes_is_not_verified():
     wrong = lambda questions, answers: np.zeros(len(answers), bool)  # noqa: E731
     (one,) = solver(wrong, stop="halting")(asking(2))
     assert (one.verified, one.supervision_steps) == (False, 2)
     assert one.halting_probability > 0.5
 
 
-def test_without_a_verifier_puzzles_stop_by_the_halting_head_and_nothing_is_verified():
+def test_without_a_verifier_the_halting_head_stops_puzzles_and_none_is_verified():
     found = solver(None)(asking(2, 5))
     assert steps_of(found) == [2, 5]
     assert not any(one.verified for one in found)
 
 
-def test_easy_puzzles_are_told_before_hard_ones():
-    order = [number for number, _ in solver(batch_size=4).each(asking(8, 1, 2, 1))]
+def test_easy_puzzles_are_yielded_before_hard_ones():
+    order = [index for index, _ in solver(batch_size=4).each(asking(8, 1, 2, 1))]
     assert order == [1, 3, 2, 0]
 
 
-def test_a_large_file_does_not_pay_for_its_hardest_puzzle(monkeypatch):
+def test_the_cost_of_a_large_file_does_not_depend_on_its_hardest_puzzle(monkeypatch):
     calls = []
-    one = solver(batch_size=8)
-    think = one._think
-    monkeypatch.setattr(one, "_think", lambda *a: calls.append(len(a[2].inputs)) or think(*a))
-    one(asking(*[1] * 64, MOST))
-    # 65 puzzles for 64 + 8 steps; all of them to the end would be 520 rows.
+    run = Reasoner.run
+    monkeypatch.setattr(Reasoner, "run", lambda *a: calls.append(len(a[3].inputs)) or run(*a))
+    solver(batch_size=8)(asking(*[1] * 64, MOST))
+    # 65 puzzles take 64 + 8 steps; running all of them to the end would take 520 rows.
     assert sum(calls) <= 64 + MOST + 8
 
 
-def test_eight_devices_solve_as_one():
+def test_eight_devices_solve_like_one():
     hardness = [3, 1, 8, 2, 2, 5, 1, 7, 4, 4]
     assert steps_of(solver(devices=8, batch_size=8)(asking(*hardness))) == hardness
 
@@ -140,7 +142,7 @@ def test_eight_devices_solve_as_one():
     [
         ({"stop": "verifed"}, "did you mean 'verified'"),
         ({"choose": "best"}, "unknown choose 'best'"),
-        ({"stop": "verified", "verify": None}, "nothing can verify"),
+        ({"stop": "verified", "verify": None}, "needs a verifier"),
         ({"num_rollouts": 0}, "num_rollouts is 0, but it must be 1 or more"),
         ({"noise": -1.0}, "noise is -1.0, but it must be 0 or more"),
     ],
@@ -155,41 +157,31 @@ LOGITS = np.array([3.0, 1.0, 0.0, 2.0])
 ANSWERS = np.array([[1, 1], [2, 2], [3, 3], [2, 2]])
 
 
-def test_a_verified_answer_is_chosen_before_all_others():
-    assert chosen(ANSWERS, LOGITS, RIGHT, "halting") == 2
-    assert chosen(ANSWERS, LOGITS, RIGHT, "majority") == 2
+def test_a_verified_answer_is_chosen_first():
+    assert chosen_rollout(ANSWERS, LOGITS, RIGHT, "halting") == 2
+    assert chosen_rollout(ANSWERS, LOGITS, RIGHT, "majority") == 2
 
 
-def test_without_one_the_most_confident_or_the_most_frequent_is_chosen():
+def test_without_a_verified_answer_the_most_confident_or_most_frequent_is_chosen():
     nothing = np.zeros(4, bool)
-    assert chosen(ANSWERS, LOGITS, nothing, "halting") == 0
-    assert chosen(ANSWERS, LOGITS, nothing, "majority") == 3
+    assert chosen_rollout(ANSWERS, LOGITS, nothing, "halting") == 0
+    assert chosen_rollout(ANSWERS, LOGITS, nothing, "majority") == 3
 
 
 @pytest.fixture(scope="module")
 def puzzles():
-    """A small TRM before training, its halting head drawn too, and questions for it."""
-    pieces, _, state = problem.build()
+    """A small untrained TRM with a random halting head, and questions for it."""
+    experiment, _, state = problem.build()
     params = dict(state.ema_params)
     params["halting_head"] = jax.random.normal(jax.random.key(0), params["halting_head"].shape)
-    return pieces, averaged(state._replace(ema_params=params)), problem.examples(6)
+    return experiment, averaged(state._replace(ema_params=params)), problem.examples(6)
 
 
 def rollouts_of(puzzles, batch_size, num_rollouts=3, noise=1.0, seed=0):
-    pieces, weights, examples = puzzles
-    found = record(
-        pieces.model,
-        Depth(2, 1),
-        weights,
-        examples,
-        None,
-        num_steps=3,
-        num_rollouts=num_rollouts,
-        noise=noise,
-        batch_size=batch_size,
-        seed=seed,
-    )
-    return found.halt_logits
+    experiment, params, examples = puzzles
+    reasoner = dataclasses.replace(experiment.reasoner, depth=Depth(2, 1))
+    options = RolloutOptions(num_rollouts, noise, batch_size, seed)
+    return record(reasoner, params, examples, None, options).halt_logits
 
 
 def test_noise_does_not_depend_on_the_batch(puzzles):
@@ -225,7 +217,7 @@ def test_more_rollouts_and_steps_never_solve_fewer_with_a_verifier(seed):
             assert mean_steps_to_verified(found, steps, rollouts) <= steps * rollouts
 
 
-def test_of_one_rollout_all_choices_are_the_same():
+def test_with_one_rollout_all_choices_agree():
     shares = accuracies(random_record(np.random.default_rng(0), 2, 50, 4), 2, 1)
     assert shares["pass"] == shares["halting"] == shares["majority"]
 

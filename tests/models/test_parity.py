@@ -1,9 +1,9 @@
-"""The published PyTorch implementation's numbers, step by step, from its own parameters.
+"""Our results agree with those of the published PyTorch implementation, step by step.
 
-Each step starts from the published carry of the step before. A recursion may amplify rounding: for
-the token-mixing model one step in float32 ends up to 1.2e-4 from the same step in float64, in
-PyTorch as in JAX, and three chained steps multiply that by a thousand. Where float32 itself is that
-coarse, the tolerance is three times the distance between our float32 and float64 results.
+Each step starts from the published carry of the previous step. A recursion can amplify rounding:
+for the token-mixing model, one step in float32 differs by up to 1.2e-4 from the same step in
+float64, in PyTorch and in JAX, and three chained steps multiply that by a thousand. Where float32
+is that coarse, the tolerance is three times the distance between our float32 and float64 results.
 """
 
 import jax
@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from cgar_jax.models import export_published
-from cgar_jax.recursion.correctness import correctness
+from cgar_jax.recursion import correctness
 from tests import fixtures
 
 OUTPUT_ERROR = 1e-4
@@ -30,7 +30,7 @@ def case(request):
 
 @pytest.fixture(scope="module", params=range(fixtures.NUM_STEPS), ids=lambda k: f"step{k}")
 def step(case, request):
-    """One supervision step: the fixture, its key prefix, what ours gives, the tolerance."""
+    """One supervision step: the fixture, its key prefix, our results and the tolerance."""
     k = request.param
     tolerance = max(OUTPUT_ERROR, 3 * fixtures.rounding(case, k))
     ours = fixtures.supervise(case, k, case.carry_before(k))
@@ -123,7 +123,7 @@ def test_exported_parameters_are_the_imported_ones(case):
         np.testing.assert_array_equal(exported[name], array, err_msg=name)
 
 
-def test_initialised_variables_have_the_published_shapes(case):
+def test_initialized_variables_have_the_published_shapes(case):
     fresh = case.model.init(
         jax.random.key(0),
         case.arrays["step0/batch/inputs"],
@@ -132,10 +132,10 @@ def test_initialised_variables_have_the_published_shapes(case):
     assert jax.tree.map(np.shape, fresh) == jax.tree.map(np.shape, case.variables)
 
 
-def test_chained_steps_stay_with_the_published_ones():
+def test_chained_steps_stay_close_to_the_published_ones():
     path = fixtures.FOLDER / "trm_attention.npz"
     if not path.exists():
-        pytest.skip(f"{path} is not there")
+        pytest.skip(f"{path} does not exist")
     fixture = fixtures.Fixture(path)
     carry = fixture.carry_before(0)
     for k in range(fixtures.NUM_STEPS):

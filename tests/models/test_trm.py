@@ -1,4 +1,4 @@
-"""The TRM beyond parity: initialisation, dtypes, settings, FLOPs, foreign files."""
+"""The TRM beyond parity: initialization, dtypes, settings, FLOPs and files of parameters."""
 
 import jax
 import jax.numpy as jnp
@@ -7,7 +7,7 @@ import pytest
 
 from cgar_jax import models
 from cgar_jax.models import TRM, export_published, import_published
-from cgar_jax.recursion.deep_recursion import Depth, supervision_step
+from cgar_jax.recursion import Depth, Question, supervision_step
 
 SMALL = {"vocab_size": 6, "sequence_length": 16, "hidden_size": 32, "num_heads": 2}
 SMALL |= {"num_puzzle_identifiers": 3, "puzzle_embedding_tokens": 2, "inner_size_multiple": 32}
@@ -22,7 +22,7 @@ def outputs(model, variables, dtype="float32"):
     inputs = jax.random.randint(jax.random.key(1), (4, model.sequence_length), 0, 6)
     rows = jnp.zeros((4, model.hidden_size))
     y, z = jax.random.normal(jax.random.key(2), (2, 4, *model.state_shape)).astype(dtype)
-    return supervision_step(model, variables, inputs, rows, y, z, Depth(2, 2))
+    return supervision_step(model, variables, Question(inputs, rows), (y, z), Depth(2, 2))
 
 
 def flat(tree):
@@ -30,13 +30,13 @@ def flat(tree):
     return {jax.tree_util.keystr(path, simple=True, separator="/"): leaf for path, leaf in leaves}
 
 
-def test_halting_head_begins_sure_that_nothing_is_solved():
+def test_the_halting_head_begins_certain_that_nothing_is_solved():
     params = init(TRM(**SMALL))["params"]
     np.testing.assert_array_equal(params["halting_head"], np.zeros((32, 2)))
     np.testing.assert_array_equal(params["halting_bias"], [-5, -5])
 
 
-def test_puzzle_embedding_begins_at_zero():
+def test_the_puzzle_embedding_begins_at_zero():
     table = init(TRM(**SMALL))["puzzle_embedding"]["table"]
     np.testing.assert_array_equal(table, np.zeros((3, 32)))
 
@@ -51,7 +51,7 @@ def test_matrices_begin_with_unit_gain_and_cut_off_tails(mixing):
             assert float(jnp.abs(kernel).max()) <= 2 * deviation / 0.8796 + 1e-6, name
 
 
-def test_initial_states_are_drawn_with_deviation_one():
+def test_initial_states_are_drawn_with_unit_deviation():
     wide = {"hidden_size": 4096, "expansion": 0.1, "inner_size_multiple": 1}
     constants = init(TRM(**SMALL | wide))["constants"]
     for name in ("initial_y", "initial_z"):
@@ -60,7 +60,7 @@ def test_initial_states_are_drawn_with_deviation_one():
 
 
 @pytest.mark.parametrize("positions", ["none", "rotary", "learned"])
-def test_attention_knows_positions_only_if_told(positions):
+def test_attention_depends_on_positions_only_with_a_position_encoding(positions):
     model = TRM(**SMALL, mixing="attention", positions=positions)
     variables = init(model)
     order = jax.random.permutation(jax.random.key(3), 16)
@@ -68,8 +68,8 @@ def test_attention_knows_positions_only_if_told(positions):
     y, z = jnp.ones((2, 1, *model.state_shape))
 
     def logits(inputs):
-        rows = jnp.zeros((1, 32))
-        return supervision_step(model, variables, inputs, rows, y, z, Depth(1, 1))[2].logits
+        question = Question(inputs, jnp.zeros((1, 32)))
+        return supervision_step(model, variables, question, (y, z), Depth(1, 1))[1].logits
 
     same = np.allclose(logits(inputs)[:, order], logits(inputs[:, order]), atol=1e-5)
     assert same == (positions == "none")
@@ -79,22 +79,22 @@ def test_attention_knows_positions_only_if_told(positions):
 def test_bfloat16_compute_keeps_float32_parameters_and_outputs(mixing):
     model = TRM(**SMALL, mixing=mixing, dtype="bfloat16")
     variables = init(model)
-    y, z, result = outputs(model, variables, "bfloat16")
+    (y, z), result = outputs(model, variables, "bfloat16")
     assert {leaf.dtype for leaf in jax.tree.leaves(variables)} == {jnp.dtype("float32")}
     assert y.dtype == z.dtype == jnp.bfloat16
     assert result.logits.dtype == result.halt_logits.dtype == jnp.float32
 
 
-def test_bfloat16_compute_is_near_float32():
+def test_bfloat16_results_are_close_to_float32():
     model = TRM(**SMALL)
     variables = init(model)
-    exact = outputs(model, variables)[2].logits
-    rough = outputs(model.clone(dtype="bfloat16"), variables, "bfloat16")[2].logits
+    exact = outputs(model, variables)[1].logits
+    rough = outputs(model.clone(dtype="bfloat16"), variables, "bfloat16")[1].logits
     assert float(jnp.abs(exact - rough).mean()) < 0.05 * float(jnp.abs(exact).mean())
 
 
 @pytest.mark.parametrize("mixing", ["mlp", "attention"])
-def test_flops_by_formula_are_those_the_compiler_counts(mixing):
+def test_the_flops_formula_agrees_with_the_compiler(mixing):
     model = TRM(**SMALL | {"hidden_size": 128}, mixing=mixing)
     variables = init(model)
 
@@ -104,7 +104,7 @@ def test_flops_by_formula_are_those_the_compiler_counts(mixing):
     states = jnp.moveaxis(jnp.zeros((8, *model.state_shape)), 0, model.batch_axis)
     compiled = jax.jit(network).lower(states).compile()
     counted = compiled.cost_analysis()["flops"]
-    # The compiler counts norms, gates and softmax as well.
+    # The compiler also counts norms, gates and softmax.
     assert 8 * model.network_flops() == pytest.approx(counted, rel=0.1)
 
 
@@ -124,12 +124,12 @@ def test_settings_that_cannot_work_are_refused(settings, message):
         TRM(**SMALL | settings)
 
 
-def test_a_misspelt_model_setting_names_the_right_one():
+def test_a_misspelled_model_setting_names_the_right_one():
     with pytest.raises(ValueError, match="hidden_size"):
         models.build({"name": "trm", "hiden_size": 3}, vocab_size=6, sequence_length=16)
 
 
-def test_published_parameters_come_back_from_a_safetensors_file(tmp_path):
+def test_published_parameters_survive_a_safetensors_file(tmp_path):
     safetensors = pytest.importorskip("safetensors.numpy")
     model = TRM(**SMALL, mixing="attention", positions="learned")
     variables = init(model)
@@ -140,7 +140,7 @@ def test_published_parameters_come_back_from_a_safetensors_file(tmp_path):
         np.testing.assert_array_equal(flat(back)[name], leaf, err_msg=name)
 
 
-def test_published_parameters_come_back_from_a_torch_file(tmp_path):
+def test_published_parameters_survive_a_torch_file(tmp_path):
     torch = pytest.importorskip("torch")
     model = TRM(**SMALL)
     variables = init(model)

@@ -1,4 +1,4 @@
-"""Latent and deep recursion, on networks small enough to follow by hand."""
+"""Latent and deep recursion, on networks that are small enough to follow by hand."""
 
 import chex
 import jax
@@ -6,15 +6,16 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from cgar_jax.recursion.deep_recursion import Depth, deep_recursion, latent_recursion
+from cgar_jax.recursion import Depth, deep_recursion, latent_recursion
 
 
-def states(*shape):
-    return jax.random.normal(jax.random.key(0), (3, *shape))
+def question_and_states(*shape):
+    x, y, z = jax.random.normal(jax.random.key(0), (3, *shape))
+    return x, (y, z)
 
 
 def counting_network(calls):
-    """A network that notes each time it is really called."""
+    """A network that records every call when it runs, not when it is traced."""
 
     def f(h):
         jax.debug.callback(lambda: calls.append(1))
@@ -24,65 +25,66 @@ def counting_network(calls):
 
 
 def test_latent_recursion_updates_the_latent_n_times_and_then_the_answer():
-    x, y, z = states(2, 4, 8)
+    x, (y, z) = question_and_states(2, 4, 8)
     expected = z
     for _ in range(3):
         expected = jnp.tanh(x + y + expected)
-    new_y, new_z = latent_recursion(jnp.tanh, x, y, z, n=3)
+    new_y, new_z = latent_recursion(jnp.tanh, x, (y, z), n=3)
     np.testing.assert_allclose(new_z, expected, rtol=1e-5)
     np.testing.assert_allclose(new_y, jnp.tanh(y + expected), rtol=1e-5)
 
 
-def test_deep_recursion_is_that_many_latent_recursions():
-    x, y, z = states(2, 4, 8)
-    expected = (y, z)
+def test_deep_recursion_is_t_latent_recursions():
+    x, states = question_and_states(2, 4, 8)
+    expected = states
     for _ in range(3):
-        expected = latent_recursion(jnp.tanh, x, *expected, n=2)
-    chex.assert_trees_all_close(deep_recursion(jnp.tanh, x, y, z, Depth(2, 3)), expected, rtol=1e-6)
+        expected = latent_recursion(jnp.tanh, x, expected, n=2)
+    found = deep_recursion(jnp.tanh, x, states, Depth(2, 3))
+    chex.assert_trees_all_close(found, expected, rtol=1e-6)
 
 
 def test_a_deep_recursion_calls_the_network_as_often_as_its_depth_says():
     calls, depth = [], Depth(4, 2)
-    deep_recursion(counting_network(calls), *states(1, 2, 2), depth)
+    deep_recursion(counting_network(calls), *question_and_states(1, 2, 2), depth)
     jax.effects_barrier()
     assert len(calls) == depth.network_calls
 
 
 @pytest.mark.parametrize("depth", [Depth(2, 1), Depth(2, 3)])
-def test_gradient_flows_through_the_last_cycle_alone(depth):
-    x, y, z = states(2, 4, 8)
+def test_gradient_flows_only_through_the_last_cycle(depth):
+    x, states = question_and_states(2, 4, 8)
     scale = jnp.float32(0.7)
 
     def f(scale):
         return lambda h: jnp.tanh(scale * h)
 
     def through_all(scale):
-        return sum(s.sum() for s in deep_recursion(f(scale), x, y, z, depth))
+        return sum(s.sum() for s in deep_recursion(f(scale), x, states, depth))
 
     def by_hand(scale):
-        start = y, z
+        start = states
         for _ in range(depth.T - 1):
-            start = latent_recursion(f(0.7), x, *start, n=depth.n)
-        return sum(s.sum() for s in latent_recursion(f(scale), x, *start, n=depth.n))
+            start = latent_recursion(f(0.7), x, start, n=depth.n)
+        return sum(s.sum() for s in latent_recursion(f(scale), x, start, n=depth.n))
 
     np.testing.assert_allclose(jax.grad(through_all)(scale), jax.grad(by_hand)(scale), rtol=1e-5)
 
 
 def test_no_gradient_reaches_the_states_before_the_last_cycle():
-    x, y, z = states(2, 4, 8)
+    x, states = question_and_states(2, 4, 8)
 
-    def total(y, z):
-        return sum(s.sum() for s in deep_recursion(jnp.tanh, x, y, z, Depth(2, 2)))
+    def total(states):
+        return sum(s.sum() for s in deep_recursion(jnp.tanh, x, states, Depth(2, 2)))
 
-    chex.assert_trees_all_equal(jax.grad(total, (0, 1))(y, z), (jnp.zeros_like(y),) * 2)
+    chex.assert_trees_all_equal(jax.grad(total)(states), (jnp.zeros_like(x),) * 2)
 
 
 def flops(depth, differentiate):
     w = jnp.eye(64)
-    x, y, z = states(4, 16, 64)
+    x, states = question_and_states(4, 16, 64)
 
     def total(w):
-        return sum(s.sum() for s in deep_recursion(lambda h: jnp.tanh(h @ w), x, y, z, depth))
+        return sum(s.sum() for s in deep_recursion(lambda h: jnp.tanh(h @ w), x, states, depth))
 
     program = jax.grad(total) if differentiate else total
     jaxpr = jax.make_jaxpr(program)(w)
@@ -90,7 +92,7 @@ def flops(depth, differentiate):
 
 
 def count_matrix_products(jaxpr, times=1):
-    """Matrix products a program executes, loops multiplied out."""
+    """Counts the matrix products that a program executes, with loops multiplied out."""
     total = 0
     for equation in jaxpr.eqns:
         inside = times * equation.params.get("length", 1)
@@ -108,12 +110,12 @@ def count_matrix_products(jaxpr, times=1):
 def test_cycles_without_gradient_cost_forward_calls_only(depth):
     forward = flops(depth, differentiate=False)
     assert forward == depth.network_calls
-    # With gradient: the last cycle's n + 1 calls run forward, once more for the backward pass that
-    # recomputes them, and twice for the gradients of their input and weights.
+    # With gradient, the n + 1 calls of the last cycle run again when the backward pass recomputes
+    # them, and cost two more products each for the gradients of input and parameters.
     assert flops(depth, differentiate=True) == forward + 3 * (depth.n + 1)
 
 
 def test_states_of_different_shapes_are_refused():
-    x, y, z = states(2, 4, 8)
+    x, (y, z) = question_and_states(2, 4, 8)
     with pytest.raises(AssertionError):
-        deep_recursion(jnp.tanh, x, y, z[:1], Depth(1, 1))
+        deep_recursion(jnp.tanh, x, (y, z[:1]), Depth(1, 1))

@@ -1,4 +1,6 @@
-"""The carry of deep supervision: who halts, who is replaced."""
+"""The carry of deep supervision: which examples halt and which slots are refilled."""
+
+import dataclasses
 
 import chex
 import jax
@@ -8,10 +10,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cgar_jax.recursion import halting
+from cgar_jax import recursion
+from cgar_jax.recursion import Carry, HaltingRule, initial_carry, replace_halted
 
 BATCH, LENGTH, HIDDEN = 6, 3, 4
-NO_EXPLORATION = {"key": jax.random.key(0), "exploration_probability": 0.0}
+RULE = HaltingRule(max_supervision_steps=4, exploration_probability=0.0)
+EXPLORING = dataclasses.replace(RULE, exploration_probability=1.0)
+ZEROS = jnp.zeros(HIDDEN), jnp.zeros(HIDDEN)
 
 
 def examples(value):
@@ -19,24 +24,16 @@ def examples(value):
 
 
 def fresh_carry(value=1):
-    carry = halting.initial_carry(examples(0), (LENGTH, HIDDEN), "float32")
-    return halting.replace_halted(carry, examples(value), jnp.ones(HIDDEN), -jnp.ones(HIDDEN))
+    carry = initial_carry(examples(0), (LENGTH, HIDDEN), "float32")
+    return replace_halted(carry, examples(value), (jnp.ones(HIDDEN), -jnp.ones(HIDDEN)))
 
 
-def advance(carry, logits, max_supervision_steps=4, **settings):
-    y, z = carry.y + 1, carry.z - 1
+def advance(carry, logits, rule=RULE, seed=0):
     logits = jnp.broadcast_to(jnp.asarray(logits, jnp.float32), (BATCH,))
-    return halting.advance(
-        carry,
-        y,
-        z,
-        logits,
-        max_supervision_steps=max_supervision_steps,
-        **(NO_EXPLORATION | settings),
-    )
+    return recursion.advance(carry, (carry.y + 1, carry.z - 1), logits, rule, jax.random.key(seed))
 
 
-def test_the_first_step_replaces_every_slot():
+def test_the_first_step_fills_every_slot():
     carry = fresh_carry(value=7)
     chex.assert_trees_all_equal(carry.examples, examples(7))
     assert not carry.halted.any()
@@ -49,10 +46,10 @@ def test_a_fresh_example_begins_with_the_initial_states_and_no_steps():
     np.testing.assert_array_equal(carry.supervision_step, np.zeros(BATCH))
 
 
-def test_only_halted_slots_are_replaced():
+def test_only_halted_slots_are_refilled():
     halted = jnp.arange(BATCH) % 2 == 0
     before = fresh_carry(1)._replace(halted=halted, supervision_step=jnp.full(BATCH, 2))
-    after = halting.replace_halted(before, examples(9), jnp.zeros(HIDDEN), jnp.zeros(HIDDEN))
+    after = replace_halted(before, examples(9), ZEROS)
     np.testing.assert_array_equal(after.examples["inputs"][:, 0], np.where(halted, 9, 1))
     np.testing.assert_array_equal(after.y[:, 0, 0], np.where(halted, 0, 1))
     np.testing.assert_array_equal(after.supervision_step, np.where(halted, 0, 2))
@@ -65,8 +62,12 @@ def test_a_positive_halting_logit_halts_and_a_negative_one_does_not():
 
 def test_the_last_supervision_step_halts_whatever_the_logit():
     carry = fresh_carry()._replace(supervision_step=jnp.arange(BATCH))
-    after = advance(carry, -1.0, max_supervision_steps=4)
-    np.testing.assert_array_equal(after.halted, np.arange(BATCH) + 1 >= 4)
+    np.testing.assert_array_equal(advance(carry, -1.0).halted, np.arange(BATCH) + 1 >= 4)
+
+
+def test_outside_training_an_example_halts_when_confident_or_out_of_steps():
+    logits, steps = np.array([1.0, -1.0, -1.0]), np.array([1, 1, 4])
+    np.testing.assert_array_equal(RULE.halts(logits, steps), [True, False, True])
 
 
 def test_a_step_is_counted_for_every_slot():
@@ -74,58 +75,45 @@ def test_a_step_is_counted_for_every_slot():
     np.testing.assert_array_equal(advance(carry, 0.0).supervision_step, np.arange(BATCH) + 1)
 
 
-def test_the_new_states_carry_no_gradient():
+def test_no_gradient_flows_through_the_carried_states():
     carry = fresh_carry()
 
     def total(y):
-        after = halting.advance(
-            carry, y, y, jnp.zeros(BATCH), max_supervision_steps=4, **NO_EXPLORATION
-        )
+        after = recursion.advance(carry, (y, y), jnp.zeros(BATCH), RULE, jax.random.key(0))
         return after.y.sum() + after.z.sum()
 
     np.testing.assert_array_equal(jax.grad(total)(carry.y), np.zeros_like(carry.y))
 
 
-def test_exploration_keeps_an_example_to_its_drawn_minimum_of_at_least_two_steps():
-    after = advance(fresh_carry(), 1.0, exploration_probability=1.0)
-    assert not after.halted.any()
+def test_exploration_draws_a_minimum_of_at_least_two_steps():
+    assert not advance(fresh_carry(), 1.0, EXPLORING).halted.any()
 
 
 @given(seed=st.integers(0, 2**31 - 1))
 def test_exploration_never_outlasts_the_last_step(seed):
     carry = fresh_carry()._replace(supervision_step=jnp.full(BATCH, 3))
-    after = advance(carry, 1.0, key=jax.random.key(seed), exploration_probability=1.0)
-    assert after.halted.all()
+    assert advance(carry, 1.0, EXPLORING, seed).halted.all()
 
 
 def test_exploration_happens_as_often_as_its_probability_says():
     batch = 20_000
-    carry = halting.Carry(
+    carry = Carry(
         y=jnp.zeros((batch, 1, 1)),
         z=jnp.zeros((batch, 1, 1)),
         supervision_step=jnp.zeros(batch, jnp.int32),
         halted=jnp.zeros(batch, bool),
         examples={},
     )
-    after = halting.advance(
-        carry,
-        carry.y,
-        carry.z,
-        jnp.ones(batch),
-        max_supervision_steps=16,
-        key=jax.random.key(0),
-        exploration_probability=0.1,
-    )
+    states, rule = (carry.y, carry.z), HaltingRule(16, 0.1)
+    after = recursion.advance(carry, states, jnp.ones(batch), rule, jax.random.key(0))
     assert 1 - float(after.halted.mean()) == pytest.approx(0.1, abs=0.01)
 
 
-def test_one_supervision_step_halts_everything():
-    after = advance(fresh_carry(), -1.0, max_supervision_steps=1, exploration_probability=1.0)
-    assert after.halted.all()
+def test_with_one_supervision_step_every_example_halts():
+    rule = HaltingRule(max_supervision_steps=1, exploration_probability=1.0)
+    assert advance(fresh_carry(), -1.0, rule).halted.all()
 
 
 def test_fresh_examples_of_another_shape_are_refused():
     with pytest.raises(AssertionError):
-        halting.replace_halted(
-            fresh_carry(), {"inputs": jnp.zeros((BATCH, 5))}, jnp.zeros(HIDDEN), jnp.zeros(HIDDEN)
-        )
+        replace_halted(fresh_carry(), {"inputs": jnp.zeros((BATCH, 5))}, ZEROS)

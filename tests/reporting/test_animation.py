@@ -5,9 +5,8 @@ import pytest
 from PIL import Image, ImageSequence
 
 from cgar_jax.data import arc, maze, sudoku
-from cgar_jax.recursion import tracing
+from cgar_jax.recursion import Trajectory
 from cgar_jax.reporting import animation
-from cgar_jax.reporting.animation import Trace
 from cgar_jax.training.state import averaged
 from tests.training import problem
 
@@ -19,7 +18,7 @@ def known_trace(question, *answers, num_cycles=1):
     answers = np.array(answers, np.int32)
     sure = np.linspace(0.2, 1, len(answers), dtype=np.float32)
     confidences = np.repeat(sure[:, None], answers.shape[1], axis=1)
-    return Trace(np.asarray(question, np.int32), answers, confidences, sure, num_cycles)
+    return Trajectory(np.asarray(question, np.int32), answers, confidences, sure, num_cycles)
 
 
 def frames(path):
@@ -95,16 +94,8 @@ def test_a_trace_read_at_the_end_of_its_steps_is_what_the_evaluator_predicts():
     examples = {name: column[:1] for name, column in problem.examples().items()}
     weights = averaged(state)
     (predictions,) = pieces.evaluator.predict(weights, examples)
-    trace = tracing.trace(
-        pieces.model,
-        pieces.curriculum.full_depth,
-        3,
-        pieces.train_step.answer_loss,
-        weights,
-        pieces.mesh,
-        examples["inputs"][0],
-        int(examples["puzzle_identifiers"][0]),
-    )
+    identifier = int(examples["puzzle_identifiers"][0])
+    trace = pieces.reasoner.trajectory(weights, examples["inputs"][0], identifier)
     assert len(trace.answers) == 3 * trace.num_cycles
     np.testing.assert_array_equal(trace.answers[-1], predictions.answers[0])
     np.testing.assert_allclose(

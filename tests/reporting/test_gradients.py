@@ -8,7 +8,7 @@ import pytest
 
 from cgar_jax.curricula import Depth
 from cgar_jax.data import Dataset
-from cgar_jax.recursion.deep_recursion import supervision_step
+from cgar_jax.recursion import Question, supervision_step
 from cgar_jax.reporting import gradients
 from cgar_jax.reporting.gradients import GradientMoments
 from cgar_jax.training.forward import example_losses
@@ -41,15 +41,16 @@ def one_by_one(setting):
     train_step = pieces.train_step
 
     @jax.jit
-    def gradient(batch, y, z):
+    def gradient(batch, *states):
         def loss(params):
             rows = weights.puzzle_table[batch["puzzle_identifiers"]]
             variables = weights.variables | {"params": params}
-            after = supervision_step(pieces.model, variables, batch["inputs"], rows, y, z, DEPTH)
+            question = Question(batch["inputs"], rows)
+            after, outputs = supervision_step(pieces.model, variables, question, states, DEPTH)
             terms = example_losses(
-                after[2], batch["labels"], train_step.answer_loss, train_step.halting_loss_weight
+                outputs, batch["labels"], train_step.answer_loss, train_step.halting_loss_weight
             )
-            return terms["answer"].mean() + terms["halt"].mean(), after[:2]
+            return terms["answer"].mean() + terms["halt"].mean(), after
 
         found, states = jax.grad(loss, has_aux=True)(weights.variables["params"])
         return jax.flatten_util.ravel_pytree(found)[0], states

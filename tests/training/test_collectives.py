@@ -1,6 +1,7 @@
 """What devices say to each other: one sum of gradients a step, nothing in the recursion."""
 
 import collections
+import dataclasses
 import functools
 
 import jax
@@ -12,7 +13,7 @@ from cgar_jax import experiment
 from cgar_jax.curricula import Depth
 from cgar_jax.mesh import over_batch
 from cgar_jax.planning.step_costs import step_transfers
-from cgar_jax.recursion import thinking
+from cgar_jax.recursion import Rollouts
 from cgar_jax.training.collectives import collectives, loops_around
 from cgar_jax.training.programs import step_program
 from cgar_jax.training.state import averaged
@@ -81,6 +82,11 @@ def test_devices_talk_once_a_step_and_never_within_the_recursion(program):
     assert {found.loops for found in collectives(text)} == {1}
 
 
+def reasoner(pieces):
+    """The experiment's reasoner at another depth, with two supervision steps."""
+    return dataclasses.replace(pieces.reasoner, depth=DEPTH).with_supervision_steps(2)
+
+
 @pytest.mark.parametrize("program", [shared_batch, split_parameters_and_table])
 def test_devices_never_talk_while_they_think_about_questions(program):
     pieces, _ = program()
@@ -89,11 +95,11 @@ def test_devices_never_talk_while_they_think_about_questions(program):
     def shaped(*shape, dtype=jnp.int32):
         return jax.ShapeDtypeStruct(shape, dtype, sharding=split)
 
-    rows = thinking.Rows(shaped(16, problem.CELLS), *(shaped(16) for _ in range(4)))
+    rollouts = Rollouts(shaped(16, problem.CELLS), *(shaped(16) for _ in range(4)))
     states = (shaped(16, *pieces.model.state_shape, dtype=pieces.model.dtype),) * 2
-    think = thinking.compiled(pieces.model, DEPTH, 2, thinking.attempt, pieces.mesh)
-    weights = averaged(pieces.abstract_state())
-    text = think.lower(weights, states, rows).compile().as_text()
+    think = jax.jit(reasoner(pieces).think_on_mesh)
+    params = averaged(pieces.abstract_state())
+    text = think.lower(params, states, rollouts).compile().as_text()
     assert max(loops_around(text).values()) >= 3
     assert {found.loops for found in collectives(text)} <= {0}
 
@@ -105,11 +111,9 @@ def test_devices_never_talk_while_puzzles_halt_and_others_take_their_place(progr
         jax.ShapeDtypeStruct, dtype=jnp.int32, sharding=over_batch(pieces.mesh)
     )
     questions = shaped((64, problem.CELLS)), shaped((64,))
-    until_halted = jax.jit(
-        functools.partial(thinking.think_until_halted, pieces.mesh, pieces.model, DEPTH, 2)
-    )
-    weights = averaged(pieces.abstract_state())
-    text = until_halted.lower(weights, *questions).compile().as_text()
+    until_halted = jax.jit(reasoner(pieces).think_until_halted)
+    params = averaged(pieces.abstract_state())
+    text = until_halted.lower(params, *questions).compile().as_text()
     assert max(loops_around(text).values()) >= 3
     assert {found.loops for found in collectives(text)} <= {0}
 

@@ -196,6 +196,6 @@ def test_a_spread_table_is_evaluated_as_a_whole_one():
     found = []
     for devices in (1, 8):
         pieces, _, state = large_table(devices)
-        scores = pieces.evaluate(averaged(state), problem.examples(16))
+        scores = pieces.evaluator(averaged(state), problem.examples(16))
         found.append(scores["cell_accuracy"])
     assert found[0] == pytest.approx(found[1])

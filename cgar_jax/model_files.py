@@ -1,0 +1,119 @@
+"""The folder of a shared model: writing it, finding it and reading it.
+
+The folder holds `model.safetensors`, the averaged parameters under the names of the published
+PyTorch code, which can therefore read them too; `config.json`, the config of the run and the task
+of its data; `README.md`, the model card; `result.json`, if anything was measured; and possibly
+`solve.stablehlo`, a program that solves puzzles without this package.
+"""
+
+import json
+import os
+import pathlib
+from collections.abc import Mapping
+from typing import Any
+
+import huggingface_hub
+import safetensors
+import safetensors.numpy
+
+from cgar_jax import runs
+
+PARAMETERS, PROGRAM, CARD = "model.safetensors", "solve.stablehlo", "README.md"
+_METADATA_KEY = "cgar_jax"
+
+
+def locate(source: str | os.PathLike) -> pathlib.Path:
+    """Returns the local folder of a run or model, downloading it from the hub if necessary.
+
+    Does not check that the folder contains a model.
+
+    Args:
+      source: a folder, or `OWNER/NAME` of a repository on the Hugging Face hub if there is no such
+        folder.
+
+    Raises:
+      ConnectionError: the hub does not provide a model of that name.
+    """
+    folder = pathlib.Path(source).expanduser()
+    if not folder.is_dir() and _is_hub_name(str(source)):
+        return _download(str(source))
+    return folder
+
+
+def write(
+    folder: str | os.PathLike,
+    parameters: Mapping[str, Any],
+    metadata: Mapping[str, Any],
+    files: Mapping[str, bytes | None],
+) -> None:
+    """Writes the folder of a shared model, replacing an earlier one.
+
+    The earlier model stays until all of the new one is on disk. Whenever the process dies, the
+    folder holds the old model, the new model, or no model.
+
+    Args:
+      folder: the folder; it is created if necessary.
+      parameters: arrays by published name.
+      metadata: what `read_metadata` returns later, JSON-serializable.
+      files: contents of the other files by name; None if there is no such file.
+
+    Raises:
+      OSError: the folder holds something else, or cannot be written to.
+    """
+    check_output(folder)
+    folder = runs.make(folder, "output")
+    # One entry of metadata, because several would be written in an arbitrary order.
+    noted = {_METADATA_KEY: json.dumps(dict(metadata))}
+    contents = {PARAMETERS: safetensors.numpy.save(dict(parameters), noted)}
+    contents |= {name: content for name, content in files.items() if content is not None}
+    settings = contents.pop(runs.SETTINGS)
+    contents[runs.SETTINGS] = settings  # last: without its settings a folder holds no model
+    for name, content in contents.items():
+        (folder / f"{name}.tmp").write_bytes(content)
+    for name in (runs.RESULT, PROGRAM, runs.SETTINGS):
+        (folder / name).unlink(missing_ok=True)
+    for name in contents:
+        os.replace(folder / f"{name}.tmp", folder / name)
+
+
+def check_output(folder: str | os.PathLike) -> None:
+    """Checks that a model may be written to a folder: it is absent, empty or holds a model.
+
+    Raises:
+      FileExistsError: the folder holds something else.
+    """
+    folder = pathlib.Path(folder)
+    if not folder.exists():
+        return
+    if not folder.is_dir():
+        raise FileExistsError(f"output {folder} is a file; give the name of a folder")
+    others = sorted(file.name for file in folder.iterdir() if file.suffix != ".tmp")
+    if others and "step" not in read_metadata(folder / PARAMETERS):
+        raise FileExistsError(
+            f"output {folder} holds other files ({', '.join(others[:3])}), which are left "
+            "untouched; give a new folder, or that of an earlier export"
+        )
+
+
+def read_metadata(path: pathlib.Path) -> dict[str, Any]:
+    """Returns the metadata that `write` stored with the parameters; empty if it did not."""
+    try:
+        with safetensors.safe_open(path, "numpy") as file:
+            return json.loads((file.metadata() or {}).get(_METADATA_KEY, "{}"))
+    except (OSError, ValueError, safetensors.SafetensorError):
+        return {}
+
+
+def _is_hub_name(source: str) -> bool:
+    return source.count("/") == 1 and not source.startswith((".", "/", "~"))
+
+
+def _download(name: str) -> pathlib.Path:
+    try:
+        files = (PARAMETERS, "*.json")
+        return pathlib.Path(huggingface_hub.snapshot_download(name, allow_patterns=files))
+    except Exception as error:  # the library's errors have no base class in common
+        raise ConnectionError(
+            f"there is no folder {name}, and the Hugging Face hub did not provide a model of that "
+            f"name ({type(error).__name__}); check the name and the network"
+        ) from error

@@ -1,0 +1,167 @@
+"""The contract between a model and the code that runs it.
+
+A model is a flax module that supplies one small network, an embedding before it and heads after
+it. It knows nothing of supervision steps, depth, halting, curricula or losses: the recursion calls
+its parts, and everything that a caller may rely on is listed in `Model`. The conformance suite in
+`tests/models/test_every_model.py` checks each registered model against this contract.
+"""
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple, Protocol, Self, runtime_checkable
+
+import jax
+
+ShardingRules = tuple[tuple[str, int], ...]
+"""Pairs `(pattern, axis)`: matrices whose name matches `pattern` are split along `axis`."""
+
+
+class Outputs(NamedTuple):
+    """What the heads read from the answer state, all float32.
+
+    Attributes:
+      logits: scores of the tokens, `[batch, sequence_length, vocab_size]`.
+      halt_logits: `[batch]`; positive if the model believes that its answer is right.
+      continue_logits: `[batch]`, the second halting output; TRM trains without it.
+    """
+
+    logits: jax.Array
+    halt_logits: jax.Array
+    continue_logits: jax.Array
+
+
+class ModelParams(NamedTuple):
+    """Everything that a trained model needs to answer.
+
+    Attributes:
+      variables: collections of the flax module, `{"params": ..., "constants": ...}`.
+      puzzle_table: puzzle embeddings, `[num_puzzle_identifiers, puzzle_embedding_size]`.
+    """
+
+    variables: dict[str, Any]
+    puzzle_table: jax.Array
+
+
+@runtime_checkable
+class Model(Protocol):
+    """A model that the recursion, the trainer, the evaluator and the planner can run.
+
+    `length` below stands for the first entry of `state_shape`, the number of positions of a state.
+
+    The variables fall into three collections: `params` (trained by the main optimizer), `constants`
+    (initial states, never trained) and `puzzle_embedding` (a table with one row per puzzle
+    identifier, trained by its own sparse optimizer; callers pass its rows to `embed`).
+    """
+
+    @property
+    def vocab_size(self) -> int:
+        """The number of tokens, for questions and answers alike."""
+        ...
+
+    @property
+    def sequence_length(self) -> int:
+        """The number of cells of a puzzle."""
+        ...
+
+    @property
+    def num_puzzle_identifiers(self) -> int:
+        """The number of rows of the puzzle-embedding table."""
+        ...
+
+    @property
+    def dtype(self) -> Any:
+        """The dtype of the states and of the computation."""
+        ...
+
+    @property
+    def param_dtype(self) -> Any:
+        """The dtype of the parameters."""
+        ...
+
+    @property
+    def state_shape(self) -> tuple[int, ...]:
+        """The shape of one example's answer or latent state, such as `(length, hidden_size)`."""
+        ...
+
+    @property
+    def batch_axis(self) -> int:
+        """The axis on which `network` expects the batch; everywhere else the batch comes first."""
+        ...
+
+    @property
+    def sharding_rules(self) -> ShardingRules:
+        """How matrices are split over the mesh axis `fsdp`; others are whole on every device.
+
+        A pattern is a regular expression for the end of a parameter's path.
+        """
+        ...
+
+    def init(self, key: jax.Array, inputs: jax.Array, puzzle_identifiers: jax.Array) -> Any:
+        """Draws all variables.
+
+        Args:
+          key: random key.
+          inputs: tokens, int `[batch, sequence_length]`; only the shape matters.
+          puzzle_identifiers: int `[batch]`.
+        """
+        ...
+
+    def apply(self, variables: Mapping[str, Any], *args: Any, method: str) -> Any:
+        """Calls one of the methods below with the given variables, as flax modules do."""
+        ...
+
+    def clone(self, **changes: Any) -> Self:
+        """Returns the same model with other attributes, as flax modules do."""
+        ...
+
+    def embed(self, inputs: jax.Array, puzzle_rows: jax.Array) -> jax.Array:
+        """Embeds the question.
+
+        Args:
+          inputs: tokens, int `[batch, sequence_length]`.
+          puzzle_rows: rows of the puzzle embedding, `[batch, puzzle_embedding_size]`.
+
+        Returns:
+          `[batch, *state_shape]` in `dtype`.
+        """
+        ...
+
+    def network(self, h: jax.Array) -> jax.Array:
+        """Applies the one small network.
+
+        Args:
+          h: `state_shape` with the batch inserted at `batch_axis`.
+
+        Returns:
+          An array of the same shape and dtype.
+        """
+        ...
+
+    def heads(self, y: jax.Array) -> Outputs:
+        """Reads the answer state, `[batch, *state_shape]`."""
+        ...
+
+    def initial_state(self) -> tuple[jax.Array, jax.Array]:
+        """Returns the `(y, z)` with which every example begins.
+
+        Each broadcasts against `[batch, *state_shape]`.
+        """
+        ...
+
+    def network_flops(self) -> int:
+        """Counts the FLOPs of one `network` call for one example: 2 per multiply-add.
+
+        Only matrix products count, as is usual for "model FLOPs".
+        """
+        ...
+
+    def heads_flops(self) -> int:
+        """Counts the FLOPs of one `heads` call for one example."""
+        ...
+
+    def network_activations(self) -> int:
+        """Counts the bytes that the backward pass of one `network` call keeps for one example."""
+        ...
+
+    def network_traffic(self) -> int:
+        """Counts the bytes that one `network` call moves to and from memory for one example."""
+        ...
