@@ -8,7 +8,7 @@ import pytest
 
 from cgar_jax.data.families.arc import ArcPuzzle, Variants, decode, draw_variants, encode
 from cgar_jax.data.symmetries import transform
-from cgar_jax.evaluation import Predictions, voting
+from cgar_jax.evaluation import StepPredictions, voting
 
 A, B, C = (np.full((2, 3), colour, np.uint8) for colour in (1, 2, 3))
 SIZE = 5
@@ -128,7 +128,7 @@ class Model:
             answers, probabilities = zip(*map(self.answer, identifiers, inputs), strict=True)
             num = len(identifiers)
             nothing = np.zeros((1, num), bool)
-            yield Predictions(
+            yield StepPredictions(
                 np.array(answers), np.array(probabilities), nothing, nothing, nothing, nothing[0]
             )
 
