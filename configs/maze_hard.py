@@ -1,19 +1,28 @@
 """Maze-Hard: 30x30 mazes with shortest paths of more than 110 steps, TRM with attention and CGAR.
 
-    cgar train --config=configs/maze_hard.py
+    cgar train maze_hard
 
-For one GPU or a TPU slice; `pip install -e '.[cuda]'` or `'.[tpu]'` first. The 1,000 training and
-1,000 test mazes come from the hub; `--config.data.source=FOLDER` reads `train.csv` and `test.csv`
-from a folder instead, and `--config.data.source=generated --config.data.num_test=1000` makes such
-mazes, in about a minute and a half a thousand on two cores. Published for TRM: 85.3 % exact (arXiv
-2510.04871); not yet reproduced with this code.
+Hardware: one GPU or a TPU slice, with the extra [cuda] or [tpu]. `cgar estimate maze_hard
+--device=h100` estimates the time.
+
+Data: 1,000 training and 1,000 test mazes are downloaded from the Hugging Face hub.
+`--config.data.source=FOLDER` reads `train.csv` and `test.csv` from a folder instead.
+`--config.data.source=generated --config.data.num_test=1000` generates such mazes, which takes about
+a minute and a half per thousand on two cores.
+
+Expected result: 85.3 % exact accuracy is published for TRM (arXiv 2510.04871). This code has not
+reproduced it yet.
 """
 
 from cgar_jax.config import data_config, default_config, set_method
 
 
 def get_config(method: str = "cgar"):
-    """`method` as in `set_method`, given as `configs/maze_hard.py:trm`."""
+    """Returns the config; `cgar train maze_hard:trm` chooses another method.
+
+    Args:
+      method: method of training, see `cgar_jax.config.set_method`.
+    """
     config = default_config()
     config.data = data_config("maze")
     config.data.source = "hub:sapientinc/maze-30x30-hard-1k"

@@ -1,4 +1,4 @@
-"""Every config there is: it says how to run it, and its training step can be built."""
+"""Every config describes its experiment, and its training step can be built."""
 
 import pathlib
 
@@ -19,7 +19,7 @@ from tests.running import load
 CONFIGS = sorted((pathlib.Path(__file__).parent.parent / "configs").glob("*.py"))
 FULL_SIZE = [path for path in CONFIGS if not path.stem.endswith("mini")]
 TASK = experiment.Task(vocab_size=11, sequence_length=81, num_puzzle_identifiers=1)
-# n and T of the last stage, as published for the benchmark.
+# The published depth of each benchmark: n and T of the last stage.
 FULL_DEPTHS = {"arc": Depth(4, 3), "maze": Depth(4, 3), "sudoku": Depth(6, 3)}
 
 
@@ -28,8 +28,11 @@ def path(request):
     return request.param
 
 
-def test_a_config_tells_its_command(path):
-    assert f"cgar train --config=configs/{path.name}" in load(path).__doc__
+def test_the_docstring_has_command_hardware_and_expected_result(path):
+    described = load(path).__doc__
+    assert f"    cgar train {path.stem}" in described
+    assert "Hardware" in described
+    assert "Expected result" in described
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -56,7 +59,7 @@ def test_a_method_replaces_the_weighting_of_another(method):
     ("method", "curriculum"),
     [("trm", "fixed_depth_curriculum"), ("plateau", "plateau_depth_curriculum")],
 )
-def test_a_method_that_cannot_know_the_stages_any_more_says_so(method, curriculum):
+def test_a_second_method_is_an_error_if_the_stages_are_lost(method, curriculum):
     config = default_config()
     set_method(config, method)
     with pytest.raises(ValueError, match=curriculum):
@@ -71,7 +74,7 @@ def test_full_size_configs_have_the_published_depth(path):
 
 
 def augmentation(pieces):
-    """That of the family; of ARC with the shapes of its table of variants."""
+    """Returns the family's augmentation; for ARC, with the shapes of its table of variants."""
     if pieces.config.data.name != "arc":
         rules = data.rules_of(pieces.config.data.name)
         return augmentation_for(rules.symmetries(pieces.task.sequence_length))
@@ -82,7 +85,7 @@ def augmentation(pieces):
     return jax.tree_util.Partial(augment, *tables)
 
 
-# Devices, and of them `fsdp`; each on a machine that has none of them.
+# Numbers of devices and, of these, along the axis `fsdp`. The test machine has none of them.
 MESHES = ((8, 1), (256, 4))
 
 
@@ -91,7 +94,7 @@ MESHES = ((8, 1), (256, 4))
     [(path, *mesh) for path in CONFIGS for mesh in (MESHES if path in FULL_SIZE else MESHES[:1])],
     ids=lambda value: getattr(value, "stem", str(value)),
 )
-def test_the_whole_training_step_would_run_on_tpus_and_gpus(path, num_devices, fsdp):
+def test_the_training_step_lowers_for_tpus_and_gpus(path, num_devices, fsdp):
     config = load(path).get_config()
     config.mesh.fsdp = fsdp
     task = experiment.Task(*data.expected(config.data)[:3])
@@ -110,7 +113,7 @@ def test_the_whole_training_step_would_run_on_tpus_and_gpus(path, num_devices, f
     assert jax.tree.map(lambda leaf: leaf.shape, state) == shapes
 
 
-# TRM's paper: 5 million parameters with token mixing, 7 million with attention.
+# TRM's paper reports 5 million parameters with token mixing and 7 million with attention.
 @pytest.mark.parametrize(
     ("name", "millions"), [("sudoku_extreme", 5), ("sudoku_extreme_attention", 7)]
 )
