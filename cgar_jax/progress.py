@@ -4,11 +4,14 @@ import math
 import sys
 import threading
 import time
+from collections.abc import Callable
 from types import TracebackType
 from typing import Self, TextIO
 
 from rich.console import Console
+from rich.live import Live
 from rich.progress import Progress
+from rich.spinner import Spinner
 
 
 class Ticker:
@@ -35,25 +38,37 @@ class Status:
     """Shows the current activity of a long job on stderr, so that the job is never silent.
 
     On a terminal it is one animated line, which disappears at the end. Elsewhere it is a new line
-    every few seconds, also while the activity stays the same.
+    every few seconds, also while the activity stays the same. What the job writes to stdout
+    meanwhile stays on stdout.
 
     >>> with Status() as status:
     ...     status.update("measuring")
     """
 
-    def __init__(self, seconds: float = 4.0, stream: TextIO | None = None):
+    def __init__(self, seconds: float = 4.0, stream: TextIO | None = None, animated: bool = True):
         """Prepares the status; nothing is shown before the first `update`.
 
         Args:
-          seconds: time between two lines, if `stream` is no terminal.
+          seconds: time between two lines, if the status is not animated.
           stream: stream to write to; None means stderr.
+          animated: whether the status is animated on a terminal. Jobs that print long lines to the
+            same terminal meanwhile need False.
         """
         self._stream = stream or sys.stderr
         self._seconds, self._activity = seconds, ""
         self._changed, self._ended = threading.Event(), threading.Event()
         self._thread = threading.Thread(target=self._write_lines, daemon=True)
         console = Console(file=self._stream)
-        self._animated = console.status("") if console.is_terminal else None
+        self._spinner, self._animated = Spinner("dots"), None
+        if animated and console.is_terminal:
+            # Redirection keeps the lines of stdout apart from the animated one. Without it, they
+            # would overwrite each other on a terminal; with it, a pipe would get nothing.
+            self._animated = Live(
+                self._spinner,
+                console=console,
+                transient=True,
+                redirect_stdout=sys.stdout.isatty(),
+            )
 
     def update(self, activity: str) -> None:
         """Sets the current activity.
@@ -63,8 +78,26 @@ class Status:
         """
         self._activity = activity
         if self._animated:
-            self._animated.update(activity)
+            self._spinner.update(text=activity)
         self._changed.set()
+
+    def counter(self, activity: str, total: int | None = None) -> Callable[[int], None]:
+        """Returns a function to call with the number of further items that are done.
+
+        Args:
+          activity: what the job is doing with the items, such as "scoring puzzles".
+          total: number of items, if known.
+        """
+        done = 0
+
+        def advance(num_done: int) -> None:
+            nonlocal done
+            done += num_done
+            of = f" of {total:,}" if total is not None else ""
+            self.update(f"{activity}: {done:,}{of}")
+
+        advance(0)
+        return advance
 
     def __enter__(self) -> Self:
         """Starts to show the status."""

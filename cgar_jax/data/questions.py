@@ -21,18 +21,20 @@ class Questions(NamedTuple):
     """Puzzles to solve."""
 
     tokens: np.ndarray  # uint8 [num, num_cells]
-    places: list[str]  # [num], the location of each puzzle, for messages
+    sources: list[str]  # [num], the name of the text that holds each puzzle
+    lines: list[int]  # [num], the line on which each puzzle begins, from 1
     remarks: list[str]  # [num], a note for whoever asked, such as "several solutions"; else ""
+
+    @property
+    def places(self) -> list[str]:
+        """The location of each puzzle, for messages."""
+        return [f"{where}, line {line}" for where, line in zip(*self[1:3], strict=True)]
 
     @classmethod
     def join(cls, parts: "Sequence[Questions]") -> "Questions":
         """Concatenates several lists of puzzles."""
-        tokens, places, remarks = zip(*parts, strict=True)
-        return cls(
-            np.concatenate(tokens),
-            list(itertools.chain.from_iterable(places)),
-            list(itertools.chain.from_iterable(remarks)),
-        )
+        tokens, *lists = zip(*parts, strict=True)
+        return cls(np.concatenate(tokens), *(list(itertools.chain(*each)) for each in lists))
 
 
 def read_questions(text: str, rules: Rules, num_cells: int, where: str = "the input") -> Questions:
@@ -59,8 +61,8 @@ def read_questions(text: str, rules: Rules, num_cells: int, where: str = "the in
         tokens = _parse(rules, lines, texts)
     except RecordError as error:
         raise ValueError(f"{where}, line {error.index}: {error}") from None
-    places = [f"{where}, line {line}" for line in lines]
-    return Questions(tokens, places, check_questions(tokens, rules, places))
+    found = Questions(tokens, [where] * len(tokens), list(lines), [])
+    return found._replace(remarks=check_questions(tokens, rules, found.places))
 
 
 def check_questions(
