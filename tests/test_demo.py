@@ -178,7 +178,7 @@ def test_wrong_cells_of_a_sudoku(answer, wrong):
         ("11" + "." * 14, "has 1 more than once in row 1"),
         ("1.3x" + "." * 12, "character 'x' in cell 4"),
         ("1.3", "3 cells; expected"),
-        ("1" + "." * 80, "81 cells; expected 16, or 4 as one of 4 rows"),
+        ("1" + "." * 80, "81 cells; expected 16, or 4 in each of 4 rows"),
         (f"{PUZZLE}\n{PUZZLE}", "there are 2 puzzles; enter one at a time"),
         ("12...." + "3" + "..." + "4" + ".....", "has no solution"),
         ("." * 5_000, "the text has 5,000 characters"),

@@ -1,4 +1,4 @@
-"""Random ARC puzzles, and files of them, for several tests."""
+"""Random ARC puzzles, their files, and a data config for them."""
 
 import json
 
@@ -27,7 +27,7 @@ def as_json(pairs):
 
 
 def write_set(folder, name, puzzles):
-    """Writes challenges and solutions, which tests may then break."""
+    """Writes a set and returns its challenges and solutions, so that a test can damage them."""
     challenges = {
         p.name: {
             "train": as_json(p.demonstrations),
@@ -51,6 +51,7 @@ def config(folder, **changes):
         "source": str(folder),
         "sets": ("training", "evaluation"),
         "size": SIZE,
+        "num_validation": 0,
         "num_variants": 20,
         "augment": True,
         "cache_dir": str(folder / "cache"),

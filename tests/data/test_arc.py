@@ -1,4 +1,4 @@
-"""The data sets of ARC puzzles: what is trained on, and how it is augmented."""
+"""Data sets of ARC puzzles: what is trained on, and how it is augmented."""
 
 import collections
 import json
@@ -11,9 +11,10 @@ from cgar_jax.data.families.arc import ArcPuzzle, decode
 from tests.data.arc_puzzles import SIZE, config, puzzle, write_json, write_set
 
 
-def test_demonstrations_of_the_test_set_are_trained_on_and_its_tests_are_not(folder):
+def test_the_training_split_has_demonstrations_of_the_test_set_but_none_of_its_tests(folder):
     dataset = data.load(config(folder, num_validation=1))
-    # 3 demonstrations of 7 puzzles, and the tests of the 3 that are neither asked nor held out.
+    # Three demonstrations of seven puzzles, and the tests of the three puzzles that are neither in
+    # the test set nor held out for validation.
     sizes = [len(split["inputs"]) for split in (dataset.train, dataset.validation, dataset.test)]
     assert sizes == [24, 1, 3]
 
@@ -28,14 +29,14 @@ def test_no_pair_is_in_two_splits(folder):
     assert len(set.union(*pairs)) == sum(map(len, pairs))
 
 
-def test_a_puzzle_of_the_test_set_is_left_out_of_another_set(folder):
+def test_a_puzzle_of_the_test_set_is_left_out_of_other_sets(folder):
     write_set(folder, "both", [puzzle(9, "eval0"), puzzle(5, "other")])
     dataset = data.load(config(folder, sets=("both", "evaluation")))
-    # Demonstrations of four puzzles and the test of one: not that of eval0.
+    # Demonstrations of four puzzles, and the test of "other" but not that of "eval0".
     assert len(dataset.train["inputs"]) == 4 * 3 + 1
 
 
-def test_puzzles_too_large_for_the_canvas_are_left_out(folder):
+def test_puzzles_larger_than_the_canvas_are_left_out(folder):
     large = np.zeros((7, 7), np.uint8)
     write_set(folder, "training", [puzzle(0, "fits"), ArcPuzzle("l", [(large, large)] * 3, [])])
     challenges = json.loads((folder / "arc-agi_training_challenges.json").read_text())
@@ -44,7 +45,7 @@ def test_puzzles_too_large_for_the_canvas_are_left_out(folder):
     assert data.load(config(folder)).variants.names == ("fits", "eval0", "eval1", "eval2")
 
 
-def test_num_puzzles_bounds_each_set(folder):
+def test_num_puzzles_limits_each_set(folder):
     names = data.load(config(folder, num_puzzles=2)).variants.names
     assert collections.Counter(name[:4] for name in names) == {"trai": 2, "eval": 2}
 
@@ -55,7 +56,7 @@ def test_the_difficulty_of_a_pair_is_the_size_of_its_larger_grid(folder):
     assert data.load(config(folder, sets=("evaluation",))).test["difficulty"].tolist() == [6]
 
 
-def test_a_data_set_is_the_same_when_it_is_loaded_again(folder):
+def test_loading_twice_gives_the_same_data_set(folder):
     first, second = (data.load(config(folder)) for _ in range(2))
     np.testing.assert_array_equal(first.variants.colors, second.variants.colors)
     np.testing.assert_array_equal(
@@ -63,12 +64,12 @@ def test_a_data_set_is_the_same_when_it_is_loaded_again(folder):
     )
 
 
-def test_the_number_of_identifiers_divides_over_many_devices(folder):
+def test_the_number_of_identifiers_is_divisible_by_many_devices(folder):
     assert data.load(config(folder)).num_puzzle_identifiers % 1024 == 0
 
 
-def drawn(folder, num_batches=40):
-    """The training set in batches that hold it whole, and the identifiers of each."""
+def augmented_batches(folder, num_batches=40):
+    """Returns the data set, and its whole training split augmented several times."""
     dataset = data.load(config(folder))
     augment = jax.jit(lambda augment, key, batch: augment(key, batch))
     batches = [
@@ -78,8 +79,8 @@ def drawn(folder, num_batches=40):
     return dataset, batches
 
 
-def test_augmented_examples_are_their_variants(folder):
-    dataset, batches = drawn(folder, 1)
+def test_the_identifiers_of_augmented_examples_are_those_of_their_variants(folder):
+    dataset, batches = augmented_batches(folder, 1)
     for row, identifier in enumerate(batches[0]["puzzle_identifiers"]):
         canvas = batches[0]["inputs"][row].reshape(SIZE, SIZE)
         rows, columns = np.nonzero(canvas >= 2)
@@ -88,27 +89,27 @@ def test_augmented_examples_are_their_variants(folder):
         np.testing.assert_array_equal(original, decode(dataset.train["inputs"][row]))
 
 
-def test_pairs_of_a_puzzle_in_one_batch_are_of_the_same_variant(folder):
-    dataset, batches = drawn(folder, 3)
+def test_all_pairs_of_a_puzzle_in_one_batch_have_the_same_variant(folder):
+    dataset, batches = augmented_batches(folder, 3)
     for batch in batches:
         found = set(zip(dataset.train["groups"], batch["puzzle_identifiers"], strict=True))
         assert len(found) == len(dataset.variants.names)
 
 
-def test_every_variant_is_drawn(folder):
-    dataset, batches = drawn(folder, 200)
-    met = {identifier for batch in batches for identifier in batch["puzzle_identifiers"].tolist()}
-    assert met == set(range(len(dataset.variants.transforms)))
+def test_augmentation_draws_every_variant(folder):
+    dataset, batches = augmented_batches(folder, 200)
+    drawn = {identifier for batch in batches for identifier in batch["puzzle_identifiers"].tolist()}
+    assert drawn == set(range(len(dataset.variants.transforms)))
 
 
 def test_a_quarter_of_the_pairs_stays_in_the_corner(folder):
-    _, batches = drawn(folder)
-    corners = [batch["inputs"][:, 0] >= 2 for batch in batches]
-    # Beside those kept, a pair lands there by chance: more often the larger it is.
-    assert 0.25 < np.mean(corners) < 0.6
+    _, batches = augmented_batches(folder)
+    in_corner = [batch["inputs"][:, 0] >= 2 for batch in batches]
+    # Some of the other pairs land there by chance: the larger, the more often.
+    assert 0.25 < np.mean(in_corner) < 0.6
 
 
-def test_without_augmentation_examples_stay_as_they_are(folder):
+def test_without_augmentation_examples_are_unchanged(folder):
     dataset = data.load(config(folder, augment=False))
     same = dataset.augment(jax.random.key(0), dataset.train)
     np.testing.assert_array_equal(same["inputs"], dataset.train["inputs"])

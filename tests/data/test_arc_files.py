@@ -1,4 +1,4 @@
-"""Bad files and settings of ARC: errors that name what is wrong, or puzzles left out."""
+"""Bad files and settings of ARC raise errors that name the problem, or bad puzzles are skipped."""
 
 import logging
 
@@ -16,54 +16,54 @@ def with_grid(grid):
 
 
 BAD = {
-    "a colour that there is not": (with_grid([[1, 10]]), r"colour 10 in row 1, column 2.*0 to 9"),
-    "a colour that is no number": (with_grid([["red"]]), r"colour 'red' in row 1, column 1"),
-    "a ragged grid": (with_grid([[1, 2], [3]]), "ragged: rows of 1 and of 2 cells"),
-    "a grid too wide": (with_grid([[0] * 31]), "is 1x31; expected 1x1 to 30x30"),
-    "an empty row": (with_grid([[]]), "is 1x0; expected 1x1 to 30x30"),
-    "no list": (with_grid(7), "is no list of rows"),
+    "color out of range": (with_grid([[1, 10]]), r"color 10 in row 1, column 2.*0 to 9"),
+    "color that is no number": (with_grid([["red"]]), r"color 'red' in row 1, column 1"),
+    "ragged grid": (with_grid([[1, 2], [3]]), "ragged: rows of 1 and of 2 cells"),
+    "grid too wide": (with_grid([[0] * 31]), "is 1x31; expected 1x1 to 30x30"),
+    "empty row": (with_grid([[]]), "is 1x0; expected 1x1 to 30x30"),
+    "grid that is no list": (with_grid(7), "is not a list of rows"),
     "no demonstrations": (GOOD | {"train": []}, "no demonstration or no test"),
     "no test": ({"train": GOOD["train"]}, "'test'"),
     "too many tests": (GOOD | {"test": [{"input": [[3]]}] * 2}, "1 solutions in .*expected 2"),
 }
 
 
-@pytest.mark.parametrize("wrong", BAD)
-def test_a_bad_puzzle_is_an_error_that_names_file_puzzle_and_reason(tmp_path, wrong):
-    challenge, reason = BAD[wrong]
+@pytest.mark.parametrize("problem", BAD)
+def test_a_bad_puzzle_is_an_error_with_file_puzzle_and_reason(tmp_path, problem):
+    challenge, reason = BAD[problem]
     write_json(tmp_path, "x", {"good": GOOD, "bad": challenge}, {"good": [[[4]]], "bad": [[[4]]]})
     with pytest.raises(ValueError, match=f"arc-agi_x_challenges.json, puzzle bad: .*{reason}"):
         read_set(tmp_path, "x")
 
 
-def test_a_puzzle_without_a_solution_is_an_error_that_names_it(tmp_path):
+def test_a_puzzle_without_solution_is_an_error_with_its_name(tmp_path):
     write_json(tmp_path, "x", {"good": GOOD, "bad": GOOD}, {"good": [[[4]]]})
     with pytest.raises(ValueError, match=r"puzzle bad: no solution in .*solutions.json"):
         read_set(tmp_path, "x")
 
 
-def test_a_bad_solution_is_an_error_that_says_where(tmp_path):
+def test_a_bad_solution_is_an_error_with_its_place(tmp_path):
     write_json(tmp_path, "x", {"bad": GOOD}, {"bad": [[[4, -1]]]})
-    with pytest.raises(ValueError, match="the output of test 1 has colour -1"):
+    with pytest.raises(ValueError, match="the output of test 1 has color -1"):
         read_set(tmp_path, "x")
 
 
-def test_skip_bad_leaves_bad_puzzles_out_and_lists_them(tmp_path, caplog):
+def test_skip_bad_skips_bad_puzzles_and_lists_them(tmp_path, caplog):
     write_json(tmp_path, "x", {"good": GOOD, "bad": with_grid([[10]])}, {"good": [[[4]]]})
     with caplog.at_level(logging.WARNING):
         assert [p.name for p in read_set(tmp_path, "x", skip_bad=True)] == ["good"]
-    assert "1 bad puzzles are left out" in caplog.text
+    assert "skipped 1 bad puzzles" in caplog.text
     assert "puzzle bad: no solution" in caplog.text
 
 
-def test_a_set_that_is_not_there_is_an_error_that_names_those_that_are(folder):
+def test_a_missing_set_is_an_error_that_lists_the_sets_in_the_folder(folder):
     with pytest.raises(
         FileNotFoundError, match=r"arc-agi_tr_challenges.json; sets in .*: evaluation, train"
     ):
         data.load(config(folder, sets=("tr", "evaluation")))
 
 
-def test_a_file_that_is_no_json_is_an_error(folder):
+def test_a_file_that_is_not_json_is_an_error(folder):
     (folder / "arc-agi_training_solutions.json").write_text("{")
     with pytest.raises(ValueError, match=r"training_solutions.json: .*expected JSON"):
         data.load(config(folder))
@@ -80,7 +80,7 @@ def test_a_file_that_is_no_json_is_an_error(folder):
         ({"num_variants": -1}, "num_variants=-1; expected at least 0"),
     ],
 )
-def test_impossible_settings_are_errors(folder, changes, message):
+def test_settings_out_of_range_are_errors(folder, changes, message):
     with pytest.raises(ValueError, match=message):
         data.load(config(folder, **changes))
 
@@ -88,3 +88,8 @@ def test_impossible_settings_are_errors(folder, changes, message):
 def test_arc_has_no_csv_files():
     with pytest.raises(ValueError, match="'arc' has no CSV files"):
         data.read_examples("puzzles.csv", "arc")
+
+
+def test_arc_has_no_rules():
+    with pytest.raises(ValueError, match="'arc' cannot be asked new puzzles"):
+        data.rules_of("arc")

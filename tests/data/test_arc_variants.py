@@ -1,4 +1,4 @@
-"""Tokens of ARC grids, and the variants of puzzles, on the host and on the device."""
+"""Tokens of ARC grids, and variants of puzzles on the host and on the device."""
 
 import os
 import pathlib
@@ -24,14 +24,14 @@ grids = st.integers(0, 10**6).map(lambda seed: random_grid(np.random.default_rng
 # Tokens
 
 
-def test_tokens_are_those_published():
+def test_tokens_are_the_published_ones():
     canvas = encode(np.array([[0, 9], [3, 0], [1, 1]]), size=4).reshape(4, 4)
     expected = [[2, 11, 1, 0], [5, 2, 1, 0], [3, 3, 1, 0], [1, 1, 0, 0]]
     np.testing.assert_array_equal(canvas, expected)
 
 
 @given(grids)
-def test_a_grid_is_read_back_from_its_tokens(grid):
+def test_decode_undoes_encode(grid):
     np.testing.assert_array_equal(decode(encode(grid, SIZE)), grid)
 
 
@@ -39,13 +39,13 @@ def test_a_grid_as_large_as_the_canvas_has_no_end_marks():
     assert encode(np.zeros((3, 3), int), size=3).tolist() == [2] * 9
 
 
-def test_of_a_malformed_answer_the_largest_rectangle_of_colours_is_read():
+def test_a_malformed_answer_is_decoded_to_its_largest_rectangle_of_colors():
     answer = [[5, 5, 5, 1], [5, 0, 5, 5], [5, 5, 5, 5], [1, 5, 5, 5]]
     # Rectangles from the corner: 1x3, 2x1, 3x1; the largest of equal area has the fewest rows.
     assert decode(np.array(answer).reshape(-1)).tolist() == [[3, 3, 3]]
 
 
-def test_an_answer_that_begins_with_no_colour_is_a_grid_without_cells():
+def test_an_answer_whose_first_cell_is_no_color_is_a_grid_without_cells():
     assert decode(np.array([1, 5, 5, 5])).size == 0
 
 
@@ -53,7 +53,7 @@ def test_an_answer_that_begins_with_no_colour_is_a_grid_without_cells():
 
 
 def published_transform(grid, index):
-    """The eight symmetries by the numbers of the published data sets, spelt out."""
+    """The eight symmetries, spelled out under the numbers of the published data sets."""
     return [
         grid,
         np.rot90(grid),
@@ -66,12 +66,12 @@ def published_transform(grid, index):
     ][index]
 
 
-def variant_of(pair, transform_index, colours):
-    return [colours[published_transform(grid, transform_index)] for grid in pair]
+def variant_of(pair, transform_index, colors):
+    return [colors[published_transform(grid, transform_index)] for grid in pair]
 
 
 def contents(p, variants):
-    """What each variant of a puzzle is, its pairs in any order."""
+    """Returns the pairs of each variant of a puzzle, in an order that does not matter."""
     return [
         tuple(
             sorted(
@@ -83,31 +83,31 @@ def contents(p, variants):
     ]
 
 
-def few_colours(pairs):
+def two_colors(pairs):
     return [tuple(grid % 2 for grid in pair) for pair in pairs]
 
 
 def symmetric(pairs):
-    """Each pair, and its mirror image: a mirrored puzzle has the same pairs in another order."""
+    """Adds the mirror image of each pair, so that mirroring a puzzle only reorders its pairs."""
     return pairs + [tuple(np.fliplr(grid) for grid in pair) for pair in pairs]
 
 
-@pytest.mark.parametrize("shape", [list, few_colours, symmetric])
-def test_no_variant_of_a_puzzle_comes_twice(shape):
+@pytest.mark.parametrize("shape", [list, two_colors, symmetric])
+def test_no_two_variants_of_a_puzzle_are_equal(shape):
     p = puzzle()
     p = p._replace(demonstrations=shape(p.demonstrations), tests=shape(p.tests))
     found = contents(p, draw_variants([p], 200, seed=0))
     assert len(set(found)) == len(found)
 
 
-def test_every_variant_of_a_puzzle_of_two_colours_is_found():
+def test_every_variant_of_a_puzzle_with_two_colors_is_found():
     p = puzzle()
-    p = ArcPuzzle("0a", few_colours(p.demonstrations), few_colours(p.tests))
-    # Eight symmetries, and nine colours for the one that is not black.
+    p = ArcPuzzle("0a", two_colors(p.demonstrations), two_colors(p.tests))
+    # Eight symmetries, and nine colors for the one that is not black.
     assert len(draw_variants([p], 1000, seed=0).transforms) == 72
 
 
-def test_variants_are_as_many_as_asked_for_beside_the_puzzle_itself():
+def test_there_are_as_many_variants_as_asked_for_in_addition_to_the_puzzle():
     assert len(draw_variants([puzzle()], 200, seed=0).transforms) == 201
 
 
@@ -124,21 +124,21 @@ def test_black_stays_black():
     np.testing.assert_array_equal(np.sort(variants.colors, 1), np.tile(np.arange(10), (201, 1)))
 
 
-def test_variants_of_a_puzzle_do_not_depend_on_the_other_puzzles():
-    alone = draw_variants([puzzle(1, "b")], 50, seed=0)
+def test_the_variants_of_a_puzzle_do_not_depend_on_other_puzzles():
+    single = draw_variants([puzzle(1, "b")], 50, seed=0)
     second = draw_variants([puzzle(0, "a"), puzzle(1, "b")], 50, seed=0).firsts[1]
-    together = draw_variants([puzzle(0, "a"), puzzle(1, "b")], 50, seed=0)
-    np.testing.assert_array_equal(alone.colours, together.colours[second:])
-    np.testing.assert_array_equal(alone.transforms, together.transforms[second:])
+    both = draw_variants([puzzle(0, "a"), puzzle(1, "b")], 50, seed=0)
+    np.testing.assert_array_equal(single.colors, both.colors[second:])
+    np.testing.assert_array_equal(single.transforms, both.transforms[second:])
 
 
 def test_another_seed_draws_other_variants():
-    first, second = (draw_variants([puzzle()], 50, seed).colours for seed in (0, 1))
+    first, second = (draw_variants([puzzle()], 50, seed).colors for seed in (0, 1))
     assert (first != second).any()
 
 
 @given(grids, st.integers(0, 30))
-def test_a_variant_of_a_grid_is_undone(grid, identifier):
+def test_undo_returns_the_original_grid(grid, identifier):
     variants = draw_variants([puzzle()], 30, seed=0)
     (varied,) = variant_of([grid], variants.transforms[identifier], variants.colors[identifier])
     np.testing.assert_array_equal(variants.undo(identifier, varied), grid)
@@ -147,30 +147,30 @@ def test_a_variant_of_a_grid_is_undone(grid, identifier):
 # Rendering
 
 
-def rendered(pair, transform_index=0, colours=range(10), place=(0.0, 0.0)):
+def rendered(pair, transform_index=0, colors=range(10), place=(0.0, 0.0)):
     question, answer = (encode(grid, SIZE) for grid in pair)
     out = jax.jit(render)(
         jnp.asarray(question, jnp.int32),
         jnp.where(answer == 0, IGNORE_LABEL, answer.astype(np.int32)),
         jnp.uint8(transform_index),
-        jnp.array(colours, jnp.uint8),
+        jnp.array(colors, jnp.uint8),
         jnp.array(place),
     )
     return [np.asarray(tokens) for tokens in out]
 
 
 @given(grids, grids, st.integers(0, 7), st.permutations(range(1, 10)))
-def test_the_device_makes_the_variant_that_numpy_makes(question, answer, index, renamed):
-    colours = np.array([0, *renamed], np.uint8)
-    found = rendered((question, answer), index, colours)
-    expected = [encode(g, SIZE) for g in variant_of((question, answer), index, colours)]
+def test_the_device_renders_the_same_variant_as_numpy(question, answer, index, renamed):
+    colors = np.array([0, *renamed], np.uint8)
+    found = rendered((question, answer), index, colors)
+    expected = [encode(g, SIZE) for g in variant_of((question, answer), index, colors)]
     np.testing.assert_array_equal(found[0], expected[0])
     labels = np.where(expected[1] == 0, IGNORE_LABEL, expected[1].astype(int))
     np.testing.assert_array_equal(found[1], labels)
 
 
 @given(grids, grids, st.tuples(*[st.sampled_from([0.0, 0.3, 0.5, 0.99])] * 2))
-def test_a_moved_pair_lies_on_the_canvas_whole_and_moves_together(question, answer, place):
+def test_a_moved_pair_stays_complete_and_both_grids_move_equally(question, answer, place):
     corners = []
     pair = question, answer
     for tokens, grid in zip(rendered(pair, place=place), pair, strict=True):
@@ -192,7 +192,7 @@ def test_a_moved_grid_has_its_end_marks_beside_it():
 
 # The published puzzles
 
-published = pytest.mark.skipif(not PUBLISHED.is_dir(), reason="the ARC files are not there")
+published = pytest.mark.skipif(not PUBLISHED.is_dir(), reason=f"no ARC files in {PUBLISHED}")
 
 
 @published
@@ -206,7 +206,9 @@ published = pytest.mark.skipif(not PUBLISHED.is_dir(), reason="the ARC files are
         ("concept", 160, 427, 480),
     ],
 )
-def test_the_published_sets_are_read_whole(name, num_puzzles, num_demonstrations, num_tests):
+def test_all_puzzles_of_the_published_sets_are_read(
+    name, num_puzzles, num_demonstrations, num_tests
+):
     puzzles = read_set(PUBLISHED, name)
     assert len(puzzles) == num_puzzles
     assert sum(len(p.demonstrations) for p in puzzles) == num_demonstrations
@@ -214,14 +216,14 @@ def test_the_published_sets_are_read_whole(name, num_puzzles, num_demonstrations
 
 
 @published
-def test_no_variant_of_a_published_puzzle_comes_twice():
+def test_no_two_variants_of_a_published_puzzle_are_equal():
     puzzles = read_set(PUBLISHED, "evaluation")[:20]
     for p in puzzles:
         found = contents(p, draw_variants([p], 100, seed=0))
         assert len(set(found)) == len(found)
 
 
-def test_symmetries_are_numbered_as_published():
+def test_transforms_have_the_published_numbers():
     grid = np.arange(6).reshape(2, 3)
     for index in range(8):
         np.testing.assert_array_equal(transform(grid, index), published_transform(grid, index))

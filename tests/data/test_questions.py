@@ -1,4 +1,4 @@
-"""Questions as people write them, and what is said of those that cannot be solved."""
+"""Questions as people write them, and the errors for those that have no solution."""
 
 import re
 
@@ -7,23 +7,23 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cgar_jax.data import maze, sudoku
-from cgar_jax.data.questions import check_questions, read_questions
+from cgar_jax.data import check_questions, read_questions, rules_of, sudoku
 
+SUDOKU, MAZES = rules_of("sudoku"), rules_of("maze")
 ONE = "1.3.3.1.2.4.4.2."
 OTHER = "..3.3.1.2.4.4.2."
 MAZE = "####\n#SG#\n#  #\n####"
 
 
-def read(text, family=sudoku.Sudokus, num_cells=16):
-    return read_questions(text, family, num_cells, "it")
+def read(text, rules=SUDOKU, num_cells=16):
+    return read_questions(text, rules, num_cells, "it")
 
 
 def texts(questions):
     return [sudoku.decode(tokens) for tokens in questions.tokens]
 
 
-def test_puzzles_on_a_line_each_are_read_in_order():
+def test_puzzles_on_one_line_each_are_read_in_order():
     assert texts(read(f"{ONE}\n{OTHER}\n")) == [ONE, OTHER]
 
 
@@ -36,11 +36,11 @@ def test_puzzles_on_a_line_each_are_read_in_order():
         "1.3.\n3.1.\n\n2.4.\n4.2.\n\n",
     ],
 )
-def test_a_sudoku_drawn_in_rows_is_the_one_on_a_line(drawn):
+def test_a_sudoku_can_be_drawn_in_several_lines(drawn):
     assert texts(read(drawn)) == [ONE]
 
 
-def test_drawn_puzzles_may_follow_each_other_and_lines():
+def test_drawn_puzzles_may_follow_each_other_and_puzzles_on_one_line():
     rows = "1.3.\n3.1.\n2.4.\n4.2.\n"
     questions = read(f"{rows}{rows}{OTHER}\n{rows}")
     assert texts(questions) == [ONE, ONE, OTHER, ONE]
@@ -48,21 +48,21 @@ def test_drawn_puzzles_may_follow_each_other_and_lines():
 
 
 @given(st.sampled_from([4, 6, 9]), st.randoms(use_true_random=False))
-def test_what_is_drawn_of_a_sudoku_is_read_back(size, random):
+def test_clean_line_undoes_the_drawing_of_a_sudoku(size, random):
     grid = sudoku.Grid.of_size(size)
     tokens = np.array([random.randrange(1, size + 2) for _ in range(grid.num_cells)], np.uint8)
-    lines = map(sudoku.Sudokus.clean_line, sudoku.Sudokus.draw(tokens).splitlines())
+    lines = map(SUDOKU.clean_line, SUDOKU.draw(tokens).splitlines())
     assert "".join(lines) == sudoku.decode(tokens)
 
 
-def test_csv_needs_no_column_but_the_question():
+def test_csv_needs_only_the_column_question():
     assert texts(read(f"name,question\na,{ONE}\nb,{OTHER}\n")) == [ONE, OTHER]
 
 
-def test_a_maze_drawn_in_lines_is_the_one_on_a_line():
+def test_a_maze_can_be_drawn_in_several_lines():
     line = MAZE.replace("\n", "")
-    drawn = read(f"{MAZE}\n\n{MAZE}", maze.Mazes)
-    on_lines = read(f"{line}\n{line}", maze.Mazes)
+    drawn = read(f"{MAZE}\n\n{MAZE}", MAZES)
+    on_lines = read(f"{line}\n{line}", MAZES)
     assert len(drawn.tokens) == 2
     np.testing.assert_array_equal(drawn.tokens, on_lines.tokens)
 
@@ -71,12 +71,13 @@ def test_a_maze_drawn_in_lines_is_the_one_on_a_line():
     ("text", "message"),
     [
         ("", "it has no puzzle"),
-        ("1.3", "it, line 1: 3 cells; expected 16, or 4 as one of 4 rows"),
+        ("1.3", "it, line 1: 3 cells; expected 16, or 4 in each of 4 rows"),
         (f"{ONE}\n1.3.\n3.1.\n2.4", "it, line 4: 3 cells; expected 16, or 4"),
-        ("1.3.\n3.1.\n2.4.", "it, line 1: a grid begins that has 3 of 4 rows"),
+        ("1.3.\n3.1.\n2.4.", "it, line 1: the grid that begins here has 3 of 4 rows"),
         (
             "." * 36,
-            "it, line 1: 36 cells; expected 16, or 4 as one of 4 rows: the model was trained on",
+            "it, line 1: 36 cells; expected 16, or 4 in each of 4 rows, because the model was "
+            "trained on 4x4",
         ),
         (f"{ONE}\n1.3.3.1.2.4.4.2x", "it, line 2: character 'x' in cell 16"),
         ("11..............", "it, line 1: the puzzle has 1 more than once in row 1"),
@@ -85,7 +86,7 @@ def test_a_maze_drawn_in_lines_is_the_one_on_a_line():
         ("a,question\n1", "it, line 2: the line has no question"),
     ],
 )
-def test_a_bad_sudoku_is_named_with_its_line(text, message):
+def test_a_bad_sudoku_is_an_error_with_its_line(text, message):
     with pytest.raises(ValueError, match=re.escape(message)):
         read(text)
 
@@ -99,19 +100,19 @@ def test_a_bad_sudoku_is_named_with_its_line(text, message):
         ("####\n#S##\n##G#\n####", "has a G that cannot be reached from S"),
     ],
 )
-def test_a_bad_maze_is_named_with_its_line(text, message):
+def test_a_bad_maze_is_an_error_with_its_line(text, message):
     with pytest.raises(ValueError, match=re.escape(message)):
-        read(text, maze.Mazes)
+        read(text, MAZES)
 
 
-def test_a_puzzle_of_several_solutions_has_a_remark():
+def test_a_puzzle_with_several_solutions_gets_a_remark():
     assert read(f".234341221434321\n{'.' * 16}").remarks == [
         "",
         "the puzzle has several solutions; any of them counts",
     ]
 
 
-def test_puzzles_given_as_arrays_are_numbered_in_messages():
+def test_puzzles_given_as_arrays_are_numbered_in_errors():
     tokens = np.stack([sudoku.encode(ONE), sudoku.encode("11..............")])
     with pytest.raises(ValueError, match="puzzle 2: the puzzle has 1 more than once in row 1"):
-        check_questions(tokens, sudoku.Sudokus)
+        check_questions(tokens, SUDOKU)

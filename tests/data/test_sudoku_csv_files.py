@@ -1,3 +1,5 @@
+"""CSV files of Sudokus: what is read, written and refused."""
+
 import os
 import pathlib
 import re
@@ -5,10 +7,11 @@ import re
 import numpy as np
 import pytest
 
-from cgar_jax.data import read_examples, write_csv
+from cgar_jax.data import read_examples, rules_of, write_csv
 from cgar_jax.data.csv_files import read_csv
-from cgar_jax.data.families.sudoku import Sudokus, decode, encode
+from cgar_jax.data.families.sudoku import decode, encode
 
+RULES = rules_of("sudoku")
 HEADER = "source,question,answer,rating"
 QUESTION = "1.3...456.23" + "." * 24
 ANSWER = "123456456123214365365214531642642531"
@@ -25,7 +28,7 @@ def file_of(folder, *lines):
 def error_of(folder, *lines):
     path = file_of(folder, *lines)
     with pytest.raises(ValueError, match=re.escape(str(path))) as caught:
-        read_csv(path, Sudokus)
+        read_csv(path, RULES)
     return str(caught.value)
 
 
@@ -33,18 +36,18 @@ def changed(text, cell, character):
     return text[:cell] + character + text[cell + 1 :]
 
 
-def test_a_line_is_read_as_tokens_rating_and_source(tmp_path):
-    puzzles = read_csv(file_of(tmp_path, HEADER, GOOD), Sudokus)
+def test_a_line_becomes_tokens_rating_and_source(tmp_path):
+    puzzles = read_csv(file_of(tmp_path, HEADER, GOOD), RULES)
     assert (decode(puzzles["inputs"][0]), decode(puzzles["labels"][0])) == (QUESTION, ANSWER)
     assert (puzzles["difficulty"].tolist(), puzzles["source"].tolist()) == ([7.0], [b"mine"])
 
 
-def test_a_zero_is_a_blank_too(tmp_path):
+def test_a_zero_is_a_blank(tmp_path):
     path = file_of(tmp_path, HEADER, GOOD.replace(".", "0"))
-    np.testing.assert_array_equal(read_csv(path, Sudokus)["inputs"][0], encode(QUESTION))
+    np.testing.assert_array_equal(read_csv(path, RULES)["inputs"][0], encode(QUESTION))
 
 
-def test_what_was_written_is_read_again(tmp_path):
+def test_written_puzzles_are_read_back(tmp_path):
     written = {
         "inputs": np.stack([encode(QUESTION)] * 2),
         "labels": np.stack([encode(ANSWER)] * 2),
@@ -52,13 +55,13 @@ def test_what_was_written_is_read_again(tmp_path):
         "source": np.array([b"one", "zw\u00f6lf, quoted".encode()]),
     }
     write_csv(tmp_path / "puzzles.csv", written, decode)
-    read = read_csv(tmp_path / "puzzles.csv", Sudokus)
+    read = read_csv(tmp_path / "puzzles.csv", RULES)
     assert {name: values.tolist() for name, values in read.items()} == {
         name: values.tolist() for name, values in written.items()
     }
 
 
-def test_examples_of_a_file_have_what_a_dataset_has(tmp_path):
+def test_read_examples_returns_the_columns_of_a_dataset(tmp_path):
     examples = read_examples(file_of(tmp_path, HEADER, GOOD, GOOD), "sudoku")
     assert {name: (values.shape, values.dtype.name) for name, values in examples.items()} == {
         "inputs": ((2, 36), "int8"),
@@ -68,31 +71,32 @@ def test_examples_of_a_file_have_what_a_dataset_has(tmp_path):
     }
 
 
-def test_a_missing_file_is_named(tmp_path):
+def test_a_missing_file_is_an_error_with_its_name(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"no puzzle file .*none\.csv; expected a CSV file"):
-        read_csv(tmp_path / "none.csv", Sudokus)
+        read_csv(tmp_path / "none.csv", RULES)
 
 
-def test_an_empty_file_is_refused(tmp_path):
+def test_an_empty_file_is_an_error(tmp_path):
     assert "line 1: there is no header; expected 'source," in error_of(tmp_path)
 
 
-def test_a_file_without_puzzles_is_refused(tmp_path):
+def test_a_file_without_puzzles_is_an_error(tmp_path):
     assert "has a header but no puzzles" in error_of(tmp_path, HEADER)
 
 
-def test_another_header_is_refused(tmp_path):
+def test_another_header_is_an_error(tmp_path):
     message = error_of(tmp_path, "question,answer", f"{QUESTION},{ANSWER}")
     assert "line 1: the header is 'question,answer'; expected 'source,question," in message
 
 
-def test_a_file_that_is_no_text_is_refused(tmp_path):
+def test_a_file_that_is_no_text_is_an_error(tmp_path):
     (tmp_path / "puzzles.csv").write_bytes(HEADER.encode() + b"\n\xff\xfe")
     with pytest.raises(ValueError, match=r"puzzles\.csv, near line \d: .* expected CSV in UTF-8"):
-        read_csv(tmp_path / "puzzles.csv", Sudokus)
+        read_csv(tmp_path / "puzzles.csv", RULES)
 
 
-CONTRADICTION = changed(QUESTION, 1, "5")
+CONTRADICTION = changed(QUESTION, 1, "5")  # a second 5 in column 2
+OTHER_CLUE = changed(QUESTION, 35, "2")  # the answer has 1 there
 BROKEN = changed(changed(ANSWER, 24, "3"), 25, "5")  # swaps two cells of row 5, within one box
 
 
@@ -117,7 +121,11 @@ BROKEN = changed(changed(ANSWER, 24, "3"), 25, "5")  # swaps two cells of row 5,
         ),
         (
             f"mine,{CONTRADICTION},{ANSWER},7",
-            "the answer has 2 in cell 2, where the question has 5; expected the clue to be kept",
+            "the question has 5 more than once in column 2",
+        ),
+        (
+            f"mine,{OTHER_CLUE},{ANSWER},7",
+            "the answer has 1 in cell 36, where the question has the clue 2",
         ),
         (
             f"mine,{QUESTION},{BROKEN},7",
@@ -128,23 +136,23 @@ BROKEN = changed(changed(ANSWER, 24, "3"), 25, "5")  # swaps two cells of row 5,
         (f"mine,{QUESTION},{ANSWER},nan", "the rating is 'nan'; expected a number"),
     ],
 )
-def test_a_bad_line_is_named_and_explained(tmp_path, line, message):
+def test_a_bad_line_is_an_error_with_line_number_and_reason(tmp_path, line, message):
     assert f", line 3: {message}" in error_of(tmp_path, HEADER, GOOD, line, GOOD)
 
 
-def test_a_first_line_of_no_known_size_is_refused(tmp_path):
+def test_a_first_puzzle_of_unknown_size_is_an_error(tmp_path):
     message = error_of(tmp_path, HEADER, "mine,123,123,0")
-    assert "line 2: wrong length of the question: 3 cells make no Sudoku" in message
+    assert "line 2: wrong length of the question: 3 cells do not form a Sudoku" in message
 
 
-def test_a_bad_line_far_down_is_counted_right(tmp_path):
+def test_a_bad_line_far_down_has_the_right_number(tmp_path):
     lines = [GOOD] * 10_000
     lines[8765] = f"mine,{QUESTION},{ANSWER},?"
     assert "line 8767: the rating is '?'" in error_of(tmp_path, HEADER, *lines)
 
 
 @pytest.mark.skipif(not (REAL / "sudoku").is_dir(), reason=f"no real puzzles in {REAL}/sudoku")
-def test_real_puzzles_are_written_as_they_were_read(tmp_path):
+def test_real_puzzles_are_written_exactly_as_they_were_read(tmp_path):
     source = REAL / "sudoku" / "test.csv"
-    write_csv(tmp_path / "copy.csv", read_csv(source, Sudokus), decode)
+    write_csv(tmp_path / "copy.csv", read_csv(source, RULES), decode)
     assert (tmp_path / "copy.csv").read_text() == source.read_text()

@@ -1,3 +1,5 @@
+"""Geometry, tokens and text of Sudoku grids."""
+
 import re
 
 import numpy as np
@@ -20,31 +22,31 @@ def test_encode_undoes_decode(tokens):
     np.testing.assert_array_equal(sudoku.encode(sudoku.decode(np.array(tokens))), tokens)
 
 
-def test_tokens_follow_the_published_layout():
+def test_tokens_are_the_published_ones():
     assert sudoku.encode("1.30" + "." * 11 + "4").tolist() == [2, 1, 4, 1] + [1] * 11 + [5]
 
 
-def test_padding_is_shown_as_a_question_mark():
+def test_padding_is_decoded_to_a_question_mark():
     assert sudoku.decode(np.array([0, 1, 2, 10])) == "?.19"
 
 
 @pytest.mark.parametrize(("size", "vocab_size"), [(4, 6), (6, 8), (9, 11)])
-def test_the_vocabulary_is_padding_blank_and_digits(size, vocab_size):
+def test_the_vocabulary_has_padding_blank_and_digits(size, vocab_size):
     assert Grid.of_size(size).vocab_size == vocab_size
 
 
-def test_a_length_of_no_grid_is_refused():
-    with pytest.raises(ValueError, match=r"25 cells make no Sudoku; expected 16 .* 36 .* 81"):
+def test_a_length_that_no_grid_has_is_an_error():
+    with pytest.raises(ValueError, match=r"25 cells do not form a Sudoku; expected 16 .* 36 .* 81"):
         sudoku.encode("." * 25)
 
 
-def test_a_size_of_no_grid_is_refused():
+def test_a_size_that_no_grid_has_is_an_error():
     with pytest.raises(ValueError, match=re.escape("size 5; use one of [4, 6, 9]")):
         Grid.of_size(5)
 
 
 @pytest.mark.parametrize("character", ["7", "x", "é", "?"])
-def test_a_character_that_is_no_digit_of_the_grid_is_refused(character):
+def test_a_character_that_is_no_digit_of_the_grid_is_an_error(character):
     with pytest.raises(
         ValueError, match=rf"'{re.escape(character)}' in cell 3; expected a digit 1..6"
     ):

@@ -1,10 +1,12 @@
+"""The exact Sudoku solver."""
+
 import numpy as np
 import pytest
 
 from cgar_jax.data.families.sudoku import Grid, decode, encode, solve
 from cgar_jax.data.families.sudoku.solver import random_solution
 
-# A puzzle by Arto Inkala that single candidates alone do not solve.
+# A puzzle by Arto Inkala that looking for single candidates does not solve.
 HARD = "8..........36......7..9.2...5...7.......457.....1...3...1....68..85...1..9....4.."
 HARD_ANSWER = "812753649943682175675491283154237896369845721287169534521974368438526917796318452"
 
@@ -47,6 +49,6 @@ def test_random_solutions_obey_the_rules(size):
     assert not grid.broken_units(solutions).any()
 
 
-def test_random_solutions_reach_all_grids_of_4x4():
+def test_random_solutions_include_all_grids_of_4x4():
     grid, rng = Grid.of_size(4), np.random.default_rng(0)
     assert len({random_solution(grid, rng).tobytes() for _ in range(4000)}) == 288

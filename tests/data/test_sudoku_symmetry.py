@@ -1,8 +1,11 @@
+"""Equivalence of Sudokus: canonical forms, signatures, classes of splits."""
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cgar_jax.data import rules_of
 from cgar_jax.data.families.sudoku import (
     Grid,
     canonical_form,
@@ -10,11 +13,11 @@ from cgar_jax.data.families.sudoku import (
     encode,
     generate,
     solve,
-    split_class,
 )
 from cgar_jax.data.families.sudoku.solver import random_solution
 from cgar_jax.data.families.sudoku.symmetry import solution_signatures
 
+RULES = rules_of("sudoku")
 PUZZLES = {
     size: generate(Grid.of_size(size), 10, seed=0, num_clues=clues)
     for size, clues in [(4, 5), (6, 14), (9, 32)]
@@ -27,7 +30,7 @@ def group_order(rng, num_groups, group_size):
 
 
 def disguise(rng, grid, *arrays, transpose=True):
-    """Applies one random symmetry of the grid to all arrays of tokens."""
+    """Applies the same random symmetry of the grid to all arrays of tokens."""
     rows = group_order(rng, grid.box_columns, grid.box_rows)
     columns = group_order(rng, grid.box_rows, grid.box_columns)
     cells = np.arange(grid.num_cells).reshape(grid.size, grid.size)[rows][:, columns]
@@ -42,7 +45,7 @@ seeds = st.integers(0, 2**32)
 
 
 @given(puzzles, seeds)
-def test_every_disguise_of_a_puzzle_has_the_same_canonical_form(sized_puzzle, seed):
+def test_equivalent_puzzles_have_the_same_canonical_form(sized_puzzle, seed):
     size, puzzle = sized_puzzle
     grid, rng = Grid.of_size(size), np.random.default_rng(seed)
     disguised = disguise(
@@ -53,8 +56,8 @@ def test_every_disguise_of_a_puzzle_has_the_same_canonical_form(sized_puzzle, se
     )
 
 
-def test_disguises_of_a_very_symmetric_answer_have_the_same_canonical_form():
-    # Its rows are shifts of one another, so that many choices tie and the clues must decide.
+def test_equivalent_puzzles_with_a_very_symmetric_answer_have_the_same_canonical_form():
+    # The rows are shifts of one another, so many choices tie and the clues decide.
     answer = encode("".join("123456789123456789"[s : s + 9] for s in (0, 3, 6, 1, 4, 7, 2, 5, 8)))
     grid, rng = Grid.of_size(9), np.random.default_rng(0)
     question = np.where(rng.random(81) < 0.4, answer, 1).astype(np.uint8)
@@ -82,30 +85,30 @@ def test_the_canonical_question_keeps_the_number_of_clues(sized_puzzle):
     assert (question > 1).sum() == (puzzle.question > 1).sum()
 
 
-def test_the_288_grids_of_4x4_are_2_in_disguise():
+def test_the_288_grids_of_4x4_have_2_classes():
     answers = solve(Grid.of_size(4), encode("." * 16), limit=1000).solutions
     assert len({canonical_form(answer, answer)[1].tobytes() for answer in answers}) == 2
 
 
-def test_grids_of_6x6_are_49_in_disguise():
-    # The rarest classes hold so few grids that random ones need not find them all.
+def test_the_grids_of_6x6_have_49_classes():
+    # The rarest classes have so few grids that random grids may miss them.
     grid, rng = Grid.of_size(6), np.random.default_rng(0)
     answers = [random_solution(grid, rng) for _ in range(2000)]
     assert 45 <= len({canonical_form(answer, answer)[1].tobytes() for answer in answers}) <= 49
 
 
-def test_transposing_a_6x6_is_no_disguise():
-    # In its 2x3 boxes the transposed grid breaks the rules, unless it happens to keep them.
+def test_transposing_a_6x6_breaks_the_rules():
+    # Boxes of 2 rows and 3 columns become boxes of 3 rows; a few grids are valid by chance.
     grid = Grid.of_size(6)
     transposed = np.array([p.answer.reshape(6, 6).T.ravel() for p in PUZZLES[6]])
     assert grid.broken_units(transposed).any()
 
 
-def test_random_9x9_grids_are_no_disguises_of_one_another():
+def test_random_9x9_grids_are_not_equivalent():
     assert len({canonical_form(p.question, p.answer)[1].tobytes() for p in PUZZLES[9]}) == 10
 
 
-def test_another_clue_makes_another_puzzle_with_the_same_solution():
+def test_an_additional_clue_makes_another_puzzle_with_the_same_solution():
     puzzle = PUZZLES[9][0]
     more = puzzle.question.copy()
     blank = np.flatnonzero(more == 1)[0]
@@ -117,13 +120,13 @@ def test_another_clue_makes_another_puzzle_with_the_same_solution():
 
 
 @pytest.mark.parametrize(("size", "is_same"), [(4, False), (6, False), (9, True)])
-def test_splits_part_9x9_by_solution_and_smaller_ones_by_puzzle(size, is_same):
+def test_split_classes_of_9x9_are_solutions_and_of_smaller_sizes_puzzles(size, is_same):
     puzzle = PUZZLES[size][0]
     more = puzzle.question.copy()
     blank = np.flatnonzero(more == 1)[0]
     more[blank] = puzzle.answer[blank]
-    key = split_class((puzzle.question, puzzle.answer))
-    assert (split_class((more, puzzle.answer)) == key) is is_same
+    key = RULES.split_class((puzzle.question, puzzle.answer))
+    assert (RULES.split_class((more, puzzle.answer)) == key) is is_same
 
 
 @pytest.mark.parametrize("size", [4, 6, 9])

@@ -1,3 +1,5 @@
+"""The parallel map: same results as the serial one, in other processes."""
+
 import functools
 import operator
 import os
@@ -9,11 +11,11 @@ import pytest
 from cgar_jax.data.parallel import parallel_map
 
 double = functools.partial(operator.mul, 2)
-process_id = functools.partial(eval, "__import__('os').getpid()")  # its items are namespaces
+process_id = functools.partial(eval, "__import__('os').getpid()")  # items are its namespaces
 
 
 @pytest.mark.parametrize("num_workers", [1, 3])
-def test_results_come_in_the_order_of_the_items(num_workers):
+def test_results_are_in_the_order_of_the_items(num_workers):
     assert parallel_map(double, range(7), num_workers) == [0, 2, 4, 6, 8, 10, 12]
 
 
@@ -22,16 +24,16 @@ def test_workers_are_other_processes():
     assert len({*process_ids, os.getpid()}) == 3
 
 
-def test_a_little_work_is_done_in_this_process():
+def test_few_items_are_handled_in_the_calling_process():
     assert parallel_map(process_id, [{}, {}]) == [os.getpid()] * 2
 
 
-def test_an_error_in_a_worker_reaches_the_caller():
+def test_an_error_in_a_worker_is_raised_to_the_caller():
     with pytest.raises(ZeroDivisionError):
         parallel_map(functools.partial(operator.floordiv, 1), [1, 0], num_workers=2)
 
 
-def test_without_processes_the_work_is_done_here(monkeypatch):
+def test_if_no_process_can_be_started_the_calling_process_works(monkeypatch):
     monkeypatch.setattr(sys, "executable", "/no/such/python")
     assert parallel_map(process_id, [{}, {}], num_workers=2) == [os.getpid()] * 2
 
@@ -43,3 +45,16 @@ def test_a_script_without_a_main_guard_runs_once():
     )
     done = subprocess.run([sys.executable, "-"], input=script, capture_output=True, text=True)
     assert (done.stdout, done.returncode) == ("[1, 2]\n", 0)
+
+
+def test_workers_import_neither_jax_nor_tfds():
+    script = (
+        "import sys\n"
+        "from cgar_jax import data\n"
+        "from cgar_jax.config import data_config\n"
+        "print([name for name in ('jax', 'tensorflow_datasets') if name in sys.modules])\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+    )
+    assert done.stdout == "[]\n"
