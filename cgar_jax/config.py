@@ -1,13 +1,12 @@
-"""The settings of an experiment: every key there is, with the published TRM's values.
+"""The settings of an experiment: every key, with the values published for TRM and CGAR.
 
-A file in `configs/` calls `default_config` and changes what is different; the command line may
-change anything again (`--config.optimizer.learning_rate=3e-4`). Keys that do not exist are errors.
+A file in `configs/` calls `default_config` and changes what differs. The command line can change
+every key again (`--config.optimizer.learning_rate=3e-4`). Unknown keys are errors.
 """
 
 import dataclasses
 import itertools
-import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import ml_collections
@@ -20,14 +19,18 @@ METHODS = ("cgar", "pdc", "hsw", "trm", "plateau", "nested", "exits")
 
 
 def default_config() -> ml_collections.ConfigDict:
-    """TRM with token mixing on Sudoku-Extreme as published, trained with CGAR."""
+    """Returns the published setting: TRM with token mixing on Sudoku-Extreme, trained with CGAR.
+
+    CGAR is the depth curriculum `progressive_depth_curriculum` together with the weighting
+    `hierarchical_supervision_weighting`; `set_method` chooses other methods.
+    """
     config = ml_collections.ConfigDict()
     config.seed = 0
     config.batch_size = 768
 
     config.data = data_config("sudoku")
 
-    # Attributes of a model in cgar_jax/models, by name.
+    # A model of `cgar_jax.models.MODELS`, and its attributes.
     config.model = ml_collections.ConfigDict()
     config.model.name = "trm"
     config.model.hidden_size = 512
@@ -50,15 +53,15 @@ def default_config() -> ml_collections.ConfigDict:
     config.loss.answer = "stablemax_cross_entropy_loss"
     config.loss.halting_weight = 0.5
 
-    # Arguments of a curriculum in cgar_jax/curricula, by name.
+    # A curriculum of `cgar_jax.curricula.CURRICULA`, and its arguments.
     config.curriculum = ml_collections.ConfigDict()
     config.curriculum.name = "progressive_depth_curriculum"
     config.curriculum.stages = ((2, 1), (4, 2), (6, 3))
     config.curriculum.boundaries = (0.3, 0.6)
-    # Which examples a batch holds: arguments of a sampling in cgar_jax/curricula, by name.
+    # How batches are drawn: a sampling of `cgar_jax.sampling.SAMPLINGS`, and its arguments.
     config.sampling = ml_collections.ConfigDict({"name": "uniform_sampling"})
-    # Loss transforms of cgar_jax/weighting in their order: (name, settings) or (name, settings,
-    # terms).
+    # Weightings of `cgar_jax.weighting.WEIGHTINGS` in the order in which they are chained: (name,
+    # settings), or (name, settings, loss terms) for only some of the terms "answer" and "halt".
     config.weighting = ()
 
     config.optimizer = ml_collections.ConfigDict()
@@ -77,30 +80,34 @@ def default_config() -> ml_collections.ConfigDict:
 
     config.training = ml_collections.ConfigDict()
     config.training.steps = 65_000
-    # Metrics are told, and signals heard, between dispatches: a scheduler's grace is for several.
+    # Upper limit; slow steps are dispatched in smaller numbers, because metrics are logged and
+    # signals are handled only between dispatches.
     config.training.steps_per_dispatch = 50
-    # Of each device's share of the batch: the same gradient with less memory, in more time.
+    # Parts into which each device's share of the batch is cut. More parts give the same gradient
+    # with less memory in more time.
     config.training.microbatches = 1
 
     config.checkpoint = ml_collections.ConfigDict()
     config.checkpoint.every_steps = 1_000
     config.checkpoint.keep = 3
 
-    # During training, `num_examples` drawn once from the validation split; at the end, the whole
-    # test split.
+    # During training, `num_examples` examples of the validation split, drawn once, are scored; the
+    # final evaluation scores the whole test split.
     config.evaluation = ml_collections.ConfigDict()
     config.evaluation.every_steps = 5_000
     config.evaluation.num_examples = 500
     config.evaluation.batch_size = 768
-    # Scores during training are of the answers at halting, which is cheap and may differ from those
-    # after all steps while the model learns when to halt; the final score is after all steps.
+    # Scores during training are those of the answers at halting. They are cheap, but can differ
+    # from the scores after all steps while the model learns when to halt. The final evaluation
+    # always runs all steps.
     config.evaluation.until_halted = True
-    # Of ARC: in how many variants each test is asked at the end, 0 for all there are.
+    # Number of augmented variants per ARC test puzzle in the final evaluation; 0 means all.
     config.evaluation.num_variants = 0
 
-    # Devices by mesh axis, -1 for all that the other leaves. The batch is split over both;
-    # parameters and optimizer over `fsdp`.
+    # Number of devices along each mesh axis; -1 means all remaining devices. The batch is split
+    # over both axes, parameters and optimizer state over `fsdp`.
     config.mesh = ml_collections.ConfigDict({"data": -1, "fsdp": 1})
+    set_method(config, "cgar")
     return config
 
 
@@ -122,7 +129,7 @@ def data_config(name: str) -> ml_collections.ConfigDict:
 
 
 def set_arc(config: ml_collections.ConfigDict) -> None:
-    """Gives a model and its training the settings published for ARC, but for the steps."""
+    """Changes a config to the settings published for ARC, except for the number of steps."""
     config.sampling.name = "epoch_sampling"
     config.model.mixing = "attention"
     config.model.positions = "rotary"
@@ -130,13 +137,13 @@ def set_arc(config: ml_collections.ConfigDict) -> None:
     config.optimizer.weight_decay = 0.1
     config.optimizer.puzzle_learning_rate = 1e-2
     config.optimizer.puzzle_weight_decay = 0.1
-    # A checkpoint has the embeddings of all variants: about 2 GB.
+    # A checkpoint holds the embeddings of all variants, about 2 GB.
     config.checkpoint.every_steps = 10_000
     config.evaluation.every_steps = 10_000
 
 
 def set_mini(config: ml_collections.ConfigDict) -> None:
-    """Makes the model small and its training short: minutes on two CPU cores."""
+    """Changes a config to a small model and a short training: minutes on two CPU cores."""
     config.batch_size = 32
 
     config.model.hidden_size = 64
@@ -166,24 +173,32 @@ def set_mini(config: ml_collections.ConfigDict) -> None:
 def set_method(config: ml_collections.ConfigDict, method: str, decay: float = 0.7) -> None:
     """Chooses the depth curriculum and the weighting of supervision steps by one word.
 
-    "cgar" has a depth that grows (PDC) and weighs early steps more (HSW); "pdc" and "hsw" have one
-    of the two, "trm" neither. "plateau" is PDC whose depth grows when the loss has stopped
-    falling; the last depth begins where that of "pdc" does at the latest. "nested" draws the
-    number of cycles at each step (SortedNet), "exits" supervises the answer after each cycle
-    (SoFT). All but "cgar" and "hsw" weigh all steps alike.
+    - "cgar": the depth grows (PDC), and early supervision steps count more (HSW).
+    - "pdc": only the depth grows.
+    - "hsw": only the weighting, at full depth.
+    - "trm": neither.
+    - "plateau": PDC whose depth grows when the loss has stopped falling; the last stage begins no
+      later than that of "pdc".
+    - "nested": the number of cycles is drawn at each step (SortedNet).
+    - "exits": the answer is supervised after every cycle (SoFT).
 
-    Call it last: the full depth is the curriculum's last stage. Weightings that the config had are
-    replaced.
+    Call this last, because it takes the full depth from the last stage of the config's curriculum,
+    and the number of supervision steps for HSW. The weighting of the config is replaced.
+
+    Args:
+      config: the config to change; its curriculum is the progressive one.
+      method: one of `METHODS`.
+      decay: decay of HSW.
 
     Raises:
-      ValueError: an unknown method, or a curriculum that is not the progressive one any more.
+      ValueError: the method is unknown, or the curriculum is no longer the progressive one.
     """
     if method not in METHODS:
         raise ValueError(f"unknown method {method!r}; use one of {', '.join(METHODS)}")
     if config.curriculum.name != "progressive_depth_curriculum":
         raise ValueError(
-            f"the config has the curriculum {config.curriculum.name!r} already; choose a method "
-            "for one whose curriculum is progressive, as that of 'cgar' and of the default"
+            f"the config already has the curriculum {config.curriculum.name!r}; a method can only "
+            "be chosen while it has 'progressive_depth_curriculum', as default_config does"
         )
     n, cycles = depth = config.curriculum.stages[-1]
     fixed = {"name": "fixed_depth_curriculum", "depth": depth}
@@ -208,73 +223,23 @@ def set_method(config: ml_collections.ConfigDict, method: str, decay: float = 0.
 
 
 def grid(choices: Mapping[str, Iterable[Any]]) -> list[dict[str, Any]]:
-    """All combinations of settings, for the `get_sweep` of a config file (`launch/sweep.py`).
+    """Returns all combinations of settings, for `get_sweep` of a config file.
 
     Args:
-      choices: the values that each key takes, such as
+      choices: the values of each key, such as
         `{"seed": range(3), "optimizer.learning_rate": (1e-4, 3e-4)}`.
 
     Returns:
-      One dict of overrides for each run; the last key changes fastest. Grids are joined by `+`.
+      A dictionary of overrides for each run; the last key changes fastest. `+` joins two grids.
 
     Raises:
-      ValueError: a key has no values, or a string where a list of them belongs.
+      ValueError: the values of a key are missing, or a string instead of a list.
     """
     for key, values in choices.items():
         if isinstance(values, str) or not isinstance(values, Iterable):
-            raise ValueError(f"{key} is {values!r}; a grid wants a list of its values")
+            raise ValueError(f"{key} is {values!r}, but a grid needs a list of values")
     listed = {key: list(values) for key, values in choices.items()}
     for key, values in listed.items():
         if not values:
             raise ValueError(f"{key} has no values to try")
     return [dict(zip(listed, each, strict=True)) for each in itertools.product(*listed.values())]
-
-
-def source_of(config: ml_collections.ConfigDict) -> str:
-    """The text of a config file for the same experiment: it sets what differs from the default."""
-    default, lines = default_config(), []
-    if config.data.name != default.data.name:
-        default.data = data_config(config.data.name)
-        lines.append(f"config.data = data_config({config.data.name!r})")
-    lines += _assignments("config", default, config)
-    used = ["default_config", *(["data_config"] if default.data.name != "sudoku" else [])]
-    return "\n".join(
-        [
-            *(["import ml_collections"] if any("ConfigDict(" in line for line in lines) else []),
-            f"from cgar_jax.config import {', '.join(sorted(used))}",
-            "",
-            "",
-            "def get_config():",
-            "    config = default_config()",
-            *(f"    {line}" for line in lines),
-            "    return config",
-            "",
-        ]
-    )
-
-
-def _assignments(
-    path: str, default: ml_collections.ConfigDict, config: ml_collections.ConfigDict
-) -> Iterator[str]:
-    """A line for each setting that differs; groups with other keys are set as a whole."""
-    for key, value in config.items():
-        usual, here = default.get(key), f"{path}.{key}"
-        if not isinstance(value, ml_collections.ConfigDict):
-            if _literal(value) != _literal(usual):
-                yield f"{here} = {_literal(value)}"
-        elif isinstance(usual, ml_collections.ConfigDict) and set(value) == set(usual):
-            yield from _assignments(here, usual, value)
-        else:
-            yield f"{here} = ml_collections.ConfigDict({_literal(value)})"
-
-
-def _literal(value: Any) -> str:
-    """A value as Python source; lists, which JSON makes of tuples, as tuples."""
-    if isinstance(value, Mapping | ml_collections.ConfigDict):
-        return f"{{{', '.join(f'{k!r}: {_literal(v)}' for k, v in value.items())}}}"
-    if isinstance(value, list | tuple):
-        each = ", ".join(map(_literal, value))
-        return f"({each},)" if len(value) == 1 else f"({each})"
-    if isinstance(value, float) and not math.isfinite(value):
-        return f"float({str(value)!r})"
-    return repr(value)

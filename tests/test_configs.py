@@ -47,6 +47,15 @@ def test_one_word_switches_the_method(path, method):
     assert last.num_exits == (full.T if method == "exits" else 1)
 
 
+def test_the_default_config_is_cgar():
+    config = default_config()
+    explicit = default_config()
+    set_method(explicit, "cgar")
+    assert config == explicit
+    assert config.weighting
+    assert config.curriculum.name == "progressive_depth_curriculum"
+
+
 @pytest.mark.parametrize("method", METHODS)
 def test_a_method_replaces_the_weighting_of_another(method):
     config = default_config()

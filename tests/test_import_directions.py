@@ -26,6 +26,7 @@ ORDER = (
     {"recursion"},
     {"evaluation", "training"},
     {"config"},
+    {"config_source"},
     {"experiment"},
     {"runs"},
     {"model_files"},

@@ -10,8 +10,8 @@ from typing import Any
 import jax
 import numpy as np
 
-from cgar_jax import config as configs
 from cgar_jax import data
+from cgar_jax.config_source import source_of
 from cgar_jax.data import Rules
 from cgar_jax.model_files import PROGRAM
 from cgar_jax.reporting.result_table import result_rows
@@ -102,7 +102,7 @@ The parameters are those of the published PyTorch checkpoint `{model.origin}`, c
     return f"""## How it was trained
 
 ```python
-{configs.source_of(model.experiment.config)}```
+{source_of(model.experiment.config)}```
 
 As `config.py`, trained by
 

@@ -13,7 +13,8 @@ import pytest
 
 from cgar_jax import data, model_files
 from cgar_jax import trained_model as trained
-from cgar_jax.config import default_config, source_of
+from cgar_jax.config import default_config
+from cgar_jax.config_source import source_of
 from cgar_jax.reporting.model_card import model_card
 from tests import running as commands
 from tests import test_configs

@@ -213,7 +213,7 @@ def test_index_replaces_the_launcher_by_the_trainer(tmp_path):
         ("[{'optimizer.learning_rat': 1}]", [], 'Did you mean "learning_rate"'),
         ("[{'seed': 1}, {'batch_size': 'many'}]", [], "run 1 of the sweep, {'batch_size': 'many'}"),
         ("[{'method': 'cgra'}]", [], "unknown method 'cgra'"),
-        ("grid({'method': 'trm'})", [], "method is 'trm'; a grid wants a list"),
+        ("grid({'method': 'trm'})", [], "method is 'trm', but a grid needs a list"),
         ("grid({'seed': []})", [], "seed has no values to try"),
         (GRID, ["--config.seed=1"], "seed is set on the command line and by the sweep"),
         (GRID, ["--num_processes=2"], "num_processes"),
