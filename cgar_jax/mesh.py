@@ -1,7 +1,7 @@
-"""The device mesh, and how host arrays get onto it.
+"""The device mesh, and the transfer of host arrays to its devices.
 
-It has two axes, `data` and `fsdp`. The batch is split over both; what else is split over which is
-said in `training/shardings.py`. One device is a mesh of one.
+The mesh has two axes, `data` and `fsdp`, and the batch is split over both. A single device is a
+mesh of size one. The shardings of the train state are in `cgar_jax.training.shardings`.
 """
 
 import math
@@ -22,34 +22,36 @@ def make_mesh(
     microbatches: int = 1,
     num_devices: int | None = None,
 ) -> Mesh | AbstractMesh:
-    """A mesh over the first devices, and a check that the batch divides evenly over it.
+    """Makes a mesh over the first devices, and checks that the batch divides evenly over it.
 
     Args:
-      axes: number of devices by axis, `data` and `fsdp`; one of them may be -1, for all that the
-        other leaves. An axis that is not given is 1.
+      axes: number of devices along `data` and `fsdp`; -1 means all remaining devices. A missing
+        axis has size 1.
       batch_size: examples per step.
-      microbatches: parts that each device's share of the batch is cut into.
-      num_devices: makes an abstract mesh over so many devices, which need not be there: programs
-        can be lowered for it, but not run.
+      microbatches: number of parts of each device's share of the batch.
+      num_devices: number of devices of an abstract mesh. Programs can be lowered for such a mesh
+        without the devices, but cannot run. None uses the devices of this machine.
 
     Raises:
-      ValueError: an unknown axis, axes that do not fit the devices, or a batch that does not divide
-        evenly (the message has the nearest sizes that do).
+      ValueError: An axis is unknown, the axes do not fit the devices, or the batch does not divide
+        evenly (the message suggests the nearest sizes that do).
     """
     if not set(axes) <= set(AXES):
-        raise ValueError(f"mesh has axes {sorted(axes)}; expected 'data' and 'fsdp'")
+        raise ValueError(
+            f"the mesh has axes {sorted(axes)}, but the only axes are 'data' and 'fsdp'"
+        )
     available = num_devices or jax.device_count()
     sizes = _sizes([axes.get(name, 1) for name in AXES], available)
     parts = math.prod(sizes) * microbatches
     if batch_size < 1 or batch_size % parts:
         below = max(batch_size - batch_size % parts, parts)
         nearest = dict.fromkeys((below, below + parts))
-        cut = f" in {microbatches} microbatches each" if microbatches > 1 else ""
+        parts_of_each = f" times {microbatches} microbatches" if microbatches > 1 else ""
         raise ValueError(
-            f"batch size {batch_size} is not divisible by the {math.prod(sizes)} devices of mesh "
-            f"axes 'data' and 'fsdp'{cut}; use {' or '.join(map(str, nearest))}"
+            f"batch_size {batch_size} is not divisible by the {math.prod(sizes)} devices of mesh "
+            f"axes 'data' and 'fsdp'{parts_of_each}; use {' or '.join(map(str, nearest))}"
         )
-    # Auto axes: the compiler spreads the shardings of inputs and outputs over what lies between.
+    # With Auto axes, the compiler infers the shardings of intermediate arrays.
     axis_types = (AxisType.Auto,) * len(AXES)
     if num_devices is not None:
         return AbstractMesh(sizes, AXES, axis_types=axis_types)
@@ -58,39 +60,39 @@ def make_mesh(
 
 
 def _sizes(asked: list[int], available: int) -> tuple[int, ...]:
-    """Devices along each axis."""
+    """Returns the number of devices along each axis."""
     known = math.prod(size for size in asked if size != -1)
     sizes = tuple(available // known if size == -1 and known > 0 else size for size in asked)
     used = math.prod(sizes)
-    # A process whose devices are not in the mesh would have nothing to do, and wait for ever.
+    # With several processes, all devices must be used: a process without one would wait forever.
     wanted = {available} if jax.process_count() > 1 else range(1, available + 1)
     if asked.count(-1) > 1 or min(sizes) < 1 or used not in wanted:
         shown = ", ".join(f"mesh.{name} is {size}" for name, size in zip(AXES, asked, strict=True))
         several = f" of {jax.process_count()} processes" if jax.process_count() > 1 else ""
         raise ValueError(
             f"{shown}, but there are {available} devices{several}; their product must be "
-            f"{'' if several else 'at most '}{available}, and one of them may be -1: all that the "
-            "other leaves"
+            f"{'' if several else 'at most '}{available}, and one of them may be -1 (all remaining "
+            "devices)"
         )
     return sizes
 
 
 def replicated(mesh: Mesh) -> NamedSharding:
-    """Sharding of an array that every device holds whole."""
+    """Returns the sharding of an array of which every device holds a copy."""
     return NamedSharding(mesh, PartitionSpec())
 
 
 def over_batch(mesh: Mesh) -> NamedSharding:
-    """Sharding of an array whose first axis is split over all devices, such as the batch."""
+    """Returns the sharding of an array whose first axis is split over all devices (the batch)."""
     return NamedSharding(mesh, BATCH)
 
 
 def place(arrays: Any, sharding: NamedSharding) -> Any:
-    """Host arrays, the same in every process, on the devices; each process sends its part.
+    """Copies host arrays to the devices; each process sends the parts of its own devices.
 
     Args:
-      arrays: a pytree.
-      sharding: of each of them.
+      arrays: pytree of host arrays, identical in every process.
+      sharding: sharding of each array.
     """
 
     def put(array):

@@ -1,4 +1,4 @@
-"""The device mesh and its border checks."""
+"""The device mesh: sizes of its axes, and errors for sizes that do not fit."""
 
 import pytest
 
@@ -14,24 +14,26 @@ from cgar_jax.mesh import make_mesh
         ({"data": 2, "fsdp": 2}, (2, 2)),
     ],
 )
-def test_minus_one_takes_all_devices_that_the_other_axis_leaves(axes, sizes):
+def test_minus_one_means_all_remaining_devices(axes, sizes):
     assert make_mesh(axes, batch_size=16).shape == dict(zip(("data", "fsdp"), sizes, strict=True))
 
 
-def test_a_mesh_may_be_of_devices_that_are_not_there():
+def test_an_abstract_mesh_may_have_more_devices_than_this_machine():
     assert make_mesh({"data": -1, "fsdp": 4}, 768, num_devices=256).shape["data"] == 64
 
 
 @pytest.mark.parametrize(
     ("batch_size", "nearest"), [(100, "96 or 104"), (5, "8 or 16"), (0, "8 or 16")]
 )
-def test_a_batch_that_does_not_divide_evenly_is_told_the_nearest_sizes(batch_size, nearest):
+def test_a_batch_that_does_not_divide_evenly_is_an_error_with_the_nearest_sizes(
+    batch_size, nearest
+):
     with pytest.raises(ValueError, match=rf"8 devices .*use {nearest}"):
         make_mesh({"data": 8}, batch_size)
 
 
-def test_microbatches_divide_the_share_of_a_device():
-    with pytest.raises(ValueError, match=r"3 microbatches each; use 24 or 48"):
+def test_microbatches_must_divide_the_share_of_a_device():
+    with pytest.raises(ValueError, match=r"times 3 microbatches; use 24 or 48"):
         make_mesh({"data": 8}, batch_size=32, microbatches=3)
 
 
@@ -41,11 +43,11 @@ def test_axes_that_do_not_fit_the_devices_are_an_error(axes):
         make_mesh(axes, batch_size=16)
 
 
-def test_two_axes_cannot_both_take_the_rest():
+def test_at_most_one_axis_may_be_minus_one():
     with pytest.raises(ValueError, match="one of them may be -1"):
         make_mesh({"data": -1, "fsdp": -1}, batch_size=16)
 
 
 def test_an_unknown_axis_is_an_error():
-    with pytest.raises(ValueError, match="expected 'data' and 'fsdp'"):
+    with pytest.raises(ValueError, match="the only axes are 'data' and 'fsdp'"):
         make_mesh({"data": 1, "model": 2}, batch_size=8)

@@ -1,4 +1,4 @@
-"""One train state, one jitted step per depth, a loop that saves all of it, and where it all lies.
+"""Training: the train state, the jitted step, and the loop that runs, logs and saves it.
 
-What is trained, on what and with which loss is decided elsewhere and handed in.
+What is trained, on which data and with which losses is decided by the caller and passed in.
 """

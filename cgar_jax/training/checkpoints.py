@@ -1,7 +1,7 @@
-"""Checkpoints of a whole run under `checkpoints/<step>`, written by Orbax in the background.
+"""Checkpoints of a whole run in `checkpoints/<step>`, written by Orbax in the background.
 
-Beside the state each holds the config it belongs to, the clock of the run, and a checksum: Orbax
-notices a missing or truncated file, but reads a flipped bit as if it had been written so.
+Each checkpoint holds the train state, the config of the run, the time spent so far, and a checksum.
+Orbax detects missing and truncated files; the checksum also detects flipped bits.
 """
 
 import contextlib
@@ -21,10 +21,10 @@ import orbax.checkpoint as ocp
 from cgar_jax.training import processes
 from cgar_jax.training.state import TrainState
 
-# How Orbax's folders end until they are finished.
+# The suffix of Orbax's folders while they are being written.
 HALF_WRITTEN = ".orbax-checkpoint-tmp"
 
-# What may change between two starts of one run: where and how often, never what is computed.
+# Settings that may change when a run is resumed, because they do not change what is computed.
 FREE_KEYS = (
     "checkpoint",
     "evaluation",
@@ -36,24 +36,24 @@ FREE_KEYS = (
 
 
 class CheckpointError(ValueError):
-    """There are checkpoints, but the run cannot go on from them."""
+    """The run has checkpoints but cannot be resumed from them."""
 
 
 @dataclasses.dataclass
 class Clock:
-    """Seconds and FLOPs a run has spent so far, over all its starts."""
+    """Seconds and FLOPs that a run has spent so far, including the time before it was resumed."""
 
     train_seconds: float = 0.0
     compile_seconds: float = 0.0
     train_flops: float = 0.0  # model FLOPs, see `TrainStep.step_flops`
-    data_seconds: float = 0.0  # of the training, in which the host waited for examples
+    data_seconds: float = 0.0  # the part of train_seconds in which the host waited for examples
 
 
 @jax.jit
 def checksum(state: Any) -> jax.Array:
-    """An odd-weighted sum of all bits, uint32: one changed bit changes it.
+    """Computes a sum of all bits with odd weights, uint32; any changed bit changes the sum.
 
-    Integers add up in any order to the same number, so it does not depend on the mesh.
+    Integer sums do not depend on the order of addition, so the result does not depend on the mesh.
     """
 
     def of_leaf(leaf):
@@ -70,7 +70,7 @@ def checksum(state: Any) -> jax.Array:
 
 
 def differences(saved: Mapping[str, Any], current: Mapping[str, Any]) -> list[str]:
-    """One line for each setting that differs, those of `FREE_KEYS` left out."""
+    """Returns one line for each setting that differs, except those in `FREE_KEYS`."""
     old, new = _flatten(saved), _flatten(current)
     return [
         f"{key}: {old.get(key, 'absent')!r} in the checkpoint, {new.get(key, 'absent')!r} now"
@@ -81,17 +81,21 @@ def differences(saved: Mapping[str, Any], current: Mapping[str, Any]) -> list[st
 
 
 class Checkpoints:
-    """The checkpoints of one run. Use as a context manager: leaving it waits for the last write."""
+    """The checkpoints of one run; a context manager that waits for the last write on exit."""
 
     def __init__(
         self, workdir: pathlib.Path, config: Mapping[str, Any], keep: int, read_only: bool = False
     ):
-        """Opens `workdir/checkpoints`; keeps the newest `keep` of them.
+        """Opens the folder `workdir/checkpoints`.
 
-        Unless `read_only`, it is made if need be, and what killed processes left half-written is
-        removed.
+        Args:
+          workdir: folder of the run.
+          config: settings that are stored in each checkpoint and must match when it is restored.
+          keep: number of checkpoints to keep; older ones are deleted.
+          read_only: leaves the folder unchanged. Otherwise, the folder is created if needed, and
+            the unfinished checkpoints of killed processes are removed.
         """
-        # As JSON brings it back, so that tuples and lists compare equal.
+        # A round trip through JSON, so that tuples and lists compare equal.
         self._config = json.loads(json.dumps(config))
         self.folder = pathlib.Path(workdir).absolute() / "checkpoints"
         self._read_only = read_only
@@ -109,30 +113,35 @@ class Checkpoints:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_):
-        # A process that lost the others would wait for them here.
+        # A process that has lost the other ones would wait for them here forever.
         if kind is None or not issubclass(kind, jax.errors.JaxRuntimeError):
             self.wait()
             self._manager.close()
 
     @property
     def newest(self) -> pathlib.Path | None:
-        """Folder of the newest finished checkpoint."""
+        """Folder of the newest finished checkpoint, or None."""
         self.wait()
         step = self._manager.latest_step()
         return None if step is None else self.folder / str(step)
 
     def save(self, state: TrainState, step: int, clock: Clock) -> None:
-        """Begins to write; returns as soon as the state is copied from the device.
+        """Starts to write a checkpoint; returns once the state is copied from the device.
 
-        What cannot be written, now or in the background (`check`), is told in a warning and is no
-        error: training goes on, and the next save tries again.
+        A failed write, now or in the background (see `check`), logs a warning; training continues
+        and the next save tries again.
+
+        Args:
+          state: train state.
+          step: number of optimizer steps done.
+          clock: time spent so far.
         """
         self.wait()
         if self._manager.latest_step() == step:
             return
         obstacle = self._obstacle(state)
         if not processes.all_agree(obstacle is None):
-            self._warn(obstacle or "another process cannot write")
+            self._warn(obstacle or "another process cannot write its part")
             return
         about = {
             "config": self._config,
@@ -143,29 +152,31 @@ class Checkpoints:
         self._trying(lambda: self._manager.save(step, args=ocp.args.Composite(**items)))
 
     def check(self) -> None:
-        """Warns if what is written in the background has failed; waits for nothing."""
+        """Logs a warning if a write in the background has failed; does not wait."""
         self._trying(self._manager.check_for_errors)
 
     def wait(self) -> None:
-        """Waits until what has been begun is written, or warns that it could not be."""
+        """Waits until the current write has finished; logs a warning if it has failed."""
         self._trying(self._manager.wait_until_finished)
 
     def _obstacle(self, state: TrainState) -> str | None:
-        """What would keep a state from being written. Once begun, a write that fails is slow to."""
+        """Returns why a state cannot be written, or None; Orbax itself takes minutes to fail."""
         arrays = [leaf for leaf in jax.tree.leaves(state) if not _is_key(leaf)]
         parts = sum(
             part.data.nbytes
             for leaf in arrays
             for part in leaf.addressable_shards
-            if part.replica_id == 0  # the copies of other devices are not written
+            if part.replica_id == 0  # copies on other devices are not written
         )
-        needed = parts + 2**20  # and what Orbax writes about them
+        needed = parts + 2**20  # the extra megabyte is for Orbax's metadata
         try:
             with tempfile.TemporaryFile(dir=self.folder):
                 free = shutil.disk_usage(self.folder).free
         except OSError as error:
             return _first_line(error)
-        return None if free >= needed else f"{free / 1e6:.1f} MB of {needed / 1e6:.1f} MB are free"
+        if free >= needed:
+            return None
+        return f"{needed / 1e6:.1f} MB are needed, but only {free / 1e6:.1f} MB are free"
 
     def _trying(self, action: Callable[[], Any]) -> None:
         try:
@@ -177,28 +188,32 @@ class Checkpoints:
     def _warn(self, problem: str) -> None:
         newest = self._manager.latest_step()
         logging.warning(
-            "a checkpoint could not be written (%s); training goes on and the next save tries "
+            "a checkpoint could not be written (%s); training continues and the next save tries "
             "again; %s",
             problem,
-            "there is none yet" if newest is None else f"{self.folder / str(newest)} is kept",
+            "no checkpoint exists yet"
+            if newest is None
+            else f"{self.folder / str(newest)} is kept",
         )
 
     def _remove_half_written(self) -> None:
-        # The room that it takes may be what is missing.
+        # An unfinished checkpoint may take the very space that is missing.
         if processes.is_first():
             for folder in self.folder.glob(f"*{HALF_WRITTEN}"):
                 shutil.rmtree(folder, ignore_errors=True)
 
     def restore(self, like: TrainState) -> tuple[TrainState, Clock] | None:
-        """The newest checkpoint that is whole, or None where there are none at all.
+        """Restores the newest intact checkpoint; returns None if there are no checkpoints.
 
-        A damaged one is reported, set aside as `damaged-<step>`, and the one before it is tried.
+        A damaged checkpoint is reported and renamed to `damaged-<step>`, and the one before it is
+        tried.
 
         Args:
           like: shapes, dtypes and shardings to restore to.
 
         Raises:
-          CheckpointError: the config differs (each difference is named), or all are damaged.
+          CheckpointError: The config differs (the message lists the differences), or all
+            checkpoints are damaged.
         """
         steps = sorted(self._manager.all_steps(), reverse=True)
         for step in steps:
@@ -208,16 +223,19 @@ class Checkpoints:
             except CheckpointError:
                 raise
             except Exception as error:
-                # Whatever Orbax stumbles over, the checkpoint before it may be whole.
+                # Orbax raises many kinds of errors; the checkpoint before may still be intact.
                 problem = _first_line(error)
             if processes.all_agree(found is not None):
                 return found
             self._set_aside(step, problem)
         if steps:
-            advice = "they are kept as damaged-<step>, start again to train from the beginning"
+            advice = (
+                "they were renamed to damaged-<step>; run the same command again to train from the "
+                "beginning"
+            )
             if self._read_only:
                 advice = "train the run again"
-            raise CheckpointError(f"no checkpoint in {self.folder} is whole; {advice}")
+            raise CheckpointError(f"all checkpoints in {self.folder} are damaged; {advice}")
         return None
 
     def _restore(self, step: int, like: TrainState) -> tuple[TrainState, Clock]:
@@ -225,7 +243,7 @@ class Checkpoints:
         self._refuse_other_config(step, about["config"])
         state = self._read(step, state=ocp.args.StandardRestore(like)).state
         if int(checksum(state)) != about["checksum"]:
-            raise OSError("the numbers read are not those written (checksum)")
+            raise OSError("its checksum does not match")
         return state, Clock(**about["clock"])
 
     def _read(self, step: int, **items: Any) -> Any:
@@ -234,7 +252,7 @@ class Checkpoints:
     def _refuse_other_config(self, step: int, saved: Mapping[str, Any]) -> None:
         if lines := differences(saved, self._config):
             raise CheckpointError(
-                f"{self.folder / str(step)} belongs to another run:\n  "
+                f"{self.folder / str(step)} was written with other settings:\n  "
                 + "\n  ".join(lines)
                 + "\nuse another --workdir, or the settings of the checkpoint"
             )
@@ -242,13 +260,13 @@ class Checkpoints:
     def _set_aside(self, step: int, problem: str) -> None:
         folder = self.folder / str(step)
         if self._read_only:
-            logging.warning("checkpoint %s is damaged (%s); trying another", folder, problem)
+            logging.warning("checkpoint %s is damaged (%s); trying an older one", folder, problem)
             return
         damaged = self.folder / f"damaged-{step}"
         with processes.first_goes_ahead():
             if processes.is_first():
                 logging.warning(
-                    "checkpoint %s is damaged (%s); it is kept as %s, the one before it is used",
+                    "checkpoint %s is damaged (%s); it is renamed to %s and an older one is used",
                     folder,
                     problem,
                     damaged.name,
@@ -259,7 +277,7 @@ class Checkpoints:
 
 @contextlib.contextmanager
 def _without_warnings() -> Iterator[None]:
-    """Orbax warns that it will only read, which is what was asked for."""
+    """Silences Orbax's warning about read-only access, which is intended here."""
     before = logging.root.manager.disable
     logging.disable(max(before, logging.WARNING))
     try:

@@ -1,4 +1,4 @@
-"""Compiled training programs, one per depth, made ahead of time in the background."""
+"""Compiled training programs, one per depth, compiled in the background before they are needed."""
 
 import concurrent.futures
 import functools
@@ -20,20 +20,20 @@ def step_program(
     state: TrainState,
     data: TrainingData,
 ) -> tuple[Any, tuple]:
-    """The jitted `TrainStep.run` of one depth, and the shapes that it is lowered for.
+    """Returns the jitted `TrainStep.run` of one depth, and the shapes of its arguments.
 
-    `function.lower(*arguments)` and `jax.export.export(function)(*arguments)` need neither numbers
-    nor the devices of the mesh.
+    `function.lower(*arguments)` and `jax.export.export(function)(*arguments)` need neither array
+    values nor the devices of the mesh.
 
     Args:
-      train_step: whose steps; its mesh may be abstract.
-      depth: of the recursion.
-      state: arrays, or their shapes.
-      data: arrays with shardings, or shapes with shardings.
+      train_step: training step; its mesh may be abstract.
+      depth: depth of the recursion.
+      state: train state, as arrays or shapes.
+      data: training data, as arrays or shapes, with shardings.
 
     Returns:
-      The function, which takes the state for itself, and its arguments: state, data, number of
-      steps.
+      The function, which donates the state, and the shapes of its arguments: state, data, number
+      of steps.
     """
     mesh = train_step.mesh
     rules = train_step.model.sharding_rules
@@ -49,21 +49,27 @@ def step_program(
 
 
 def peak_bytes(program: jax.stages.Compiled) -> int:
-    """What one device must hold at once while a program runs, by XLA's analysis."""
+    """Returns the peak memory in bytes that one device needs for a program, by XLA's analysis."""
     memory = program.memory_analysis()
     held = memory.argument_size_in_bytes + memory.output_size_in_bytes
     return held + memory.temp_size_in_bytes - memory.alias_size_in_bytes
 
 
 class Programs:
-    """Compiles `TrainStep.run` for each depth asked for, so that the next stage does not wait.
+    """Compiles `TrainStep.run` for each requested depth on a background thread.
 
-    One worker thread: a compilation that runs beside training should not take every core.
+    There is one worker thread, so that a compilation beside training does not use every core.
     """
 
     def __init__(self, train_step: TrainStep, state: TrainState, data: TrainingData):
-        """`state` and `data` may be arrays or shapes with shardings."""
-        # Shapes alone: arrays that somebody holds are not freed.
+        """Prepares to compile for the shapes of `state` and `data`.
+
+        Args:
+          train_step: training step.
+          state: train state, as arrays or shapes with shardings.
+          data: training data, as arrays or shapes with shardings.
+        """
+        # Keep only the shapes: holding the arrays would pin their buffers.
         rules = train_step.model.sharding_rules
         shapes = abstract_state(train_step.mesh, rules, state), jax.tree.map(_shape_of, data)
         self._program_for = lambda depth: step_program(train_step, depth, *shapes)
@@ -78,7 +84,7 @@ class Programs:
         self._executor.shutdown(wait=True, cancel_futures=True)
 
     def prepare(self, depth: StageDepth) -> concurrent.futures.Future:
-        """Begins to compile for a depth, unless that has begun already."""
+        """Starts to compile for a depth, unless it has started already; returns the future."""
         if depth not in self._futures:
             self._futures[depth] = self._executor.submit(self._compile, depth)
         return self._futures[depth]

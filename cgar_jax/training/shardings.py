@@ -1,8 +1,8 @@
-"""How the train state lies on the mesh, and how a step gathers it.
+"""Shardings of the train state over the mesh, and the collective that gathers parameters in a step.
 
-The carry is split by batch, and so are the rows of a large table of puzzle embeddings. Over `fsdp`
-the wide matrices are split, with their moving average and what the optimizer keeps of them; a step
-gathers them once, for all its network calls.
+The slots of the carry are split over all devices, and so are the rows of a large puzzle table. The
+wide matrices, their moving average and their optimizer state are split over `fsdp`; a step gathers
+them once for all its network calls.
 """
 
 import re
@@ -16,19 +16,19 @@ from cgar_jax.mesh import AXES, over_batch, replicated
 from cgar_jax.models import ShardingRules
 from cgar_jax.training.state import TrainState
 
-# Tables with fewer rows are small beside a model.
+# Puzzle tables with fewer rows are replicated: they are small compared with a model.
 MANY_ROWS = 1024
 
 
 def parameter_specs(mesh: Mesh, rules: ShardingRules, parameters: Any) -> Any:
-    """How each array lies over `fsdp`, by the name at the end of its path.
+    """Returns the partition over `fsdp` of each array, chosen by the name at the end of its path.
 
     Args:
       mesh: mesh with an axis `fsdp`.
       rules: the model's sharding rules; matrices that no rule names, or that do not divide evenly,
-        are whole on every device.
-      parameters: a pytree whose paths end in the names of parameters: themselves, their average, or
-        the state of an optimizer.
+        are replicated.
+      parameters: pytree whose paths end in names of parameters: the parameters themselves, their
+        average, or an optimizer state.
     """
 
     parts = mesh.shape["fsdp"]
@@ -44,16 +44,21 @@ def parameter_specs(mesh: Mesh, rules: ShardingRules, parameters: Any) -> Any:
 
 
 def gather(arrays: Any, specs: Any) -> Any:
-    """Whole arrays from the parts that lie over `fsdp`, inside `jax.shard_map`.
+    """Gathers whole arrays from their parts on `fsdp`; to be called inside `jax.shard_map`.
 
-    Their gradients come back as parts, summed over the devices: once, for all uses of the arrays.
+    The gradient of each array is summed over the devices once, for all uses of the array, and
+    scattered into parts again.
+
+    Args:
+      arrays: pytree of the parts that this device holds.
+      specs: partition of each array, as from `parameter_specs`.
     """
 
     def whole(array, spec):
-        # Without `pcast` the sums would be where the array is used: at each network call.
+        # Without `pcast` the gradients would be summed at each use, in every network call.
         if "fsdp" not in spec:
             return lax.pcast(array, AXES, to="varying")
-        # Before parts are joined: gradients are summed over `data` when they are parts again.
+        # The cast comes before the gather, so that gradients are summed over `data` as parts.
         array = lax.pcast(array, ("data",), to="varying")
         return lax.all_gather(array, "fsdp", axis=tuple(spec).index("fsdp"), tiled=True)
 
@@ -61,11 +66,11 @@ def gather(arrays: Any, specs: Any) -> Any:
 
 
 def state_shardings(mesh: Mesh, rules: ShardingRules, state: TrainState) -> TrainState:
-    """A sharding for each leaf of a state (or of its shapes).
+    """Returns a sharding for each leaf of a state, or of its shapes.
 
-    The carry is split by batch; the puzzle table by rows, if they are many and divide evenly;
-    parameters, their average and the optimizer by `parameter_specs`; all else is whole on every
-    device.
+    The carry is split by slot; the puzzle table by row, if it has many rows that divide evenly;
+    parameters, their average and the optimizer state as `parameter_specs` says. Everything else is
+    replicated.
     """
 
     def split(tree):
@@ -84,7 +89,7 @@ def state_shardings(mesh: Mesh, rules: ShardingRules, state: TrainState) -> Trai
 
 
 def abstract_state(mesh: Mesh, rules: ShardingRules, shapes: TrainState) -> TrainState:
-    """Shapes, dtypes and shardings of a state, without its numbers."""
+    """Returns the shapes, dtypes and shardings of a state."""
     return jax.tree.map(
         lambda leaf, sharding: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding),
         shapes,

@@ -1,7 +1,8 @@
-"""The training step: one supervision step of every slot, one loss, one update; many per dispatch.
+"""The training step: draw examples, run one supervision step of every slot, update the parameters.
 
-`TrainStep` holds what is fixed during a run. Depth is a static argument: the loop compiles one
-program per curriculum stage.
+`TrainStep` holds the settings that are fixed during a run, and `TrainStep.run` performs many steps
+in one dispatch. Depth is a static argument: the loop compiles one program per curriculum stage. The
+forward pass and its losses are in `cgar_jax.training.forward`.
 """
 
 import dataclasses
@@ -19,11 +20,11 @@ from cgar_jax.curricula import DepthCurriculum, StageDepth, as_depth_choice
 from cgar_jax.data import schema
 from cgar_jax.mesh import over_batch
 from cgar_jax.models import Model
-from cgar_jax.recursion import HaltingRule, advance, replace_halted
+from cgar_jax.recursion import HaltingRule, advance, initial_carry, replace_halted
 from cgar_jax.sampling import Request, Sampling
 from cgar_jax.training.feed import TrainingBlock, TrainingSet
 from cgar_jax.training.forward import Forward
-from cgar_jax.training.state import TrainState, initial_state, variables
+from cgar_jax.training.state import TrainState, variables
 from cgar_jax.training.step_metrics import batch_metrics
 
 Examples = dict[str, jax.Array]
@@ -32,25 +33,27 @@ TrainingData = TrainingSet | TrainingBlock
 
 @dataclasses.dataclass(frozen=True)
 class TrainStep:
-    """Everything that is fixed while a run trains, and the pure functions of it.
+    """The fixed settings of a training run, and the pure functions that train with them.
 
     Attributes:
-      model: a flax module of `cgar_jax.models`.
-      optimizer: of the parameters.
-      weighting: of the per-example losses `{"answer", "halt"}`.
-      sampling: which examples a batch holds.
-      curriculum: of the depth.
-      total_steps: optimizer steps of the run, for the progress of sampling and depth.
-      answer_loss: unreduced, see `example_losses`.
-      halting_loss_weight: see `example_losses`.
-      batch_size: slots.
-      halting_rule: when an example leaves its slot.
-      ema_decay: of the parameters' moving average.
-      puzzle_learning_rate: `step -> learning rate` of the puzzle embedding's sign-SGD.
-      puzzle_weight_decay: of the same.
-      mesh: the devices; the numbers do not depend on it, but for the order of sums.
-      microbatches: parts of each device's share of the batch, one after the other: of the
-        activations that a gradient needs only one part's are kept.
+      model: the model.
+      optimizer: optimizer of all parameters except the puzzle embedding.
+      weighting: weighting of the per-example losses `{"answer", "halt"}`.
+      sampling: rule that chooses the examples of each batch.
+      curriculum: depth curriculum.
+      total_steps: optimizer steps of the whole run; defines the progress that sampling and
+        curriculum follow.
+      answer_loss: unreduced answer loss, see `example_losses`.
+      halting_loss_weight: factor of the halting loss, see `example_losses`.
+      batch_size: number of slots.
+      halting_rule: rule that decides when an example leaves its slot.
+      ema_decay: decay of the moving average of the parameters.
+      puzzle_learning_rate: schedule `step -> learning rate` of the puzzle embedding's sign-SGD.
+      puzzle_weight_decay: weight decay of the puzzle embedding.
+      mesh: devices that share the batch; results depend on the mesh only through the order in which
+        numbers are summed.
+      microbatches: number of parts in which each device processes its share of the batch, one
+        after the other; only the activations of one part are kept for the gradient.
     """
 
     model: Model
@@ -70,37 +73,49 @@ class TrainStep:
     microbatches: int = 1
 
     def init(self, key: jax.Array, sequence_length: int) -> TrainState:
-        """The state before the first step, for examples of `sequence_length` cells."""
-        template = {name: jnp.zeros(self.batch_size) for name in ("answer", "halt")}
-        fresh = {
+        """Returns the state before the first step, for examples of `sequence_length` cells."""
+        init_key, run_key = jax.random.split(key)
+        examples = {
             column.name: jnp.zeros((self.batch_size, *column.shape(sequence_length)), column.dtype)
             for column in schema.CARRIED_COLUMNS
         }
-        return initial_state(
-            self.model,
-            self.optimizer,
-            self.weighting,
-            self.sampling,
-            self.curriculum.init(self.total_steps),
-            template,
-            fresh,
-            key,
+        collections = self.model.init(init_key, examples["inputs"], examples["puzzle_identifiers"])
+        params = collections["params"]
+        losses_like = {name: jnp.zeros(self.batch_size) for name in ("answer", "halt")}
+        return TrainState(
+            step=jnp.zeros((), jnp.int32),
+            key=run_key,
+            params=params,
+            # A copy, because a donated state must not hold one buffer twice.
+            ema_params=jax.tree.map(lambda p: jnp.array(p, jnp.float32, copy=True), params),
+            constants=collections["constants"],
+            puzzle_table=collections["puzzle_embedding"]["table"],
+            optimizer_state=self.optimizer.init(params),
+            weighting_state=self.weighting.init(losses_like),
+            sampling_state=self.sampling.init(),
+            depth_state=self.curriculum.init(self.total_steps),
+            carry=initial_carry(examples, self.model.state_shape, self.model.dtype),
         )
 
     def step_flops(self, depth: StageDepth) -> float:
-        """Model FLOPs of one optimizer step: matrix products, a backward pass as two forward ones.
+        """Returns the model FLOPs of one optimizer step.
+
+        Only matrix products count, and a backward pass counts as two forward passes.
 
         Args:
-          depth: of the step; of several it is the mean.
+          depth: depth of the step; if it stands for several depths, the result is their mean.
         """
         network, heads = self.model.network_flops(), 3 * self.model.heads_flops()
         per_example = depth.gradient_aware_cost * network + depth.num_exits * heads
         return self.batch_size * per_example
 
     def draw(self, key: jax.Array, state: TrainState, data: TrainingData) -> tuple[Examples, Any]:
-        """A batch of fresh examples, augmented, and the sampling's state; the host takes no part.
+        """Draws a batch of fresh examples on the device and augments it.
 
-        Of a `TrainingBlock` it is the batch that is there for this step.
+        From a `TrainingBlock`, this is the batch that was laid out for the current step.
+
+        Returns:
+          The examples, and the new state of the sampling.
         """
         draw_key, augment_key = jax.random.split(key)
         if isinstance(data, TrainingBlock):
@@ -117,17 +132,17 @@ class TrainStep:
             column.name: data.examples[column.name][rows].astype(column.dtype)
             for column in schema.CARRIED_COLUMNS
         }
-        # Where the rows come from lies on every device, but each has only its own to augment.
+        # The training set is on every device, but each device augments only its own share.
         examples = lax.with_sharding_constraint(examples, over_batch(self.mesh))
         return data.augment(augment_key, examples), sampling_state
 
     def step(
         self, depth: StageDepth, state: TrainState, data: TrainingData
     ) -> tuple[TrainState, dict[str, jax.Array]]:
-        """One optimizer step, and its metrics for `finish_metrics`."""
+        """Performs one optimizer step; returns the new state and metrics for `finish_metrics`."""
         key = jax.random.fold_in(state.key, state.step)
         draw_key, halt_key = jax.random.split(key)
-        # In JAX, split(key, 2) is fold_in(key, 0) and fold_in(key, 1): those are taken.
+        # In JAX, split(key, 2) equals fold_in(key, 0) and fold_in(key, 1), so 2 and 3 are unused.
         depth_key, weighting_key = (jax.random.fold_in(key, data) for data in (2, 3))
         fresh, sampling_state = self.draw(draw_key, state, data)
         initial = self.model.apply(variables(state.params, state.constants), method="initial_state")
@@ -174,20 +189,20 @@ class TrainStep:
         data: TrainingData,
         num_steps: jax.Array,
     ) -> tuple[TrainState, dict[str, jax.Array]]:
-        """Up to `num_steps` optimizer steps in one dispatch.
+        """Performs up to `num_steps` optimizer steps in one dispatch.
 
-        The number is a traced scalar, so one program serves every distance to the next evaluation,
-        checkpoint or stage. The loop ends early after a step whose loss or gradient is not finite;
-        `step` of the state then says which it was.
+        The number of steps is a traced scalar, so one compiled program serves dispatches of any
+        length. The loop ends early after a step whose loss or gradient is not finite; the state's
+        `step` then counts that step as its last one.
 
         Args:
-          depth: static.
-          state: donate it.
-          data: the training set on the devices, or a block of it that has batches for all steps.
-          num_steps: int32 scalar.
+          depth: depth of the recursion (static).
+          state: state before the dispatch; donate its buffers.
+          data: training set on the devices, or a block with a batch for each of the steps.
+          num_steps: number of optimizer steps, int32 scalar.
 
         Returns:
-          The new state and the sums of the steps' metrics, with `steps` counting them.
+          The new state, and the sums of the steps' metrics, in which `steps` is their count.
         """
         _, shapes = jax.eval_shape(lambda s, d: self.step(depth, s, d), state, data)
         zeros = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes)

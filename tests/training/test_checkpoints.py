@@ -1,4 +1,4 @@
-"""Checkpoints: everything comes back, damage is found, other runs are refused."""
+"""Checkpoints: the state is restored bit for bit, damage is found, other settings are refused."""
 
 import json
 import logging
@@ -16,7 +16,7 @@ SETTINGS = {"optimizer": {"learning_rate": 0.1}, "checkpoint": {"every_steps": 5
 
 @pytest.fixture(scope="module")
 def state():
-    """A train state with a number that is told apart from another's."""
+    """A train state; `at` gives it a step number by which it is recognized."""
     return problem.build()[2]
 
 
@@ -48,21 +48,21 @@ def largest_file(folder):
     return max((f for f in folder.rglob("*") if f.is_file()), key=lambda f: f.stat().st_size)
 
 
-def test_the_whole_state_comes_back_bit_for_bit(saved, state):
+def test_the_whole_state_is_restored_bit_for_bit(saved, state):
     restored, _ = restore(saved, state)
     chex.assert_trees_all_equal(restored._replace(key=None), at(state, 10)._replace(key=None))
     chex.assert_trees_all_equal(jax.random.key_data(restored.key), jax.random.key_data(state.key))
 
 
-def test_the_clock_comes_back(saved, state):
+def test_the_clock_is_restored(saved, state):
     assert restore(saved, state)[1] == Clock(train_seconds=10.0)
 
 
-def test_an_empty_folder_has_nothing_to_restore(tmp_path, state):
+def test_an_empty_folder_restores_nothing(tmp_path, state):
     assert restore(tmp_path, state) is None
 
 
-def test_only_the_newest_are_kept(tmp_path, state):
+def test_only_the_newest_checkpoints_are_kept(tmp_path, state):
     with Checkpoints(tmp_path, SETTINGS, keep=2) as checkpoints:
         for step in (1, 2, 3):
             checkpoints.save(at(state, step), step, Clock())
@@ -70,7 +70,7 @@ def test_only_the_newest_are_kept(tmp_path, state):
 
 
 def flip_bits(file):
-    # All over the file: some of its bytes belong to no array.
+    # Flips bits all over the file, because some of its bytes belong to no array.
     content = bytearray(file.read_bytes())
     for position in range(20, len(content), 40):
         content[position] ^= 1
@@ -86,7 +86,7 @@ def flip_bits(file):
     ],
     ids=["truncated", "deleted", "bits flipped"],
 )
-def test_a_damaged_newest_checkpoint_is_reported_and_the_one_before_is_used(
+def test_a_damaged_newest_checkpoint_is_reported_and_the_one_before_it_is_used(
     saved, state, damage, caplog
 ):
     damage(largest_file(saved / "checkpoints" / "10"))
@@ -96,14 +96,14 @@ def test_a_damaged_newest_checkpoint_is_reported_and_the_one_before_is_used(
     assert "checkpoints/10 is damaged" in caplog.text
 
 
-def test_numbers_that_do_not_fit_their_checksum_are_not_used(saved, state):
+def test_a_checkpoint_whose_checksum_does_not_match_is_not_used(saved, state):
     (about,) = (saved / "checkpoints" / "10" / "about").glob("metadata")
     content = json.loads(about.read_text())
     about.write_text(json.dumps(content | {"checksum": content["checksum"] ^ 1}))
     assert int(restore(saved, state)[0].step) == 5
 
 
-def test_a_damaged_checkpoint_is_set_aside_and_its_step_can_be_saved_again(saved, state):
+def test_a_damaged_checkpoint_is_renamed_and_its_step_can_be_saved_again(saved, state):
     largest_file(saved / "checkpoints" / "10").unlink()
     with Checkpoints(saved, SETTINGS, keep=3) as checkpoints:
         checkpoints.restore(abstract(state))
@@ -112,14 +112,14 @@ def test_a_damaged_checkpoint_is_set_aside_and_its_step_can_be_saved_again(saved
     assert int(restore(saved, state)[0].step) == 10
 
 
-def test_a_run_is_not_begun_anew_over_checkpoints_that_are_all_damaged(saved, state):
+def test_a_run_does_not_restart_from_step_zero_when_all_checkpoints_are_damaged(saved, state):
     for step in ("5", "10"):
         largest_file(saved / "checkpoints" / step).unlink()
-    with pytest.raises(CheckpointError, match=r"no checkpoint in .* is whole"):
+    with pytest.raises(CheckpointError, match=r"all checkpoints in .* are damaged"):
         restore(saved, state)
 
 
-def test_another_config_is_refused_with_the_difference_named(saved, state):
+def test_another_config_is_refused_with_an_error_that_names_the_difference(saved, state):
     other = SETTINGS | {"optimizer": {"learning_rate": 0.2}}
     with pytest.raises(
         CheckpointError, match=r"optimizer.learning_rate: 0.1 in the checkpoint, 0.2 now"
@@ -127,18 +127,18 @@ def test_another_config_is_refused_with_the_difference_named(saved, state):
         restore(saved, state, other)
 
 
-def test_how_often_to_save_may_change_between_starts(saved, state):
+def test_the_checkpoint_interval_may_change_when_a_run_is_resumed(saved, state):
     assert restore(saved, state, SETTINGS | {"checkpoint": {"every_steps": 7}}) is not None
 
 
-def test_the_checksum_sees_one_changed_number(state):
+def test_the_checksum_detects_one_changed_number(state):
     changed = state._replace(
         constants=jax.tree.map(lambda leaf: leaf.at[0].add(1e-3), state.constants)
     )
     assert int(checksum(state)) != int(checksum(changed))
 
 
-def test_the_checksum_sees_two_numbers_exchanged(state):
+def test_the_checksum_detects_two_swapped_numbers(state):
     y = state.constants["initial_y"]
     swapped = {**state.constants, "initial_y": y.at[:2].set(y[1::-1])}
     assert int(checksum(state)) != int(checksum(state._replace(constants=swapped)))
