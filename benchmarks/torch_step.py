@@ -1,7 +1,10 @@
 """A training step of the same tiny recursive model in PyTorch, to be timed beside ours.
 
-Straightforward, as one writes it there: the cycles without gradient under `no_grad`, the last one
-with it, AdamW, and nothing of halting, moving averages or metrics. `benchmark.py --torch` runs it.
+    python benchmarks/step_cost.py sudoku_mini --torch
+
+It is written in the usual way of PyTorch: the cycles without gradient under `no_grad`, the last
+cycle with gradient, and AdamW. Not covered: the carry of halted examples, moving averages and
+metrics, which our step includes.
 """
 
 import torch
@@ -14,7 +17,7 @@ from cgar_jax.models.trm import TRM
 
 
 class Gated(nn.Module):
-    """A gated MLP over the last axis."""
+    """Gated MLP over the last axis."""
 
     def __init__(self, size: int, model: TRM):
         super().__init__()
@@ -23,13 +26,13 @@ class Gated(nn.Module):
         self.down = nn.Linear(inner_size, size, bias=False)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """`[..., size]` to the same shape."""
+        """Maps `[..., size]` to the same shape."""
         gate, up = self.gate_up(x).chunk(2, dim=-1)
         return self.down(F.silu(gate) * up)
 
 
 class Attention(nn.Module):
-    """Self-attention over all positions, with rotary positions if the model has them."""
+    """Self-attention over all positions, with rotary embeddings if the model uses them."""
 
     def __init__(self, model: TRM):
         super().__init__()
@@ -43,7 +46,7 @@ class Attention(nn.Module):
         self.register_buffer("sin", angles.sin())
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """`[batch, length, hidden]` to the same shape."""
+        """Maps `[batch, length, hidden]` to the same shape."""
         batch, length, _ = x.shape
         qkv = self.qkv(x).view(batch, length, 3, self.num_heads, -1).permute(2, 0, 3, 1, 4)
         query, key, value = qkv.unbind(0)
@@ -52,22 +55,22 @@ class Attention(nn.Module):
 
     def _rotate(self, x):
         first, second = x.chunk(2, dim=-1)
-        turned = first * self.cos - second * self.sin, second * self.cos + first * self.sin
-        return torch.cat(turned, dim=-1).to(x.dtype)
+        rotated = first * self.cos - second * self.sin, second * self.cos + first * self.sin
+        return torch.cat(rotated, dim=-1).to(x.dtype)
 
 
 class Block(nn.Module):
-    """One layer of the network."""
+    """Layer of the network: mixing of positions, then a gated MLP over features."""
 
     def __init__(self, model: TRM):
         super().__init__()
-        self.by_mlp = model.mixing == "mlp"
-        self.mix = Gated(model.length, model) if self.by_mlp else Attention(model)
+        self.mixes_by_mlp = model.mixing == "mlp"
+        self.mix = Gated(model.length, model) if self.mixes_by_mlp else Attention(model)
         self.channel_mlp = Gated(model.hidden_size, model)
 
     def forward(self, h: torch.Tensor) -> torch.Tensor:
-        """`[batch, length, hidden]` to the same shape."""
-        if self.by_mlp:
+        """Maps `[batch, length, hidden]` to the same shape."""
+        if self.mixes_by_mlp:
             h = h.transpose(1, 2)
             h = F.rms_norm(h + self.mix(h), h.shape[-1:], eps=1e-5).transpose(1, 2)
         else:
@@ -76,12 +79,20 @@ class Block(nn.Module):
 
 
 class TorchStep(nn.Module):
-    """A model of the sizes of one of ours, and its training step on random puzzles."""
+    """A model with the sizes of one of ours, and its training step on random puzzles."""
 
     def __init__(
         self, model: TRM, depth: Depth, batch_size: int, device: str, compiled: bool = False
     ):
-        """Of the same batch size; with `compiled`, the network goes through `torch.compile`."""
+        """Builds the model, its optimizer and a batch of random puzzles.
+
+        Args:
+          model: the model whose sizes to take.
+          depth: depth of the recursion.
+          batch_size: number of puzzles.
+          device: "cpu" or "cuda".
+          compiled: whether the network goes through `torch.compile`.
+        """
         super().__init__()
         self.depth, self.tokens = depth, model.puzzle_embedding_tokens
         self.device, self.dtype = device, getattr(torch, model.dtype)
@@ -101,7 +112,7 @@ class TorchStep(nn.Module):
         self.state = torch.zeros(batch_size, *model.state_shape, device=device, dtype=self.dtype)
 
     def step(self) -> float:
-        """Takes an optimizer step and returns the loss, which waits for the device."""
+        """Takes one optimizer step, waits for the device, and returns the loss."""
         with torch.autocast(self.device, self.dtype, enabled=self.dtype != torch.float32):
             loss = self._loss()
         self.optimizer.zero_grad(set_to_none=True)

@@ -1,4 +1,4 @@
-"""The count of memory has a figure for every stage and number of microbatches."""
+"""Tests that the memory benchmark has a figure for every stage and number of microbatches."""
 
 import re
 
@@ -6,7 +6,7 @@ from tests import running as commands
 from tests.launch import scripts
 
 
-def test_more_microbatches_take_less_memory():
+def test_more_microbatches_need_less_memory():
     code, output = scripts.run(
         "benchmarks/memory.py",
         *commands.TINY,

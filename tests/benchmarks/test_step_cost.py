@@ -1,4 +1,4 @@
-"""The benchmark of a training step times every stage and says what its figures are of."""
+"""Tests that the benchmark of a training step times every stage, and what its figures refer to."""
 
 import json
 
@@ -9,7 +9,7 @@ from tests.launch import scripts
 
 
 def benchmark(folder, *flags):
-    """The figures of a tiny config, and what the command printed."""
+    """Runs the benchmark on a tiny config, and returns its figures and everything printed."""
     code, output = scripts.run(
         "benchmarks/step_cost.py",
         *commands.TINY,
@@ -25,13 +25,13 @@ def benchmark(folder, *flags):
 
 
 @pytest.fixture(scope="module")
-def found(tmp_path_factory):
-    """Of data that lie on the device."""
+def resident(tmp_path_factory):
+    """Figures and output for a training set that is stored on the device."""
     return benchmark(tmp_path_factory.mktemp("benchmark"), "--turns=2")
 
 
-def test_every_stage_of_the_curriculum_is_timed(found):
-    figures, output = found
+def test_every_stage_of_the_curriculum_is_timed(resident):
+    figures, output = resident
     assert [stage["depth"] for stage in figures["stages"]] == ["(1, 1)", "(2, 2)"]
     for stage in figures["stages"]:
         assert 0 < stage["step_seconds"]["low"] <= stage["step_seconds"]["median"]
@@ -39,15 +39,16 @@ def test_every_stage_of_the_curriculum_is_timed(found):
         assert f"depth {stage['depth']}" in output
 
 
-def test_a_deeper_stage_has_the_flops_of_the_formula_and_more_of_them(found):
-    shallow, deep = found[0]["stages"]
+def test_the_flops_of_the_stages_follow_the_formula(resident):
+    shallow, deep = resident[0]["stages"]
     ratio = deep["hardware_flops"] / shallow["hardware_flops"]
-    # Calls of the network: 2 with gradient count four times each, against 3 without and 3 with.
+    # Network calls: depth (1, 1) has 2 with gradient, depth (2, 2) has 3 with and 3 without
+    # gradient. A call with gradient counts four times.
     assert ratio == pytest.approx((3 + 4 * 3) / (4 * 2), rel=0.05)
 
 
-def test_the_share_is_of_the_rate_that_was_measured_beside_it(found):
-    figures, _ = found
+def test_the_share_refers_to_the_matrix_rate_of_the_same_run(resident):
+    figures, _ = resident
     rate = figures["matrix_flops_per_second"]["median"]
     for stage in figures["stages"]:
         seconds = stage["step_seconds"]["median"]
@@ -56,7 +57,7 @@ def test_the_share_is_of_the_rate_that_was_measured_beside_it(found):
         )
 
 
-def test_data_that_are_streamed_are_waited_for(tmp_path):
+def test_waiting_for_streamed_data_is_measured(tmp_path):
     streamed = "--config.data.max_device_megabytes=0", "--config.sampling.name=epoch_sampling"
     figures, _ = benchmark(tmp_path, *streamed, "--turns=1")
     for stage in figures["stages"]:

@@ -1,4 +1,4 @@
-"""Time to a target: each way to train is timed with each seed, once."""
+"""Tests the benchmark of the time to a target accuracy, and the ways to train that it compares."""
 
 import json
 
@@ -10,12 +10,12 @@ from tests import running as commands
 from tests.launch import scripts
 
 NEVER = "1.0"
-TIME_TO_TARGET = scripts.module("benchmarks/time_to_target.py")
+WAYS_TO_TRAIN = scripts.module("benchmarks/ways_to_train.py")
 
 
 @pytest.fixture(scope="module")
 def times(tmp_path_factory):
-    """A function that runs the command on a tiny config: its records and what it printed."""
+    """A function that runs the benchmark on a tiny config, its records, and everything printed."""
     folder = tmp_path_factory.mktemp("times")
     file = folder / "times.jsonl"
 
@@ -46,28 +46,29 @@ def test_a_target_counts_from_the_first_evaluation_that_reaches_it(times):
         assert [step for step, _ in record["curve"]] == [20, record["steps"]]
 
 
-def test_every_way_has_the_same_flops_to_spend(times):
+def test_every_way_may_spend_the_same_flops(times):
     _, (cgar, trm), _ = times
     each = [record["reached"]["0.0"]["flops"] / 20 for record in (cgar, trm)]
-    spent_by_cgar = 20 * each[0] + 20 * each[1]  # half of its 40 steps are of full depth
+    spent_by_cgar = 20 * each[0] + 20 * each[1]  # half of its 40 steps have full depth
     assert cgar["steps"] == 40
     assert trm["steps"] == round(spent_by_cgar / each[1])
 
 
 def test_a_curriculum_reaches_the_same_step_with_fewer_flops(times):
     _, (cgar, trm), _ = times
-    # Forward calls of the network, half of all steps: 3 x 2 against (1 + 3) x 3; and the heads.
+    # After half of the steps, the forward calls of the network are 3 x 2 against (1 + 3) x 3; the
+    # heads come on top.
     assert 0.4 < cgar["reached"]["0.0"]["flops"] / trm["reached"]["0.0"]["flops"] < 0.6
 
 
-def test_the_table_says_what_was_reached_and_what_was_not(times):
+def test_the_table_shows_which_targets_were_never_reached(times):
     _, _, output = times
     rows = [line for line in output.splitlines() if "100%" in line]
     assert len(rows) == 2
     assert all("0 of 1" in row and "- " in row for row in rows)
 
 
-def test_the_same_command_goes_on_with_the_runs_that_are_missing(times):
+def test_the_same_command_continues_with_the_missing_runs(times):
     run, records, _ = times
     code, more, output = run("--ways=cgar,hsw", "--seeds=1")
     assert code == 0, output
@@ -75,25 +76,27 @@ def test_the_same_command_goes_on_with_the_runs_that_are_missing(times):
     assert [record["way"] for record in more] == ["cgar", "trm", "hsw"]
 
 
-def test_an_unknown_way_is_named_with_those_that_there_are(times):
+def test_an_unknown_way_is_an_error_that_lists_the_ways(times):
     run, _, _ = times
     code, _, output = run("--ways=cgra")
     assert code == 2
-    assert "unknown ways ['cgra']; there are: trm; pdc" in output
+    assert "unknown ways ['cgra']; choose from: trm; pdc" in output
 
 
-@pytest.mark.parametrize("way", TIME_TO_TARGET.WAYS)
-def test_a_way_leaves_the_config_to_the_next_one_as_it_was(way):
+@pytest.mark.parametrize("way", WAYS_TO_TRAIN.WAYS)
+def test_a_way_does_not_modify_the_config_it_starts_from(way):
     config = default_config()
-    TIME_TO_TARGET.changed(config, way)
+    WAYS_TO_TRAIN.changed(config, way)
     assert config == default_config()
 
 
-@pytest.mark.parametrize("way", TIME_TO_TARGET.WAYS)
-def test_no_way_is_deeper_than_the_config(way):
+@pytest.mark.parametrize("way", WAYS_TO_TRAIN.WAYS)
+def test_no_way_costs_more_than_the_full_depth_of_the_config(way):
     config = default_config()
     config.curriculum.stages = ((1, 1), (2, 1), (3, 2))
     task = experiment.Task(vocab_size=7, sequence_length=81, num_puzzle_identifiers=1)
-    full = experiment.build(TIME_TO_TARGET.changed(config, "trm"), task).planned_flops()
-    of_way = experiment.build(TIME_TO_TARGET.changed(config, way), task).planned_flops()
-    assert of_way <= full * (2 if way == "exits" else 1)  # with a gradient through all cycles
+    full = experiment.build(WAYS_TO_TRAIN.changed(config, "trm"), task).planned_flops()
+    of_way = experiment.build(WAYS_TO_TRAIN.changed(config, way), task).planned_flops()
+    assert of_way <= full * (
+        2 if way == "exits" else 1
+    )  # "exits" has a gradient through all cycles

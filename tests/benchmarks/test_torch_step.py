@@ -1,4 +1,4 @@
-"""The step in PyTorch that ours is timed against is a step of the same model."""
+"""Tests that the PyTorch step which ours is compared with trains the same model."""
 
 import jax
 import jax.numpy as jnp
@@ -17,7 +17,7 @@ SIZES |= {"num_heads": 2, "inner_size_multiple": 8}
 
 
 def torch_names(params):
-    """The parameters by their names over there, matrices as they are kept there."""
+    """Yields our parameters under PyTorch's names, with matrices transposed as PyTorch has them."""
     yield "embedding.weight", params["token_embedding"]
     yield "output_head.weight", params["output_head"].T
     yield "halting_head.weight", params["halting_head"][:, :1].T
@@ -30,7 +30,7 @@ def torch_names(params):
 
 
 @pytest.mark.parametrize(("mixing", "positions"), [("mlp", "none"), ("attention", "rotary")])
-def test_with_the_same_parameters_it_has_the_same_loss(mixing, positions):
+def test_with_the_same_parameters_both_steps_have_the_same_loss(mixing, positions):
     model = TRM(**SIZES, mixing=mixing, positions=positions)
     step = scripts.module("benchmarks/torch_step.py").TorchStep(model, DEPTH, BATCH, "cpu")
     inputs, labels = (jnp.asarray(each.numpy(), jnp.int32) for each in (step.inputs, step.labels))

@@ -1,0 +1,37 @@
+"""Tests that the benchmarks of checkpoints, input and solving run and print their figures."""
+
+import re
+
+from tests import running as commands
+from tests.launch import scripts
+
+
+def benchmark(cache, name, *arguments):
+    """Runs a benchmark and returns everything printed."""
+    code, output = scripts.run(
+        f"benchmarks/{name}.py", *arguments, CGAR_DATA_DIR=str(cache), XLA_FLAGS=commands.HASTY
+    )
+    assert code == 0, output
+    return output
+
+
+def test_the_cost_of_a_checkpoint_is_related_to_the_interval_of_saves(cache):
+    output = benchmark(cache, "checkpoint_cost", *commands.TINY, "--repeats=2")
+    assert re.search(r"one checkpoint: [\d.]+ MB", output)
+    assert re.search(r"holds up the loop for \d+ ms", output)
+    assert re.search(r"with one every 10 steps, -?[\d.]+% of the training time", output)
+
+
+def test_both_ways_to_feed_examples_are_timed(cache):
+    output = benchmark(cache, "input_rate", *commands.TINY, "--repeats=1", "--dispatches=2")
+    assert re.search(r"one thread prepares [\d,]+ examples/s", output)
+    for name in ("on the devices", "streamed"):
+        assert re.search(rf"{name}: [\d.]+ ms per step, [\d.]+% waiting for data", output)
+
+
+def test_every_batch_size_has_a_rate_in_both_ways_of_solving(finished_run, cache):
+    workdir, _ = finished_run
+    options = ("--batch_sizes=1,4", "--num_puzzles=5", "--repeats=1")
+    output = benchmark(cache, "solve_rate", f"--workdir={workdir}", *options)
+    for size in (1, 4):
+        assert re.search(rf"│ {size} +│ [\d,]+ \(.*\) +│ [\d,]+ \(.*\)", output)
