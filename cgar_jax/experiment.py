@@ -10,7 +10,7 @@ import ml_collections
 import numpy as np
 from jax.sharding import Mesh
 
-from cgar_jax import curricula, data, losses, models, optimizers, sampling, weighting
+from cgar_jax import contrib, curricula, data, losses, models, optimizers, sampling, weighting
 from cgar_jax._core.registry import check_name
 from cgar_jax.data import schema
 from cgar_jax.evaluation import Evaluator, voting
@@ -265,7 +265,7 @@ def _train_step(
     return TrainStep(
         model=reasoner.model,
         optimizer=optimizers.build(optimizer, steps),
-        weighting=weighting.build(config.weighting),
+        weighting=weighting.build(config.weighting, weighting.WEIGHTINGS | contrib.WEIGHTINGS),
         sampling=sampling.build(**config.sampling),
         curriculum=curriculum,
         total_steps=steps,

@@ -5,9 +5,8 @@ import re
 
 import pytest
 
-from cgar_jax import curricula, experiment, losses, weighting
+from cgar_jax import contrib, curricula, experiment, losses, sampling, weighting
 from cgar_jax.curricula import Depth
-from tests.losses.cases import CASES
 
 README = (pathlib.Path(__file__).parent.parent / "README.md").read_text()
 
@@ -24,7 +23,7 @@ def shown():
 
 def test_the_example_of_a_loop_of_ones_own_runs(shown):
     assert float(shown["loss"]) > 0
-    assert float(shown["weights"].mean) == pytest.approx(1)
+    assert float(shown["info"].mean) == pytest.approx(1)
 
 
 def test_the_curriculum_in_the_example_is_what_its_comments_say(shown):
@@ -41,7 +40,13 @@ def test_the_config_in_the_example_builds(shown):
 
 
 def test_every_method_it_names_is_public():
-    methods = {*losses.__all__, *weighting.__all__, *curricula.__all__}
+    methods = {
+        *losses.__all__,
+        *weighting.__all__,
+        *curricula.__all__,
+        *sampling.__all__,
+        *contrib.__all__,
+    }
     suffixes = "_weighting|_loss|_curriculum|_mixer|_sampling|_order"
     named = set(re.findall(rf"`(\w+(?:{suffixes}))`", README))
     assert len(named) > 15
@@ -50,8 +55,8 @@ def test_every_method_it_names_is_public():
 
 def test_it_counts_the_methods_right():
     counts = re.search(r"There are (\d+) weightings, (\d+) losses", README).groups()
-    public_losses = [name for name in losses.__all__ if name in CASES]
-    assert tuple(map(int, counts)) == (len(weighting.WEIGHTINGS), len(public_losses))
+    rooms = (weighting.WEIGHTINGS | contrib.WEIGHTINGS, losses.LOSSES | contrib.LOSSES)
+    assert tuple(map(int, counts)) == tuple(map(len, rooms))
 
 
 def test_every_file_it_names_is_there():

@@ -1,4 +1,19 @@
-"""Weights of domains learned from a validation loss, by first-order bilevel optimization."""
+"""Weights of domains that are learned from a validation loss, by first-order bilevel optimization.
+
+    >>> import jax.numpy as jnp
+    >>> import numpy as np
+    >>> from cgar_jax import weighting
+    >>> bilevel = weighting.first_order_bilevel_weighting(num_domains=2, learning_rate=0.5)
+    >>> losses, domain_ids = jnp.array([3.0, 1.0]), jnp.array([0, 1])
+    >>> weights, state = bilevel.update(
+    ...     jnp.ones(2), bilevel.init(losses), losses, domain_ids=domain_ids,
+    ...     shadow_losses=jnp.ones(2),
+    ... )
+    >>> print(np.asarray(weights).round(2))
+    [0.76 1.24]
+
+Weights of domains that are learned from a reference model are in `domains.py`.
+"""
 
 import chex
 import jax
@@ -7,7 +22,7 @@ import optax
 
 from cgar_jax._core.checks import check_number, check_shape
 from cgar_jax._core.masking import align, mean_one_softmax, valid_entries
-from cgar_jax.weighting._transform import Extras, Term, stateful
+from cgar_jax.weighting.base import Extras, Term, stateful
 from cgar_jax.weighting.domains import means_by_domain
 
 
@@ -20,31 +35,45 @@ def bilevel_domain_gradient(
     where: chex.Array | None = None,
     axis_name: str | None = None,
 ) -> jax.Array:
-    """The gradient by the domains' logits of how much the model loses on its shadow.
+    """Computes the gradient of the penalty of the bilevel problem with respect to domain logits.
 
-    ``d (L_tr(lam, w) - L_tr(lam, u)) / d lam_k = p_k (x_k - sum_j p_j x_j)``, ``p = softmax(lam)``,
-    ``x_k`` the mean of ``loss - shadow_loss`` over domain k, ``L_tr`` the means by domain weighed
-    by ``p``. A domain that is not in the batch counts as average: its gradient is 0.
+    `d (L_tr(lam, w) - L_tr(lam, u)) / d lam_k = p_k (x_k - sum_j p_j x_j)`, where
+    `p = softmax(lam)`, `x_k` is the mean of `loss - shadow_loss` over domain k, and `L_tr` is the
+    mean of the domains' mean losses, weighted by `p`. A domain that is absent from the batch counts
+    as average, so that its gradient is 0.
 
-    A step against the gradient lowers the logit of each domain whose ``x_k`` is above the average.
-    Its share ``p_k`` falls with two domains; with more it may rise, at the cost of a domain that is
-    further above and has a larger share.
+    Use it for a bilevel method of your own; `first_order_bilevel_weighting` descends this gradient.
+    A step against the gradient lowers the logits of all domains whose `x_k` is above average. With
+    two domains, the share `p_k` of such a domain falls. With more domains it may rise, at the
+    expense of a domain with a larger share that is further above average.
 
     Args:
-      logits: ``lam``, ``[num_domains]``.
-      losses: of the model ``w``, ``[batch]`` or ``[batch, steps]``.
-      shadow_losses: of the shadow ``u`` on the same examples; the losses' shape or ``[batch]``.
-      domain_ids: int in ``0 .. num_domains - 1``, the losses' shape or ``[batch]``.
-      where: bool, the losses' shape or ``[batch]``; False does not count.
-      axis_name: the mesh axis that the batch is spread over; for `jax.shard_map`.
+      logits: `lam`, float [num_domains].
+      losses: losses of the model `w`, float [batch] or [batch, steps].
+      shadow_losses: losses of the shadow model `u` on the same examples, float [batch] or the shape
+        of the losses.
+      domain_ids: int in [0, num_domains), [batch] or the shape of the losses.
+      where: mask, bool [batch] or the shape of the losses; masked losses are excluded.
+      axis_name: mesh axis of the batch, for `jax.shard_map`.
 
     Returns:
-      float32 ``[num_domains]``; it sums to 0. No gradient flows through it.
+      Gradient, float32 [num_domains], whose sum is 0. No gradient flows through it.
 
     Raises:
-      ValueError: an array of another shape.
+      ValueError: An array has another shape.
 
-    Source: Pan et al., ScaleBiO, 2024, arXiv 2406.19976; certain.
+    Example:
+      >>> import jax.numpy as jnp
+      >>> from cgar_jax import weighting
+      >>> gradient = weighting.bilevel_domain_gradient(
+      ...     jnp.zeros(2), jnp.array([3.0, 1.0]), jnp.array([1.0, 1.0]), jnp.array([0, 1])
+      ... )
+      >>> print(gradient)
+      [ 0.5 -0.5]
+
+    Reference:
+      Pan et al., "ScaleBiO: Scalable Bilevel Optimization for LLM Data Reweighting", 2024,
+      arXiv:2406.19976.
     """
     name = "bilevel_domain_gradient"
     check_shape(name, "logits", logits, ("num_domains",))
@@ -65,61 +94,80 @@ def first_order_bilevel_weighting(
     clip: chex.Numeric | None = 1.0,
     axis_name: str | None = None,
 ) -> optax.GradientTransformationExtraArgs:
-    """Weight each loss by its domain, as suits a validation loss: the weights are learned.
+    """Weights each loss by its domain, with domain weights that a validation loss determines.
 
-    ``w_i = K p_k`` for a loss of domain k, ``p = softmax(lam)``. The logits ``lam`` start at 0, all
-    domains alike, and descend the penalty form of the bilevel problem, ``min over lam and w, max
-    over u, of L_val(w) + alpha (L_tr(lam, w) - L_tr(lam, u))``, without second derivatives:
-    ``lam <- lam - learning_rate bilevel_domain_gradient``. The shadow ``u``, a second set of
-    parameters, starts as a copy of the model's, ``w``. In a loop::
+    `w_i = K p_k` for a loss of domain `k`, with `p = softmax(lam)`. The logits `lam` start at 0 and
+    descend the penalty form of the bilevel problem, `min over lam and w, max over u, of
+    L_val(w) + alpha (L_tr(lam, w) - L_tr(lam, u))`, without second derivatives:
+    `lam <- lam - learning_rate * bilevel_domain_gradient`.
+
+    Use it when training data comes from several domains and the target is a validation loss. The
+    shadow model has parameters `u`, which start as a copy of the model's parameters `w`. In a
+    training loop:
 
         def penalized(w):
             training, aux = weighting.weighted_mean(
-                weigh, example_losses(w, batch), state, domain_ids=batch["domain_ids"],
+                bilevel, example_losses(w, batch), state, domain_ids=batch["domain_ids"],
                 shadow_losses=example_losses(u, batch),
             )
             return validation_loss(w) + alpha * training, aux
 
-        def shadowed(u):
-            losses = example_losses(u, batch)
-            return weighting.weighted_mean(weigh, losses, state, domain_ids=batch["domain_ids"])[0]
+        def shadow_loss(u):
+            return weighting.weighted_mean(
+                bilevel, example_losses(u, batch), state, domain_ids=batch["domain_ids"]
+            )[0]
 
-        w_gradient, (state, _) = jax.grad(penalized, has_aux=True)(w)  # lam steps, then w
-        u_gradient = jax.grad(shadowed)(u)  # with the state that has just been returned
+        w_gradient, (state, info) = jax.grad(penalized, has_aux=True)(w)  # updates lam first
+        u_gradient = jax.grad(shadow_loss)(u)  # with the new state
 
-    Where the training loss of another mixture has the same best parameters as the validation loss,
-    nothing tells the two apart, and the weights need not favor the domain of the validation loss.
-
-    An update with ``shadow_losses`` moves the logits and weighs with what they have become; one
-    without weighs, and leaves them. The state's ``terms`` are the logits: ``state.terms``, or
-    ``state.terms["answer"]`` for losses that are a dict.
-
-    Extra arguments of ``update``:
-      domain_ids: int in ``0 .. num_domains - 1``, the losses' shape or ``[batch]``.
-      shadow_losses: of the shadow on the same examples, the losses' shape or ``[batch]``; may be
-        left out. They belong to one loss term: with several, use `optax.masked`.
-      where: bool, the losses' shape or ``[batch]``; False gets weight 0 and is in no statistic.
+    An update with `shadow_losses` first moves the logits and then computes the weights; an update
+    without them does not change the logits. The logits are `state.terms`, or, for example,
+    `state.terms["answer"]` for losses that are a dictionary. If several mixtures of domains lead to
+    the parameters with the best validation loss, the weights need not favor the domain of the
+    validation loss.
 
     Args:
-      num_domains: ``K``, at least 1; a domain without a loss in the batch keeps its logit. Name it
-        among the ``static_args`` of `optax.inject_hyperparams`.
-      learning_rate: 0 or more, of the logits: the paper's, times its ``alpha``. If ``alpha``
-        follows a schedule, so should this.
-      clip: above 0, how far one update may move a logit; ours: a softmax that a single batch has
-        driven to one domain hardly ever leaves it. None does not clip.
-      axis_name: the mesh axis that the batch is spread over; for `jax.shard_map`.
+      num_domains: number `K` of domains, at least 1. The logit of a domain that is absent from the
+        batch does not change. Name it in the `static_args` of `optax.inject_hyperparams`.
+      learning_rate: learning rate of the logits, at least 0: the learning rate of the paper times
+        its `alpha`. If `alpha` follows a schedule, this setting should follow it, too.
+      clip: largest change of a logit in one update, above 0, or None. It is ours: weights that one
+        batch has moved to a single domain hardly recover.
+      axis_name: mesh axis of the batch, for `jax.shard_map`.
+
+    Extra arguments:
+      - `domain_ids`: int in [0, num_domains), [batch] or the shape of the losses.
+      - `shadow_losses`: losses of the shadow model on the same examples, float [batch] or the shape
+        of the losses; optional. They belong to one loss term: use `optax.masked` with several.
+      - `where`: mask, bool [batch] or the shape of the losses; masked losses get weight 0 and are
+        excluded from the gradient.
 
     Returns:
-      A transformation whose state holds the logits; it multiplies the weights it is given. Over
-      domains the factors have mean 1; over a batch they do if it has as much of each domain, and
-      only then is the weighted mean the ``L_tr`` of the paper.
+      A weighting whose state contains the logits of each loss term. The mean of its factors over
+      domains is 1. Over the batch, the mean is 1, and the weighted mean is the paper's `L_tr`, if
+      every domain has the same number of losses.
 
     Raises:
-      ValueError: a setting out of its range; at the first update (trace time), an extra argument
-        that is missing or of another shape, or ``shadow_losses`` with several loss terms.
+      ValueError: A setting is out of range; at the first update (trace time), an extra argument is
+        missing or has another shape, or `shadow_losses` is passed with several loss terms.
 
-    Source: Pan et al., ScaleBiO, 2024, arXiv 2406.19976. The penalty form is certain; the paper's
-    ``alpha`` is not confirmed, and its memory saving (LISA) is not part of this.
+    Example:
+      >>> import jax.numpy as jnp
+      >>> import numpy as np
+      >>> from cgar_jax import weighting
+      >>> bilevel = weighting.first_order_bilevel_weighting(num_domains=3, learning_rate=1.0)
+      >>> losses, domain_ids = jnp.array([5.0, 1.0, 1.0]), jnp.arange(3)
+      >>> _, state = bilevel.update(
+      ...     jnp.ones(3), bilevel.init(losses), losses, domain_ids=domain_ids,
+      ...     shadow_losses=jnp.ones(3),
+      ... )
+      >>> print(np.asarray(state.terms).round(2))
+      [-0.89  0.44  0.44]
+
+    Reference:
+      Pan et al., "ScaleBiO: Scalable Bilevel Optimization for LLM Data Reweighting", 2024,
+      arXiv:2406.19976. The paper's `alpha` is unconfirmed. Its memory-saving training method (LISA)
+      is not included.
     """
     name = "first_order_bilevel_weighting"
     check_number(name, "num_domains", num_domains, "[1, inf)")
@@ -129,9 +177,10 @@ def first_order_bilevel_weighting(
 
     def weigh(term: Term, extras: Extras, logits: jax.Array, count: jax.Array) -> tuple:
         del count
-        domain = extras.per_loss("domain_ids", f"int in 0 .. {num_domains - 1}", term)
+        domain = extras.per_loss("domain_ids", f"int in [0, {num_domains})", term)
         if "shadow_losses" in extras:
-            shadow_losses = extras.of_one_term("shadow_losses", "of the shadow", term)
+            meaning = "losses of the shadow model"
+            shadow_losses = extras.of_one_term("shadow_losses", meaning, term)
             gradient = bilevel_domain_gradient(
                 logits, term.losses, shadow_losses, domain, where=term.valid, axis_name=axis_name
             )

@@ -1,4 +1,20 @@
-"""Weightings by the domain that an example comes from."""
+"""Weights of domains that follow the excess loss over a reference model.
+
+    >>> import jax.numpy as jnp
+    >>> import numpy as np
+    >>> from cgar_jax import weighting
+    >>> doremi = weighting.doremi_domain_weighting(num_domains=2)
+    >>> losses = jnp.array([3.0, 1.0])
+    >>> weights, _ = doremi.update(
+    ...     jnp.ones(2), doremi.init(losses), losses,
+    ...     reference_losses=jnp.ones(2), domain_ids=jnp.array([0, 1]),
+    ... )
+    >>> print(np.asarray(weights).round(2))
+    [1.76 0.24]
+
+Weights of domains that are learned from a validation loss are in `bilevel.py`. Samplers that change
+how often a domain is drawn are in `cgar_jax.sampling`.
+"""
 
 from typing import NamedTuple
 
@@ -9,17 +25,18 @@ import optax
 
 from cgar_jax._core.checks import check_number
 from cgar_jax._core.masking import mean_one_softmax
-from cgar_jax.weighting._transform import Extras, Term, stateful
+from cgar_jax.weighting.base import Extras, Term, stateful
 
 
 class DomainWeights(NamedTuple):
-    """What `doremi_domain_weighting` remembers of one loss term, float32 ``[num_domains]`` each.
+    """Memory of `doremi_domain_weighting` for one loss term.
 
     Attributes:
-      weights: of the domains, summing to 1.
-      average: of the weights over the updates so far: DoReMi's result, the mixture to train with.
-      scores: the excess loss of each domain when it was last in a batch.
-      seen: bool, whether it ever was.
+      weights: weights of the domains, which sum to 1, float32 [num_domains].
+      average: average of the weights over all updates, float32 [num_domains]. It is the result of
+        DoReMi: the mixture to train with.
+      scores: excess loss of each domain in the last batch that contained it, float32 [num_domains].
+      seen: whether any batch contained the domain, bool [num_domains].
     """
 
     weights: jax.Array
@@ -35,43 +52,61 @@ def doremi_domain_weighting(
     clip: chex.Numeric | None = 5.0,
     axis_name: str | None = None,
 ) -> optax.GradientTransformationExtraArgs:
-    """Weight each loss by its domain: more where the model lags furthest behind a reference.
+    """Weights each loss by its domain: more where the model is further behind a reference model.
 
-    With ``x_k`` the mean of ``max(loss - reference, 0)`` over the losses of domain k,
-    ``a_k <- (1 - c) a_k exp(s x_k) / sum_j a_j exp(s x_j) + c / K``, and ``w = K a_k``: ``s`` the
-    ``step_size``, ``c`` the ``smoothing``, ``K`` the ``num_domains``. The losses are weighed with
-    the weights that they have just changed.
+    `w = K a_k` for a loss of domain `k`, and
+    `a_k <- (1 - c) a_k exp(s x_k) / sum_j a_j exp(s x_j) + c / K`, where `x_k` is the mean of
+    `max(loss - reference, 0)` over domain `k`, `s` is `step_size`, `c` is `smoothing` and `K` is
+    `num_domains`. An update first changes the domain weights and then applies them.
 
-    The state's ``terms`` hold a `DomainWeights` for each loss term; its ``average`` is the result:
-    ``state.terms["answer"].average``, or ``state.terms.average`` where the losses are one array.
-
-    Extra arguments of ``update``:
-      reference_losses: of a model trained before, on the same examples; the losses' shape, or
-        ``[batch]``.
-      domain_ids: int in ``0 .. num_domains - 1``, the losses' shape or ``[batch]``.
-      where: bool, the losses' shape or ``[batch]``; False gets weight 0 and is in no statistic.
+    Use it with a small model to find the mixture of domains for the training of a large one. The
+    result is the average of the domain weights: `state.terms.average`, or, for example,
+    `state.terms["answer"].average` for losses that are a dictionary.
 
     Args:
-      num_domains: at least 1. A domain without a loss in the batch keeps the score it had; one that
-        has never had a loss counts as average; a batch without any loss changes nothing.
-      step_size: 0 or more, ``eta`` in the paper.
-      smoothing: in [0, 1], ``c`` in the paper: the share that is spread evenly; 1 leaves the
-        weights as they are.
-      clip: above 0, how far a score may lie from the mean over domains; as in DataFlex. None does
-        not clip, as in the paper. (Without a clip, taking the mean off the scores changes nothing.)
-      axis_name: the mesh axis that the batch is spread over; for `jax.shard_map`.
+      num_domains: number of domains, at least 1. A domain that is absent from the batch keeps its
+        score, a domain that has never been present counts as average, and a batch without valid
+        losses changes nothing. Name it in the `static_args` of `optax.inject_hyperparams`.
+      step_size: rate of change of the domain weights, at least 0 (`eta` in the paper).
+      smoothing: share of the weights that is uniform, in [0, 1] (`c` in the paper); 1 leaves the
+        weights unchanged.
+      clip: largest distance of a score from the mean over domains, above 0, as in DataFlex. None
+        does not clip, as in the paper. (Subtracting the mean has no effect without the clip.)
+      axis_name: mesh axis of the batch, for `jax.shard_map`.
+
+    Extra arguments:
+      - `reference_losses`: losses of a previously trained reference model on the same examples,
+        float [batch] or the shape of the losses.
+      - `domain_ids`: int in [0, num_domains), [batch] or the shape of the losses.
+      - `where`: mask, bool [batch] or the shape of the losses; masked losses get weight 0 and are
+        excluded from the scores.
 
     Returns:
-      A transformation whose state holds the weights of the domains; it multiplies the weights it
-      is given. Over domains the factors have mean 1; over a batch they do if it has as much of each
-      domain, as in the paper.
+      A weighting with a `DomainWeights` for each loss term. The mean of its factors over domains
+      is 1. As in the paper, the mean over the batch is 1 if every domain has the same number of
+      losses.
 
     Raises:
-      ValueError: a setting out of its range; at the first update (trace time), an extra argument
-        that is missing or of another shape.
+      ValueError: A setting is out of range; at the first update (trace time), an extra argument is
+        missing or has another shape.
 
-    Source: Xie et al., DoReMi, 2023, arXiv 2305.10429; certain. The clip is DataFlex's, certain
-    (released code); it leaves the weight of an absent domain as it is, up to normalization.
+    Example:
+      >>> import jax.numpy as jnp
+      >>> import numpy as np
+      >>> from cgar_jax import weighting
+      >>> doremi = weighting.doremi_domain_weighting(num_domains=2, step_size=0.5)
+      >>> losses, domain_ids = jnp.array([3.0, 1.0]), jnp.array([0, 1])
+      >>> _, state = doremi.update(
+      ...     jnp.ones(2), doremi.init(losses), losses, reference_losses=jnp.ones(2),
+      ...     domain_ids=domain_ids,
+      ... )
+      >>> print(np.asarray(state.terms.average).round(3))
+      [0.731 0.269]
+
+    Reference:
+      Xie et al., "DoReMi: Optimizing Data Mixtures Speeds Up Language Model Pretraining", 2023,
+      arXiv:2305.10429. The clip follows the released code of DataFlex, where it keeps the weight of
+      an absent domain constant up to normalization.
     """
     name = "doremi_domain_weighting"
     check_number(name, "num_domains", num_domains, "[1, inf)")
@@ -82,14 +117,15 @@ def doremi_domain_weighting(
 
     def init_term(loss: jax.Array) -> DomainWeights:
         del loss
-        # Two arrays, not one twice: a state is donated, and no buffer can be donated twice.
+        # Two arrays instead of one used twice: a donated state must not repeat a buffer.
         weights, average = (jnp.full(num_domains, 1 / num_domains, jnp.float32) for _ in range(2))
         zeros = jnp.zeros(num_domains, jnp.float32)
         return DomainWeights(weights, average, zeros, jnp.zeros(num_domains, bool))
 
     def weigh(term: Term, extras: Extras, memory: DomainWeights, count: jax.Array) -> tuple:
-        reference = extras.per_loss("reference_losses", "of the reference model", term)
-        domain = extras.per_loss("domain_ids", f"int in 0 .. {num_domains - 1}", term)
+        meaning = "losses of the reference model, float [batch]"
+        reference = extras.per_loss("reference_losses", meaning, term)
+        domain = extras.per_loss("domain_ids", f"int in [0, {num_domains})", term)
         excess = jnp.where(term.valid, jnp.maximum(term.losses - reference, 0), 0)
         scores, present = means_by_domain(excess, domain, term.valid, num_domains, axis_name)
         scores = jnp.where(present, scores, memory.scores)
@@ -104,7 +140,19 @@ def doremi_domain_weighting(
 
 
 def means_by_domain(values, domain, valid, num_domains, axis_name):
-    """Return the mean of each domain's values, and whether it has any."""
+    """Computes the mean of each domain's values.
+
+    Args:
+      values: values to average, float [batch] or [batch, steps].
+      domain: domain of each value, int, the shape of `values`.
+      valid: mask, bool, the shape of `values`.
+      num_domains: number of domains.
+      axis_name: mesh axis of the batch, or None.
+
+    Returns:
+      Means, float32 [num_domains], 0 for absent domains, and whether each domain is present, bool
+      [num_domains].
+    """
     totals, counts = (
         jax.ops.segment_sum(array.ravel().astype(jnp.float32), domain.ravel(), num_domains)
         for array in (values, valid)
@@ -115,7 +163,7 @@ def means_by_domain(values, domain, valid, num_domains, axis_name):
 
 
 def _relative_weights(weights, scores, seen, step_size, smoothing, clip):
-    """Return the new weights with mean 1: of equal weights and equal scores, ones exactly."""
+    """Returns the new weights with mean 1; exactly ones for equal weights and equal scores."""
     center = jnp.sum(jnp.where(seen, scores, 0)) / jnp.maximum(jnp.sum(seen), 1)
     scores = jnp.where(seen, scores - center, 0)
     if clip is not None:

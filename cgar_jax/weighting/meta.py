@@ -1,7 +1,19 @@
-"""Weights from what a step on each example would do to the loss on a clean batch.
+"""Weights from the effect of a step on each example on another loss.
 
-`meta_alignment` and `look_ahead_gradient` are the derivatives, pure functions that fit any training
-loop; `meta_weighting` makes weights of the first.
+    >>> import jax
+    >>> import jax.numpy as jnp
+    >>> from cgar_jax import weighting
+    >>> def example_losses(params, targets):
+    ...     return jnp.square(params - targets)
+    >>> params, targets = jnp.float32(0), jnp.array([1.0, 3.0, -1.0])
+    >>> clean_gradient = jax.grad(lambda p: example_losses(p, 2.0))(params)
+    >>> alignment = weighting.meta_alignment(example_losses, params, clean_gradient, targets)
+    >>> meta, losses = weighting.meta_weighting(), example_losses(params, targets)
+    >>> print(meta.update(jnp.ones(3), meta.init(losses), losses, alignment=alignment)[0])
+    [0.75 2.25 0.  ]
+
+`meta_alignment` and `look_ahead_gradient` are pure functions that compute the derivatives in any
+training loop. `meta_weighting` turns alignments into weights.
 """
 
 from collections.abc import Callable
@@ -15,7 +27,7 @@ import optax
 from cgar_jax._core.checks import check_number, check_shape
 from cgar_jax._core.masking import masked_mean, valid_entries
 from cgar_jax._core.registry import check_name
-from cgar_jax.weighting._transform import Extras, Term, stateful
+from cgar_jax.weighting.base import Extras, Term, stateful
 
 
 def meta_alignment(
@@ -25,37 +37,49 @@ def meta_alignment(
     *batch: chex.ArrayTree,
     mode: Literal["forward", "reverse"] = "forward",
 ) -> jax.Array:
-    """How much a step on each example helps a clean batch: inner products of gradients.
+    """Computes the inner product of each example's gradient with the gradient of a clean loss.
 
-    ``e_i = <clean_gradient, grad l_i(params)>``. A gradient step of size eta on example i alone
-    lowers the clean loss by ``eta e_i``, to first order.
+    `e_i = <clean_gradient, grad l_i(params)>`. To first order, a gradient step of size `eta` on
+    example `i` lowers the clean loss by `eta e_i`.
 
-    The clean gradient is ``jax.grad(clean_loss)(params)``; over several clean batches, sum the
-    gradients: inner products are linear. Losses should be without dropout, or share its key with
-    the clean loss. ``params`` may be a part of the parameters, the last layer for one, if the
-    function closes over the others.
+    Use it to compute the extra argument of `meta_weighting`. The clean gradient is
+    `jax.grad(clean_loss)(params)`; for several clean batches, pass the sum of their gradients. Use
+    no dropout, or the same dropout key in both losses. `params` may be a part of the parameters,
+    such as the last layer, if `per_example_loss_fn` closes over the rest.
 
     Args:
-      per_example_loss_fn: ``(params, *batch) -> losses``, unreduced, ``[batch]`` or
-        ``[batch, steps]``.
-      params: a pytree of float arrays.
-      clean_gradient: in the structure and shapes of ``params``.
-      *batch: arrays or pytrees of arrays, handed on; may be left out in forward mode, if the
-        function closes over its batch.
-      mode: ``"forward"`` takes one `jax.jvp`, at about the cost of two forward passes, without
-        holding any example's gradient. ``"reverse"`` is ``jax.vmap(jax.grad)``, for models
-        without forward-mode rules (`jax.custom_vjp` kernels): it calls the function on batches of
-        one, whose losses have shape ``[1]``, and holds the gradients of all examples.
+      per_example_loss_fn: function `(params, *batch) -> losses`, unreduced, float [batch] or
+        [batch, steps].
+      params: pytree of float arrays.
+      clean_gradient: gradient of the clean loss, with the structure and shapes of `params`.
+      *batch: arrays, or pytrees of arrays, that `per_example_loss_fn` takes; optional in forward
+        mode, if the function closes over its batch.
+      mode: `"forward"` uses one `jax.jvp`, at the cost of about two forward passes and without
+        storing a gradient per example. `"reverse"` is `jax.vmap(jax.grad)`, for models without
+        forward-mode rules (`jax.custom_vjp` kernels). It calls the function on batches of one,
+        whose losses have shape [1], and stores the gradients of all examples.
 
     Returns:
-      float32, the shape of the losses.
+      Alignments, float32, with the shape of the losses.
 
     Raises:
-      ValueError: an unknown ``mode``; a clean gradient of another structure or other shapes;
-        reverse mode without ``batch``.
+      ValueError: The mode is unknown, the clean gradient has another structure or other shapes, or
+        `batch` is missing in reverse mode.
 
-    Source: Ren et al., Learning to Reweight Examples for Robust Deep Learning, 2018, arXiv
-    1803.09050; certain. That it is one forward-mode derivative is ours.
+    Example:
+      >>> import jax
+      >>> import jax.numpy as jnp
+      >>> from cgar_jax import weighting
+      >>> def example_losses(params, inputs, labels):
+      ...     return jnp.square(inputs @ params - labels)
+      >>> params, inputs = jnp.zeros(2), jnp.array([[1.0, 0.0], [0.0, 1.0]])
+      >>> labels, clean_gradient = jnp.array([1.0, 1.0]), jnp.array([-1.0, 0.5])
+      >>> print(weighting.meta_alignment(example_losses, params, clean_gradient, inputs, labels))
+      [ 2. -1.]
+
+    Reference:
+      Ren et al., "Learning to Reweight Examples for Robust Deep Learning", 2018, arXiv:1803.09050.
+      The computation by one forward-mode derivative is ours.
     """
     check_name("mode", mode, ("forward", "reverse"))
     if jax.tree.map(jnp.shape, clean_gradient) != jax.tree.map(jnp.shape, params):
@@ -69,8 +93,9 @@ def meta_alignment(
         return alignment.astype(jnp.float32)
     if not batch:
         raise ValueError(
-            "meta_alignment: mode 'reverse' takes the examples one by one; pass the batch after "
-            "clean_gradient, as what per_example_loss_fn takes after params"
+            "meta_alignment: mode 'reverse' needs the examples one by one, but no batch is given; "
+            "pass the batch after clean_gradient, with the arrays that per_example_loss_fn takes "
+            "after params"
         )
 
     def align_one(*example):
@@ -93,37 +118,55 @@ def look_ahead_gradient(
     where: chex.Array | None = None,
     mode: Literal["forward", "reverse"] = "forward",
 ) -> jax.Array:
-    """The derivative, by each example's weight, of a meta loss after one step of weighted descent.
+    """Computes the gradient, by each example's weight, of a meta loss after one weighted step.
 
-    ``d L_meta(theta') / d w_i = -lr <grad l_i(theta), grad L_meta(theta')> / n``, where
-    ``theta' = theta - lr grad mean_i(w_i l_i(theta))`` over the ``n`` losses that count. Weights
-    enter the step linearly, so this is exact, and needs no second derivative.
+    `d L_meta(theta') / d w_i = -lr <grad l_i(theta), grad L_meta(theta')> / n`, where
+    `theta' = theta - lr grad mean_i(w_i l_i(theta))` and the mean is over the `n` valid losses. As
+    the step is linear in the weights, the formula is exact and needs no second derivatives.
+
+    Use it for weightings that learn, such as `cgar_jax.contrib.self_taught_weighting`.
 
     Args:
-      per_example_loss_fn: as in `meta_alignment`; of other weightings that are in a chain with the
-        one that learns, it should hold the factors.
-      params: theta, a pytree of float arrays.
-      weights: the shape of the losses.
-      meta_loss_fn: ``params -> scalar``, on a clean batch, or on one that `draw_meta_batch` drew.
-      learning_rate: of the look-ahead, ``lr``.
-      *batch: as in `meta_alignment`.
-      where: bool, the losses' shape or ``[batch]``; False is in no step.
-      mode: as in `meta_alignment`.
+      per_example_loss_fn: function `(params, *batch) -> losses`, as in `meta_alignment`. If the
+        weighting that learns is in a chain, the losses should include the factors of the others.
+      params: `theta`, a pytree of float arrays.
+      weights: weights of the losses, float of their shape.
+      meta_loss_fn: function `params -> scalar`, the loss on a clean batch, or on a batch that
+        `cgar_jax.contrib.draw_meta_batch` has drawn.
+      learning_rate: learning rate `lr` of the look-ahead step.
+      *batch: arrays, or pytrees of arrays, that `per_example_loss_fn` takes, as in
+        `meta_alignment`.
+      where: mask, bool [batch] or the shape of the losses; masked losses are not part of the step.
+      mode: `"forward"` or `"reverse"`, as in `meta_alignment`.
 
     Returns:
-      float32, the shape of the losses; 0 where masked.
+      Gradient, float32, with the shape of the losses; 0 where masked.
 
     Raises:
-      ValueError: weights or ``where`` of another shape than the losses; as `meta_alignment`.
+      ValueError: The weights or `where` do not have the shape of the losses, or `meta_alignment`
+        raises an error.
 
-    Source: Ren et al., 2018, arXiv 1803.09050, at weights that need not be zero; certain.
+    Example:
+      >>> import jax.numpy as jnp
+      >>> from cgar_jax import weighting
+      >>> def example_losses(params, targets):
+      ...     return jnp.square(params - targets)
+      >>> meta_loss_fn = lambda params: example_losses(params, 1.0)
+      >>> print(weighting.look_ahead_gradient(
+      ...     example_losses, jnp.float32(0), jnp.ones(2), meta_loss_fn, 0.1, jnp.array([1.0, -1.0])
+      ... ))
+      [-0.2  0.2]
+
+    Reference:
+      Ren et al., "Learning to Reweight Examples for Robust Deep Learning", 2018, arXiv:1803.09050,
+      generalized to weights other than zero.
     """
 
     def step_loss(params):
         losses = per_example_loss_fn(params, *batch)
         check_shape("look_ahead_gradient", "weights", weights, losses.shape)
         valid = valid_entries(where, losses.shape)
-        # A masked weight may be NaN, and multiplies the losses' gradient.
+        # A masked weight may be NaN and must not multiply the gradient of the losses.
         return masked_mean(jnp.where(valid, weights, 0) * losses, valid), valid
 
     rate = jnp.asarray(learning_rate, jnp.float32)
@@ -139,38 +182,50 @@ def meta_weighting(
     ema_decay: chex.Numeric | None = None,
     axis_name: str | None = None,
 ) -> optax.GradientTransformationExtraArgs:
-    """Weight each loss by how much a step on it lowers the loss on a clean batch.
+    """Weights each loss by how much a gradient step on it lowers the loss on clean data.
 
-    ``w_i = n max(e_i, 0) / sum_j max(e_j, 0)``, mean 1 over the n losses that count, with ``e`` the
-    `meta_alignment`: an example whose gradient opposes the clean one weighs nothing. In a loop::
+    `w_i = n max(e_i, 0) / sum_j max(e_j, 0)`, with mean 1 over the `n` valid losses, where `e` is
+    the `meta_alignment`: an example whose gradient opposes the clean gradient has weight 0.
+
+    Use it when much data is noisy and a little clean data is available. In a training loop:
 
         clean_gradient = jax.grad(clean_loss)(params)
         alignment = weighting.meta_alignment(example_losses, params, clean_gradient, batch)
-        weights, state = weigh.update(weights, state, losses, alignment=alignment)
-
-    Extra arguments of ``update``:
-      alignment: `meta_alignment`, the losses' shape or ``[batch]``; any positive multiple of it
-        gives the same weights.
-      where: bool, the losses' shape or ``[batch]``; False gets weight 0 and is in no statistic.
+        weights, state = meta.update(weights, state, losses, alignment=alignment)
 
     Args:
-      fallback: what a batch without a positive alignment gets: ``"uniform"``, the weights as they
-        are, or ``"zero"`` (Ren et al., and LiST, where a 1e-6 in the denominator does it).
-      ema_decay: in [0, 1): divide by a debiased moving average of the batches' mean
-        ``max(e, 0)`` in place of this batch's own; then a batch that helps little counts little,
-        and the mean is 1 only over time. Ours. None takes each batch by itself.
-      axis_name: the mesh axis that the batch is spread over; for `jax.shard_map`.
+      fallback: weights of a batch without a positive alignment: `"uniform"` leaves them unchanged,
+        `"zero"` sets them to 0 (as Ren et al. do, and LiST through a 1e-6 in the denominator).
+      ema_decay: decay, in [0, 1), of a moving average, with bias correction, of the mean of
+        `max(e, 0)` over batches, which replaces the mean of the current batch; or None. With it, a
+        batch that helps little counts little, and the mean weight is 1 only over time. It is ours.
+      axis_name: mesh axis of the batch, for `jax.shard_map`.
+
+    Extra arguments:
+      - `alignment`: result of `meta_alignment`, or a positive multiple of it, float [batch] or the
+        shape of the losses.
+      - `where`: mask, bool [batch] or the shape of the losses; masked losses get weight 0 and are
+        excluded from the mean.
 
     Returns:
-      A transformation whose state counts its updates, and holds the moving average if there is
-      one; it multiplies the weights it is given.
+      A weighting that counts its updates and has the moving average, if any, of each loss term.
 
     Raises:
-      ValueError: a setting out of its range; at the first update (trace time), an ``alignment``
-        that is missing or of another shape.
+      ValueError: A setting is out of range; at the first update (trace time), `alignment` is
+        missing or has another shape.
 
-    Source: Wang et al., LiST, 2021, arXiv 2110.06274, and the rule it takes from Ren et al., 2018,
-    arXiv 1803.09050; certain (released code). LiST's weights sum to 1, these to n.
+    Example:
+      >>> import jax.numpy as jnp
+      >>> from cgar_jax import weighting
+      >>> meta, losses = weighting.meta_weighting(), jnp.ones(3)
+      >>> alignment = jnp.array([2.0, -1.0, 4.0])
+      >>> print(meta.update(jnp.ones(3), meta.init(losses), losses, alignment=alignment)[0])
+      [1. 0. 2.]
+
+    Reference:
+      Wang et al., "LiST: Lite Prompted Self-training Makes Parameter-Efficient Few-shot Learners",
+      2021, arXiv:2110.06274, and Ren et al., 2018, arXiv:1803.09050, whose rule it uses, following
+      the released code. The weights of LiST sum to 1 instead of n.
     """
     name = "meta_weighting"
     check_name("fallback", fallback, ("uniform", "zero"))
@@ -185,15 +240,17 @@ def meta_weighting(
 
     def weigh(term: Term, extras: Extras, memory: Any, count: jax.Array) -> tuple:
         del count
-        alignment = extras.per_loss("alignment", "from weighting.meta_alignment", term)
+        meaning = "the result of weighting.meta_alignment"
+        alignment = extras.per_loss("alignment", meaning, term)
         helpful = jnp.maximum(alignment.astype(jnp.float32), 0)
         scale = masked_mean(helpful, term.valid, axis_name=axis_name)
-        some = scale > 0
+        any_helpful = scale > 0
         if average is not None:
-            seen = masked_mean(jnp.ones_like(helpful), term.valid, axis_name=axis_name) > 0
+            any_valid = masked_mean(jnp.ones_like(helpful), term.valid, axis_name=axis_name) > 0
             scale, updated = average.update(scale, memory)
-            memory = jax.tree.map(lambda new, old: jnp.where(seen, new, old), updated, memory)
-        otherwise = {"uniform": 1, "zero": 0}[fallback]
-        return jnp.where(some, helpful / jnp.where(some, scale, 1), otherwise), memory
+            memory = jax.tree.map(lambda new, old: jnp.where(any_valid, new, old), updated, memory)
+        without_help = {"uniform": 1, "zero": 0}[fallback]
+        factor = helpful / jnp.where(any_helpful, scale, 1)
+        return jnp.where(any_helpful, factor, without_help), memory
 
     return stateful(name, init_term, weigh)

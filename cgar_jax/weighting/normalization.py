@@ -1,4 +1,12 @@
-"""Putting weights back on a common scale."""
+"""Rescaling of weights to a common mean, after or between other weightings.
+
+>>> import jax.numpy as jnp
+>>> from cgar_jax import weighting
+>>> unit_mean = weighting.unit_mean_weighting()
+>>> weights = jnp.array([1.0, 3.0])
+>>> print(unit_mean.update(weights, unit_mean.init(weights))[0])
+[0.5 1.5]
+"""
 
 from typing import Any
 
@@ -11,32 +19,50 @@ from cgar_jax._core.masking import masked_mean, valid_entries
 
 
 def unit_mean_weighting(axis_name: str | None = None) -> optax.GradientTransformationExtraArgs:
-    """Rescale the weights of each loss term to mean 1 over the entries that count.
+    """Rescales the weights of each loss term to mean 1 over the valid entries.
 
-    ``w / mean(w)``: what a chain before it does to the overall size of the loss is undone; how it
-    ranks the examples stays.
+    `w <- w / mean(w)`.
 
-    Extra arguments of ``update``:
-      where: bool, the losses' shape or ``[batch]``; False gets weight 0 and is not in the mean.
+    Put it at the end of a chain, so that the chain changes how much examples count relative to each
+    other, but not the overall size of the loss, and the learning rate keeps its meaning. Weights
+    whose mean is zero or negative remain unchanged.
 
     Args:
-      axis_name: the mesh axis to take the mean over, too; for `jax.shard_map`, not for `jax.jit`.
+      axis_name: mesh axis to include in the mean, for `jax.shard_map`; not needed under `jax.jit`.
+
+    Extra arguments:
+      - `where`: mask, bool [batch] or the shape of the losses; masked losses get weight 0 and are
+        excluded from the mean.
 
     Returns:
-      A transformation without state. Weights that are all zero, or all masked, come out as zeros.
+      A weighting without state, which does not look at the losses.
 
     Raises:
-      ValueError: at the first update (trace time), a ``where`` of another shape.
+      ValueError: At the first update (trace time), the shape of `where` does not fit the losses.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> import numpy as np
+      >>> import optax
+      >>> from cgar_jax import weighting
+      >>> chain = optax.chain(weighting.focal_weighting(gamma=2.0), weighting.unit_mean_weighting())
+      >>> losses = jnp.array([0.1, 2.0])
+      >>> weights, _ = chain.update(jnp.ones(2), chain.init(losses), losses)
+      >>> print(np.asarray(weights).round(3))
+      [0.024 1.976]
+
+    Reference:
+      Common practice, without a paper.
     """
 
     def update(
         weights: chex.ArrayTree,
-        state: optax.EmptyState,
+        state: optax.OptState,
         losses: chex.ArrayTree | None = None,
         *,
         where: chex.Array | None = None,
         **extra_args: Any,
-    ) -> tuple[chex.ArrayTree, optax.EmptyState]:
+    ) -> tuple[chex.ArrayTree, optax.OptState]:
         del losses, extra_args
 
         def rescale(weight: jax.Array) -> jax.Array:

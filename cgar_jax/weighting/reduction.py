@@ -1,4 +1,14 @@
-"""The one reduction: unreduced losses and a weighting become a scalar to differentiate."""
+"""The reduction of unreduced losses and a weighting to one scalar that can be differentiated.
+
+    >>> import jax.numpy as jnp
+    >>> from cgar_jax import weighting
+    >>> focal, losses = weighting.focal_weighting(gamma=1.0), jnp.array([0.1, 2.0])
+    >>> loss, (state, info) = weighting.weighted_mean(focal, losses, focal.init(losses))
+    >>> print(f"{loss:.3f} {info.effective_sample_size:.3f}")
+    0.869 1.217
+
+No other function of the library reduces losses. Losses are computed in `cgar_jax.losses`.
+"""
 
 from typing import Any, NamedTuple
 
@@ -11,15 +21,14 @@ from cgar_jax._core.masking import masked_mean, valid_entries
 
 
 class WeightStatistics(NamedTuple):
-    """How the weights of one loss term are spread, over the entries that count; float32 scalars.
+    """Statistics of the weights of one loss term over its valid entries; 0 if there are none.
 
     Attributes:
-      mean: their mean.
-      min: the smallest.
-      max: the largest.
-      effective_sample_size: ``sum(w)^2 / sum(w^2)``, from 1 (one entry has all the weight) to the
-        number of entries (all weigh the same).
-    All are 0 where no entry counts.
+      mean: mean weight, float32 scalar.
+      min: smallest weight, float32 scalar.
+      max: largest weight, float32 scalar.
+      effective_sample_size: `sum(w)^2 / sum(w^2)`, float32 scalar, from 1 (one entry has all the
+        weight) to the number of valid entries (all weights are equal).
     """
 
     mean: jax.Array
@@ -35,28 +44,46 @@ def weighted_mean(
     *,
     where: chex.Array | None = None,
     **extra_args: Any,
-) -> tuple[jax.Array, tuple[optax.OptState, chex.ArrayTree]]:
-    """Weigh the losses, starting from ones, and reduce them to one scalar.
+) -> tuple[jax.Array, tuple[optax.OptState, Any]]:
+    """Computes the weighted mean of the losses, summed over the loss terms.
 
-    ``sum over terms of sum(w * loss) / max(number of valid entries, 1)``.
+    The result is `sum over terms of sum(w * loss) / max(number of valid entries, 1)`, where the
+    weights `w` are ones that the weighting has updated.
 
-    Made to be what a loss function returns under ``jax.value_and_grad(loss_fn, has_aux=True)``.
+    The return value has the form that a loss function needs under
+    `jax.value_and_grad(loss_fn, has_aux=True)`.
 
     Args:
-      weighting: any optax transformation, as in `cgar_jax.weighting`.
-      losses: unreduced, ``[batch]`` or ``[batch, steps]``, or a pytree of such, one leaf per term.
-      state: ``weighting.init(losses)``, or what the last call returned.
-      where: bool, ``[batch]`` or the shape of the losses; False counts nowhere: what the loss is
-        there, NaN included, reaches neither the value nor the gradient.
-      **extra_args: handed to the weighting, for example ``supervision_step=...``.
+      weighting: a weighting, or any other optax transformation of weights.
+      losses: unreduced losses, float [batch] or [batch, steps], or a pytree with one such array per
+        loss term.
+      state: state of the weighting: `weighting.init(losses)`, or the state that the previous call
+        returned.
+      where: mask, bool [batch] or the shape of the losses. Losses where it is False have no
+        influence on the value or on the gradient, even if they are NaN.
+      **extra_args: extra arguments of the weighting, for example `supervision_step`.
 
     Returns:
-      The scalar, float32, and ``(state, info)``: the new state, and a `WeightStatistics` for each
-      loss term, in the structure of ``losses``.
+      The loss, a float32 scalar, and the pair `(state, info)`: the new state of the weighting, and
+      a `WeightStatistics` for each loss term, in the tree structure of the losses.
 
     Raises:
-      ValueError: the axes of ``where`` are not the leading ones of the losses; what the weighting
-        raises.
+      ValueError: The axes of `where` are not the leading axes of the losses, or the weighting
+        raises an error.
+
+    Example:
+      >>> import jax
+      >>> import jax.numpy as jnp
+      >>> from cgar_jax import weighting
+      >>> hsw = weighting.hierarchical_supervision_weighting(decay=0.5, num_steps=2)
+      >>> def loss_fn(params, state):
+      ...     losses = jnp.square(params - jnp.array([[1.0, 2.0], [3.0, 4.0]]))  # [batch, steps]
+      ...     return weighting.weighted_mean(hsw, losses, state)
+      >>> state = hsw.init(jnp.zeros((2, 2)))
+      >>> gradient_fn = jax.value_and_grad(loss_fn, has_aux=True)
+      >>> (loss, (state, info)), gradient = gradient_fn(jnp.float32(0), state)
+      >>> print(f"{loss:.2f} {gradient:.2f} {info.max:.2f}")
+      3.33 -2.33 0.67
     """
     valid = jax.tree.map(lambda loss: valid_entries(where, loss.shape), losses)
     losses = jax.tree.map(
@@ -74,12 +101,12 @@ def weighted_mean(
 
 def _statistics(weights: jax.Array, valid: jax.Array) -> WeightStatistics:
     weights = jnp.where(valid, weights, 0)
-    some = valid.any()
+    any_valid = valid.any()
     total, total_of_squares = weights.sum(), jnp.square(weights).sum()
     return WeightStatistics(
         mean=masked_mean(weights, valid),
-        min=jnp.where(some, weights.min(initial=jnp.inf, where=valid), 0),
-        max=jnp.where(some, weights.max(initial=-jnp.inf, where=valid), 0),
+        min=jnp.where(any_valid, weights.min(initial=jnp.inf, where=valid), 0),
+        max=jnp.where(any_valid, weights.max(initial=-jnp.inf, where=valid), 0),
         effective_sample_size=jnp.square(total)
         / jnp.where(total_of_squares > 0, total_of_squares, 1),
     )

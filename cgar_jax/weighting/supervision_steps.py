@@ -1,8 +1,14 @@
-"""Weightings of the steps of deep supervision: which steps are trained, and how much each counts.
+"""Weightings of the steps of deep supervision, for losses of shape [batch, steps].
 
-`weighted_mean`, the reduction, is a *mean* over the steps of losses ``[batch, steps]``: a weight of
-S on one of S steps makes its loss the mean. So a weighting that keeps a few steps gives them S over
-their number, and its weights average to 1.
+    >>> import jax.numpy as jnp
+    >>> from cgar_jax import weighting
+    >>> exits, losses = weighting.sorted_exit_weighting(exits=[2, 4]), jnp.ones((1, 4))
+    >>> print(exits.update(losses, exits.init(losses), losses)[0])
+    [[0. 2. 0. 2.]]
+
+`weighted_mean` takes the mean over the steps. A weighting that keeps a few of the `S` steps
+therefore gives them weights that sum to `S`, so that the mean weight is 1. The geometric weighting
+of CGAR has a file of its own, `hierarchical_supervision.py`.
 """
 
 from collections.abc import Callable, Sequence
@@ -17,9 +23,9 @@ import optax
 from cgar_jax._core.checks import check_number
 from cgar_jax._core.random import own_key
 from cgar_jax._core.registry import check_name
-from cgar_jax.weighting._transform import Extras, Term, stateless
+from cgar_jax.weighting.base import Extras, Term, stateless
 
-# The discount of the 1-based position i.
+# Discounts of a position that counts from 1.
 _DISCOUNTS = {
     "log2": lambda position: 1 / jnp.log2(position + 1),
     "reciprocal": lambda position: 1 / position,
@@ -29,29 +35,38 @@ _DISCOUNTS = {
 def sorted_exit_weighting(
     exits: Sequence[int] | None = None,
 ) -> optax.GradientTransformationExtraArgs:
-    """Train some of the steps, the exits, all of them at once and all alike (SoFT).
+    """Keeps the losses of some steps, the exits, and weights them equally (SoFT).
 
-    ``w_s = S / |E|`` for a step s in the set E of exits, 0 for others; S is the number of steps.
-    The mean over the steps then is the mean over the exits. Where some steps are masked,
-    `unit_mean_weighting` after this makes it the mean over the exits that count.
+    `w_s = S / |E|` for a step `s` in the set `E` of exits, and 0 for others, where `S` is the
+    number of steps. The mean over the steps is then the mean over the exits.
 
-    Extra arguments of ``update``:
-      where: bool, the losses' shape or ``[batch]``; False gets weight 0.
+    Use it when the model should give an answer at each of several depths. With masked steps, follow
+    it by `unit_mean_weighting` to get the mean over the valid exits.
 
     Args:
-      exits: step numbers, 1-based, each once; None is every step. ``[S]`` trains the last step
-        alone, which is standard fine-tuning.
+      exits: different step numbers, counted from 1; None means all steps. `[S]` trains only the
+        last step, which is standard fine-tuning.
+
+    Extra arguments:
+      - `where`: mask, bool [batch] or [batch, steps]; masked losses get weight 0.
 
     Returns:
-      A transformation without state; it multiplies the weights it is given. It takes losses
-      ``[batch, steps]``.
+      A weighting without state, for losses [batch, steps].
 
     Raises:
-      ValueError: exits that are none, below 1 or repeated; at the first update (trace time), exits
-        beyond the last step, or losses without an axis of steps.
+      ValueError: `exits` is empty, or has numbers below 1 or duplicates; at the first update (trace
+        time), an exit is beyond the last step, or the losses have no axis of steps.
 
-    Source: Kavehzadeh et al., Sorted LLaMA, 2023, arXiv 2309.08968 (id from memory); likely: which
-    exits the paper takes is not confirmed, so that all is the default here.
+    Example:
+      >>> import jax.numpy as jnp
+      >>> from cgar_jax import weighting
+      >>> exits, losses = weighting.sorted_exit_weighting(exits=[3]), jnp.ones((1, 3))
+      >>> print(exits.update(losses, exits.init(losses), losses)[0])
+      [[0. 0. 3.]]
+
+    Reference:
+      Kavehzadeh et al., "Sorted LLaMA", 2023, arXiv:2309.08968. The paper's set of exits
+      is unconfirmed, so the default is all steps.
     """
     if exits is not None:
         exits = tuple(exits)
@@ -70,7 +85,7 @@ def sorted_exit_weighting(
         if max(exits) > steps:
             raise ValueError(
                 f"sorted_exit_weighting: exits is {exits}, but losses of shape "
-                f"{term.losses.shape} have only {steps} steps; leave out the exits beyond"
+                f"{term.losses.shape} have only {steps} steps; remove the exits beyond them"
             )
         factor = np.zeros(steps, np.float32)
         factor[np.asarray(exits, int) - 1] = steps / len(exits)
@@ -85,38 +100,50 @@ def nested_depth_weighting(
     per_example: bool = False,
     always_last: bool = False,
 ) -> optax.GradientTransformationExtraArgs:
-    """Train a few steps drawn at random, so that each depth becomes a model of its own (SortedNet).
+    """Keeps the losses of randomly drawn steps, so that every depth becomes a model (SortedNet).
 
-    ``w_s = S c_s / g``, where step s is drawn ``c_s`` times in g draws. The mean over the steps
-    then is the mean loss of the draws, in expectation ``sum_s p_s l_s``. For equal probabilities
-    that is, whatever is masked, the mean that there would be without this weighting.
+    `w_s = S c_s / g`, where step `s` is drawn `c_s` times in `g` draws. The mean over the steps is
+    then the mean loss of the draws, with expectation `sum_s p_s l_s`. For equal probabilities, the
+    expectation is the unweighted mean, whatever is masked.
 
-    The draws of one update are spread: ``c_s`` is ``g p_s`` rounded up or down, so that S draws of
-    equal probability are each step once. All loss terms get the same draws. The model still runs
-    all its steps: this chooses what is trained, and saves no forward pass.
-
-    Extra arguments of ``update``:
-      key: a random key of this update, `jax.random.key`. Under `jax.shard_map` with
-        ``per_example``, one for each shard.
-      where: bool, the losses' shape or ``[batch]``; False gets weight 0.
+    Use it to train models of several depths at once. The draws of one update are spread: `c_s` is
+    `g p_s` rounded up or down, so that `S` draws with equal probabilities draw each step once. All
+    loss terms share the draws. The model still runs all its steps: the weighting chooses which
+    losses to train on, but saves no forward pass.
 
     Args:
-      probabilities: p, one for each step, rescaled to sum 1; None is equal ones.
-      draws: g, 1 or more.
-      per_example: draw for each example: less noise, ours. False draws for the whole batch.
-      always_last: one draw more, g + 1 in all, which is the last step, so that no update leaves out
-        the full depth; ours. The expectation is that of the g draws and the last step together.
+      probabilities: probability `p` of each step, float [steps], at least 0, rescaled to sum 1;
+        None means equal probabilities.
+      draws: number `g` of draws, at least 1.
+      per_example: whether to draw for each example, which has less noise (ours), or for the whole
+        batch.
+      always_last: whether to add one draw of the last step, so that every update trains the full
+        depth (ours). The expectation is then that of all `g + 1` draws.
+
+    Extra arguments:
+      - `key`: random key for this update, made by `jax.random.key`. Under `jax.shard_map` with
+        `per_example`, pass a different key to each shard.
+      - `where`: mask, bool [batch] or [batch, steps]; masked losses get weight 0.
 
     Returns:
-      A transformation without state; it multiplies the weights it is given. It takes losses
-      ``[batch, steps]``.
+      A weighting without state, for losses [batch, steps].
 
     Raises:
-      ValueError: draws below 1; probabilities that are negative, not finite or all 0; at the first
-        update (trace time), a ``key`` that is missing, or probabilities or losses of another shape.
+      ValueError: `draws` is below 1, or a probability is negative or not finite, or all are 0; at
+        the first update (trace time), `key` is missing, or the losses or probabilities have another
+        shape.
 
-    Source: Valipour et al., SortedNet, 2023, arXiv 2309.00255 (id from memory); likely: the law of
-    the draws and their number are not confirmed.
+    Example:
+      >>> import jax
+      >>> import jax.numpy as jnp
+      >>> from cgar_jax import weighting
+      >>> nested, losses = weighting.nested_depth_weighting(draws=3), jnp.ones((1, 3))
+      >>> print(nested.update(losses, nested.init(losses), losses, key=jax.random.key(0))[0])
+      [[1. 1. 1.]]
+
+    Reference:
+      Valipour et al., "SortedNet", 2023, arXiv:2309.00255. The distribution and the number of the
+      draws are unconfirmed.
     """
     name = "nested_depth_weighting"
     check_number(name, "draws", draws, "[1, inf)")
@@ -131,7 +158,9 @@ def nested_depth_weighting(
 
     def weigh(term: Term, extras: Extras) -> jax.Array:
         steps = _number_of_steps(name, term)
-        key = own_key(name, extras.get("key", "a random key of this update, jax.random.key(...)"))
+        key = own_key(
+            name, extras.get("key", "a random key for this update from jax.random.key(...)")
+        )
         rows = term.losses.shape[:1] if per_example else ()
         num_draws = jnp.asarray(draws, jnp.float32)
         counts = _spread_draws(key, rows, _cumulative(name, probabilities, steps), num_draws)
@@ -146,39 +175,48 @@ def position_importance_weighting(
     offset: chex.Numeric = 1.0,
     discount: Literal["log2", "reciprocal"] | Callable[[jax.Array], jax.Array] = "log2",
 ) -> optax.GradientTransformationExtraArgs:
-    """Weight what stands early in a ranking, or at an early step, above what comes late.
+    """Weights early positions in a ranking, or early supervision steps, more than late ones.
 
-    ``w = offset + 1 / log2(i + 1)`` for the 1-based position i, and 1 for structural tokens. The
-    weights are not rescaled; `unit_mean_weighting` after this does that.
+    `w = offset + 1 / log2(i + 1)` for position `i`, counted from 1; 1 for structural tokens.
 
-    For deep supervision it is an alternative to `hierarchical_supervision_weighting`, whose weights
-    fall geometrically: let the position be the step.
-
-    Extra arguments of ``update``:
-      position: int, 1-based, the losses' shape or ``[batch]``: the target rank of the item that a
-        token belongs to. Left out, it is ``supervision_step``; and with neither, for losses
-        ``[batch, steps]``, the place along the second axis.
-      supervision_step: int, 1-based, the losses' shape or ``[batch]``; if there is no ``position``.
-      is_structural: bool, the losses' shape or ``[batch]``, may be left out: separators and the
-        like, whose weight is 1, whatever their position.
-      where: bool, the losses' shape or ``[batch]``; False gets weight 0.
+    Use it for generated rankings, where early items matter most. For deep supervision, it is an
+    alternative to `hierarchical_supervision_weighting` with a slower decay: the position is the
+    step. The weights are not rescaled; follow it by `unit_mean_weighting` to do that.
 
     Args:
-      offset: what the weights tend to; 0 or more, 1 in the paper.
-      discount: ``"log2"`` (the paper), ``"reciprocal"`` for ``1 / i`` in its place, or a function
-        of the positions, float32, which gives what is added to the offset. Under
-        `optax.inject_hyperparams` name it in ``static_args``: a function is a schedule there.
+      offset: limit of the weights for late positions, at least 0; 1 in the paper.
+      discount: term that is added to the offset: `"log2"` (the paper), `"reciprocal"` for `1 / i`,
+        or a function of the positions (float32). Name a function in the `static_args` of
+        `optax.inject_hyperparams`, which would take it for a schedule.
+
+    Extra arguments:
+      - `position`: int from 1, [batch] or the shape of the losses: the target rank of the item that
+        a token belongs to. The default is `supervision_step`, and without that, for losses
+        [batch, steps], the index along the second axis.
+      - `supervision_step`: int from 1, [batch] or the shape of the losses; used without `position`.
+      - `is_structural`: bool [batch] or the shape of the losses, True for separators and similar
+        tokens, whose weight is 1 at any position; optional.
+      - `where`: mask, bool [batch] or the shape of the losses; masked losses get weight 0.
 
     Returns:
-      A transformation without state; it multiplies the weights it is given. A position below 1 gets
-      weight NaN: it is a mistake, counting from 0 most likely, that cannot be raised in a jit.
+      A weighting without state. A position below 1 has weight NaN, because a jitted function cannot
+      raise an error; the usual cause is counting from 0.
 
     Raises:
-      ValueError: a negative offset; an unknown discount; at the first update (trace time), a
-        position that is missing or of another shape.
+      ValueError: The offset is negative, or the discount is unknown; at the first update (trace
+        time), the position is missing or has another shape.
 
-    Source: Sliding Windows Are Not the End: Exploring Full Ranking with Long-Context LLMs, 2024;
-    certain (released code) for offset 1, ``"log2"`` and the structural tokens.
+    Example:
+      >>> import jax.numpy as jnp
+      >>> import numpy as np
+      >>> from cgar_jax import weighting
+      >>> importance, losses = weighting.position_importance_weighting(), jnp.ones((1, 3))
+      >>> print(np.asarray(importance.update(losses, importance.init(losses), losses)[0]).round(2))
+      [[2.   1.63 1.5 ]]
+
+    Reference:
+      "Sliding Windows Are Not the End: Exploring Full Ranking with Long-Context Large Language
+      Models", 2024. Offset 1, `"log2"` and the structural tokens follow the released code.
     """
     check_number("position_importance_weighting", "offset", offset, "[0, inf)")
     if not callable(discount):
@@ -188,7 +226,7 @@ def position_importance_weighting(
     def weigh(term: Term, extras: Extras) -> jax.Array:
         position = _positions(term, extras)
         if "is_structural" in extras:
-            structural = extras.per_loss("is_structural", "True for separators", term).astype(bool)
+            structural = extras.per_loss("is_structural", "bool [batch]", term).astype(bool)
         else:
             structural = jnp.zeros_like(term.valid)
         ranked = term.valid & ~structural
@@ -202,8 +240,8 @@ def position_importance_weighting(
 def _number_of_steps(name: str, term: Term) -> int:
     if term.losses.ndim != 2:
         raise ValueError(
-            f"{name}: the losses have shape {term.losses.shape}, but it weighs the steps of each "
-            "example; pass the losses as [batch, steps]"
+            f"{name}: the losses have shape {term.losses.shape}, but the weighting needs an axis "
+            "of steps; pass the losses as [batch, steps]"
         )
     return term.losses.shape[1]
 
@@ -213,7 +251,7 @@ def _for_each_example(factor: chex.Array, term: Term) -> jax.Array:
 
 
 def _cumulative(name: str, probabilities: chex.Array | None, steps: int) -> chex.Array:
-    """Return ``sum_{r <= s} p_r`` for each step s; 1 for the last."""
+    """Returns `sum_{r <= s} p_r` for each step s, which is 1 for the last step."""
     if probabilities is None:
         probabilities = np.ones(steps)
     if isinstance(probabilities, jax.Array):
@@ -230,23 +268,25 @@ def _cumulative(name: str, probabilities: chex.Array | None, steps: int) -> chex
 def _spread_draws(
     key: jax.Array, rows: tuple[int, ...], cumulative: chex.Array, draws: jax.Array
 ) -> jax.Array:
-    """Return how often each step is drawn, ``[*rows, steps]``: systematic sampling.
+    """Returns the number of draws of each step, [*rows, steps], by systematic sampling.
 
-    Of the points ``u, u + 1, u + 2 ...`` step s gets those between ``g cumulative_{s-1}`` and
-    ``g cumulative_s``; with u uniform in (0, 1) they are ``g p_s`` in expectation.
+    Step s gets the points among `u, u + 1, u + 2, ...` that lie between `g cumulative_{s-1}` and
+    `g cumulative_s`. With `u` uniform in (0, 1), their expected number is `g p_s`.
     """
-    # Never within 2^-17 of 0 or 1: so close, rounding would make it a draw too many or too few.
+    # The offset keeps a distance of 2^-17 from 0 and 1, where rounding errors would add or remove a
+    # draw.
     offset = (jax.random.randint(key, (*rows, 1), 0, 2**16) + 0.5) / 2**16
     upper = jnp.ceil(draws * jnp.asarray(cumulative, jnp.float32) - offset)
     return jnp.diff(upper, axis=-1, prepend=0)
 
 
 def _positions(term: Term, extras: Extras) -> jax.Array:
-    """Return the 1-based position of each loss, float32, with the losses' shape."""
+    """Returns the position of each loss, counted from 1, float32, with the shape of the losses."""
     shape = term.losses.shape
     meaning = (
-        "the 1-based position of each loss, int [batch] or [batch, steps], or 'supervision_step', "
-        f"or losses of shape [batch, steps]; losses of shape {shape} have no axis of positions"
+        "the position of each loss, counted from 1, int [batch] or [batch, steps], or "
+        "'supervision_step', or use losses of shape [batch, steps]; losses of shape "
+        f"{shape} have no axis of positions"
     )
     if "position" in extras or ("supervision_step" not in extras and len(shape) != 2):
         position = extras.per_loss("position", meaning, term)

@@ -254,7 +254,7 @@ def test_the_learning_rate_follows_a_schedule_in_a_chain():
 
 def test_shadow_losses_with_several_terms_are_an_error_that_says_what_to_do():
     weigh, losses = bilevel(3, learning_rate=0.3), {"answer": jnp.ones(3), "halt": jnp.ones(3)}
-    with pytest.raises(ValueError, match=r"'shadow_losses' belongs to one.*are 2.*optax\.masked"):
+    with pytest.raises(ValueError, match=r"'shadow_losses' belongs to one.*2 terms.*optax\.masked"):
         weigh.update(
             losses,
             weigh.init(losses),

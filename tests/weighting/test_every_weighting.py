@@ -1,4 +1,4 @@
-"""What must hold for each weighting there is: one test per fact, one case per weighting."""
+"""Facts that hold for every weighting: one test per fact, one case per weighting in `cases`."""
 
 import functools
 import inspect
@@ -10,15 +10,22 @@ import optax
 import orbax.checkpoint as ocp
 import pytest
 
-from cgar_jax import weighting
+from cgar_jax import contrib, weighting
 from tests.weighting.cases import CASES
 from tests.weighting.cases.case import BATCH, is_key, per_example, schedules
 
 P = jax.sharding.PartitionSpec
-HIDDEN = 2  # The example that tests of masks hide.
+HIDDEN = 2  # Index of the example that the tests of masks hide.
+WEIGHTINGS = weighting.WEIGHTINGS | contrib.WEIGHTINGS
 
-every_weighting = pytest.mark.parametrize("name", sorted(CASES))
-every_shape = pytest.mark.parametrize(
+
+def cases(condition=lambda case: True):
+    """Parametrizes a test by the names of the cases that satisfy the condition."""
+    return pytest.mark.parametrize("name", sorted(n for n, c in CASES.items() if condition(c)))
+
+
+every_weighting = cases()
+every_weighting_and_shape = pytest.mark.parametrize(
     ("name", "shape"),
     [(name, shape) for name, case in sorted(CASES.items()) for shape in case.shapes],
 )
@@ -26,12 +33,12 @@ every_shape = pytest.mark.parametrize(
 
 @functools.cache
 def build(name):
-    """One transformation of each name for all tests: what is compiled for it is kept with it."""
-    return weighting.WEIGHTINGS[name](**CASES[name].settings)
+    """Returns the weighting of a case; all tests share it, so that it is compiled once."""
+    return WEIGHTINGS[name](**CASES[name].settings)
 
 
 def example(name, shape=None):
-    """Losses and extra arguments of a case; a shape of the first is taken if none is given."""
+    """Returns losses and extra arguments of a case, by default in the first shape of the case."""
     shape = CASES[name].shapes[0] if shape is None else shape
     losses = np.random.default_rng(len(name)).uniform(0.05, 3.0, shape).astype(np.float32)
     return losses, CASES[name].extras(shape)
@@ -66,40 +73,51 @@ def where_hiding(shape):
 
 
 def test_every_weighting_has_a_case():
-    assert set(CASES) == set(weighting.WEIGHTINGS)
+    assert set(CASES) == set(WEIGHTINGS)
 
 
-def test_every_weighting_is_public():
-    assert set(weighting.WEIGHTINGS) <= set(weighting.__all__)
+@pytest.mark.parametrize("room", [weighting, contrib])
+def test_every_weighting_is_public_under_its_own_name(room):
+    for name, function in room.WEIGHTINGS.items():
+        assert getattr(room, name) is function
+        assert name in room.__all__
+
+
+def test_no_name_is_in_two_rooms():
+    assert not weighting.WEIGHTINGS.keys() & contrib.WEIGHTINGS.keys()
 
 
 @every_weighting
-def test_its_docstring_says_formula_arguments_errors_and_source(name):
-    docstring = inspect.getdoc(weighting.WEIGHTINGS[name])
-    for section in ("``", "Extra arguments of ``update``:", "Returns:", "Raises:"):
-        assert section in docstring
-    assert "Source:" in docstring or name == "unit_mean_weighting"
+def test_the_name_ends_in_weighting(name):
+    assert name.endswith("_weighting")
 
 
 @every_weighting
-def test_it_changes_something_at_the_settings_of_its_case(name):
+def test_the_docstring_has_formula_arguments_errors_example_and_reference(name):
+    docstring = inspect.getdoc(WEIGHTINGS[name])
+    sections = ("Args:", "Extra arguments:", "Returns:", "Raises:", "Example:", "Reference:")
+    places = [docstring.index(f"\n{section}\n") for section in sections]
+    assert places == sorted(places)
+    assert "`w" in docstring[: places[0]]
+
+
+@every_weighting
+def test_the_settings_of_the_case_change_the_weights(name):
     losses, extras = example(name)
     weights = jnp.linspace(1, 2, losses.size, dtype=jnp.float32).reshape(losses.shape)
     assert not np.allclose(update(build(name), losses, extras, weights)[0], weights)
 
 
-@pytest.mark.parametrize(
-    "name", sorted(n for n, case in CASES.items() if case.identity is not None)
-)
-def test_the_identity_setting_returns_its_input_bit_for_bit(name):
+@cases(lambda case: case.identity is not None)
+def test_the_identity_settings_return_the_weights_bit_for_bit(name):
     losses, extras = example(name)
     weights = np.random.default_rng(1).uniform(0.1, 2, losses.shape).astype(np.float32)
-    transform = weighting.WEIGHTINGS[name](**CASES[name].identity)
+    transform = WEIGHTINGS[name](**CASES[name].identity)
     found, _ = update(transform, losses, extras, weights)
     np.testing.assert_array_equal(found, weights)
 
 
-@every_shape
+@every_weighting_and_shape
 def test_jit_equals_eager(name, shape):
     losses, extras = example(name, shape)
     transform = build(name)
@@ -107,7 +125,7 @@ def test_jit_equals_eager(name, shape):
 
 
 @every_weighting
-def test_the_weights_have_the_shape_of_the_losses_for_each_term(name):
+def test_the_weights_of_each_term_have_the_shape_of_its_losses(name):
     losses, extras = example(name)
     extras = {key: value for key, value in extras.items() if key not in CASES[name].optional}
     weights, _ = update(build(name), {"answer": losses, "halt": losses}, extras)
@@ -124,7 +142,7 @@ def test_vmap_equals_a_loop(name):
     np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6)
 
 
-@pytest.mark.parametrize("name", sorted(n for n, case in CASES.items() if case.permutes))
+@cases(lambda case: case.permutes)
 def test_permuting_the_batch_permutes_the_weights(name):
     losses, extras = example(name)
     order = np.random.default_rng(2).permutation(BATCH)
@@ -133,7 +151,7 @@ def test_permuting_the_batch_permutes_the_weights(name):
     np.testing.assert_allclose(permuted, weights[order], rtol=1e-5, atol=1e-6)
 
 
-@every_shape
+@every_weighting_and_shape
 def test_eight_devices_equal_one(name, shape):
     losses, extras = example(name, shape)
     transform = build(name)
@@ -145,13 +163,11 @@ def test_eight_devices_equal_one(name, shape):
 
 @pytest.mark.parametrize(
     "name",
-    sorted(
-        n for n, f in weighting.WEIGHTINGS.items() if "axis_name" in inspect.signature(f).parameters
-    ),
+    sorted(n for n, f in WEIGHTINGS.items() if "axis_name" in inspect.signature(f).parameters),
 )
-def test_a_named_axis_equals_one_batch(name):
+def test_shards_of_a_named_axis_equal_one_batch(name):
     losses, extras = example(name)
-    per_shard = weighting.WEIGHTINGS[name](**CASES[name].settings, axis_name="data")
+    per_shard = WEIGHTINGS[name](**CASES[name].settings, axis_name="data")
     mesh = jax.make_mesh((4,), ("data",), axis_types=(jax.sharding.AxisType.Auto,))
     sharded = {key: P("data") if np.shape(x)[:1] == (BATCH,) else P() for key, x in extras.items()}
     per_shard_update = jax.shard_map(
@@ -165,22 +181,22 @@ def test_a_named_axis_equals_one_batch(name):
     assert_trees_close(found, update(build(name), losses, extras)[0])
 
 
-@every_shape
-def test_masked_entries_weigh_nothing_and_do_not_change_the_rest(name, shape):
+@every_weighting_and_shape
+def test_masked_entries_have_weight_zero_and_no_influence(name, shape):
     losses, extras = example(name, shape)
     where = where_hiding(shape)
     transform = build(name)
 
-    def hide(garbage):
+    def update_with_hidden(value):
         def put(array):
             array = np.array(array)
             if array.dtype.kind == "f":
-                array[HIDDEN] = garbage
+                array[HIDDEN] = value
             return array
 
         return update(transform, put(losses), per_example(extras, put) | {"where": where})
 
-    with_nan, with_number = hide(np.nan), hide(7.0)
+    with_nan, with_number = update_with_hidden(np.nan), update_with_hidden(7.0)
     assert not np.any(with_nan[0][HIDDEN])
     assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(with_nan) if not is_key(leaf))
     assert_trees_close(with_nan, with_number, rtol=0, atol=0)
@@ -202,7 +218,7 @@ def test_the_gradient_is_finite_and_zero_where_masked(name):
     assert not np.any(gradient[HIDDEN])
 
 
-@pytest.mark.parametrize("name", sorted(n for n, case in CASES.items() if not case.gradient))
+@cases(lambda case: not case.gradient)
 def test_no_gradient_flows_through_the_weights(name):
     losses, extras = example(name)
     transform = build(name)
@@ -212,7 +228,7 @@ def test_no_gradient_flows_through_the_weights(name):
 
 @every_weighting
 @pytest.mark.parametrize("rows", [0, BATCH])
-def test_an_empty_and_an_all_masked_batch_are_finite(name, rows):
+def test_an_empty_batch_and_an_all_masked_batch_give_finite_results(name, rows):
     losses, extras = example(name)
     extras = per_example(extras, lambda x: x[:rows])
     found = update(build(name), losses[:rows], extras | {"where": np.zeros(rows, bool)})
@@ -221,7 +237,7 @@ def test_an_empty_and_an_all_masked_batch_are_finite(name, rows):
 
 
 @every_weighting
-def test_bfloat16_comes_back_as_bfloat16_with_statistics_in_float32(name):
+def test_bfloat16_weights_are_computed_in_float32(name):
     losses, extras = example(name)
     losses = losses.astype(jnp.bfloat16)
     found, _ = update(build(name), losses, extras)
@@ -240,44 +256,44 @@ def test_the_state_survives_a_checkpoint(name, tmp_path):
         checkpointer.save(tmp_path / "state", state)
         checkpointer.wait_until_finished()
         restored = checkpointer.restore(tmp_path / "state", jax.eval_shape(lambda: state))
-    chain = build(name)
-    after = update(chain, losses, extras, state=state)
-    assert_trees_close(update(chain, losses, extras, state=restored), after, rtol=0, atol=0)
+    transform = build(name)
+    expected = update(transform, losses, extras, state=state)
+    assert_trees_close(update(transform, losses, extras, state=restored), expected, rtol=0, atol=0)
 
 
 @every_weighting
-def test_each_number_can_follow_a_schedule(name):
+def test_every_number_can_follow_a_schedule(name):
     losses, extras = example(name)
-    inject = optax.inject_hyperparams(weighting.WEIGHTINGS[name], static_args=CASES[name].static)
+    inject = optax.inject_hyperparams(WEIGHTINGS[name], static_args=CASES[name].static)
     scheduled = inject(**{**CASES[name].settings, **schedules(CASES[name])})
     found, _ = update(scheduled, losses, extras)
     np.testing.assert_allclose(found, update(build(name), losses, extras)[0], rtol=1e-5, atol=1e-6)
 
 
 @every_weighting
-def test_masked_and_partition_hand_it_only_its_own_terms(name):
+def test_optax_masked_and_partition_restrict_it_to_one_term(name):
     losses, extras = example(name)
     both = {"answer": losses, "halt": 3 * losses}
-    alone, _ = update(build(name), losses, extras)
+    expected, _ = update(build(name), losses, extras)
     masked = optax.masked(build(name), {"answer": True, "halt": False})
-    labels = {"answer": "weighed", "halt": "left"}
-    parted = optax.partition({"weighed": build(name), "left": optax.identity()}, labels)
-    for transform in (masked, parted):
+    labels = {"answer": "weighted", "halt": "unchanged"}
+    transforms = {"weighted": build(name), "unchanged": optax.identity()}
+    for transform in (masked, optax.partition(transforms, labels)):
         weights, _ = update(transform, both, extras)
-        np.testing.assert_allclose(weights["answer"], alone, rtol=1e-5, atol=1e-6)
+        np.testing.assert_allclose(weights["answer"], expected, rtol=1e-5, atol=1e-6)
         np.testing.assert_array_equal(weights["halt"], 1)
 
 
-@pytest.mark.parametrize("name", sorted(n for n, case in CASES.items() if case.multiplies))
-def test_it_multiplies_what_a_chain_before_it_gives(name):
+@cases(lambda case: case.multiplies)
+def test_it_multiplies_the_weights_from_earlier_in_a_chain(name):
     losses, extras = example(name)
     chain = optax.chain(optax.scale(0.5), build(name), optax.scale(2.0))
     found, _ = update(chain, losses, extras)
     np.testing.assert_allclose(found, update(build(name), losses, extras)[0], rtol=1e-5, atol=1e-6)
 
 
-@pytest.mark.parametrize("name", sorted(n for n, case in CASES.items() if case.multiplies))
-def test_losses_that_are_not_passed_are_an_error(name):
+@cases(lambda case: case.multiplies)
+def test_missing_losses_are_an_error(name):
     losses, extras = example(name)
     transform = build(name)
     with pytest.raises(ValueError, match=f"{name}.*third argument"):

@@ -1,6 +1,6 @@
-"""What the tests that all weightings share must know of each: one `Case` for every name.
+"""Test cases of all weightings: one `Case` per name, in a module per module of the package.
 
-One module per module of `cgar_jax.weighting`, each with a dictionary `CASES`.
+To test a new weighting, add its case to the `CASES` dictionary of a module in this folder.
 """
 
 import importlib

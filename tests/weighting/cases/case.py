@@ -15,18 +15,20 @@ def no_extras(shape: tuple[int, ...]) -> dict[str, Any]:
 
 @dataclasses.dataclass(frozen=True)
 class Case:
-    """How to exercise one weighting.
+    """Settings and inputs for the tests of one weighting.
 
     Attributes:
-      settings: arguments at which it does something to every loss term.
-      identity: arguments at which it must leave the weights bit for bit; None where there are none.
-      extras: from the losses' shape to the extra arguments; those `[BATCH, ...]` are per example.
-      optional: extra arguments that may be left out, and must be where there are several terms.
-      shapes: the shapes of losses it takes.
-      static: arguments that `optax.inject_hyperparams` must not turn into arrays.
-      gradient: the settings let the gradient flow through the weights, as documented.
-      permutes: permuting the examples permutes the weights.
-      multiplies: it multiplies the weights it is given by a factor that comes from the losses.
+      settings: settings with which the weighting changes the weights.
+      identity: settings that must leave the weights unchanged bit for bit, or None.
+      extras: function from the shape of the losses to the extra arguments; arrays whose first axis
+        has length `BATCH` are per example.
+      optional: extra arguments that may be missing, and must be with several loss terms.
+      shapes: shapes of losses that the weighting accepts.
+      static: settings that `optax.inject_hyperparams` must not convert to arrays.
+      gradient: whether the settings let the gradient flow through the weights.
+      permutes: whether permuting the examples permutes the weights.
+      multiplies: whether the weighting multiplies the incoming weights by a factor that depends on
+        the losses.
     """
 
     settings: Mapping[str, Any] = dataclasses.field(default_factory=dict)
@@ -45,7 +47,7 @@ def supervision_step(shape: tuple[int, ...]) -> dict[str, Any]:
 
 
 def schedules(case: Case) -> dict[str, Callable[[Any], float]]:
-    """A constant schedule for each number among the settings."""
+    """Returns a constant schedule for each number among the settings."""
     numbers = {
         name: value
         for name, value in case.settings.items()
@@ -59,7 +61,7 @@ def schedules(case: Case) -> dict[str, Callable[[Any], float]]:
 
 
 def per_example(extras: Mapping[str, Any], change: Callable[[Any], Any]) -> dict[str, Any]:
-    """The extra arguments with `change` applied to those that have a row for each example."""
+    """Applies `change` to the extra arguments that have a row for each example."""
     return {
         name: change(value) if np.ndim(value) and np.shape(value)[0] == BATCH else value
         for name, value in extras.items()

@@ -14,8 +14,4 @@ CASES = {
         identity={"end_step": 10, "min_ease": 1.0},
         extras=difficulty,
     ),
-    "pacing_subset_weighting": Case(
-        settings={"end_step": 10, "start_fraction": 0.4, "power": 2.0},
-        identity={"end_step": 10, "start_fraction": 1.0},
-    ),
 }

@@ -1,4 +1,4 @@
 from tests.weighting.cases.case import Case
 
-# unit_mean_weighting has no settings at which it is the identity.
+# No setting of unit_mean_weighting leaves all weights unchanged.
 CASES = {"unit_mean_weighting": Case(multiplies=False)}

@@ -10,12 +10,12 @@ import scipy.stats
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cgar_jax import weighting
+from cgar_jax import contrib, weighting
 from tests.weighting.noisy_labels import DIMENSION, example_losses, logits_of, noisy_data
 
 P = jax.sharding.PartitionSpec
 BATCH, CLASSES = 8, 4
-rescaling = weighting.self_taught_weighting
+rescaling = contrib.self_taught_weighting
 seeds = st.integers(0, 2**31 - 1)
 
 
@@ -324,7 +324,7 @@ def test_logits_of_another_batch_size_are_an_error():
 
 def test_draws_are_as_frequent_as_the_weights_say():
     weights, size = np.array([0.5, 0.0, 1.5, 2.0], np.float32), 40_000
-    rows = weighting.draw_meta_batch(jax.random.key(0), weights, size)
+    rows = contrib.draw_meta_batch(jax.random.key(0), weights, size)
     shares = np.bincount(rows, minlength=4) / size
     np.testing.assert_allclose(shares, weights / weights.sum(), atol=0.01)
     np.testing.assert_allclose(shares.sum(), 1)
@@ -332,7 +332,7 @@ def test_draws_are_as_frequent_as_the_weights_say():
 
 
 def test_draws_depend_on_the_key_and_on_nothing_else():
-    draw = lambda seed: weighting.draw_meta_batch(jax.random.key(seed), jnp.ones(50), 20)  # noqa: E731
+    draw = lambda seed: contrib.draw_meta_batch(jax.random.key(seed), jnp.ones(50), 20)  # noqa: E731
     np.testing.assert_array_equal(draw(0), draw(0))
     assert not np.array_equal(draw(0), draw(1))
 
@@ -340,17 +340,17 @@ def test_draws_depend_on_the_key_and_on_nothing_else():
 def test_a_key_that_is_used_elsewhere_draws_otherwise_here():
     key, weights = jax.random.key(0), jnp.ones(50)
     elsewhere = jax.random.categorical(key, jnp.log(weights), shape=(20,))
-    assert not np.array_equal(weighting.draw_meta_batch(key, weights, 20), elsewhere)
+    assert not np.array_equal(contrib.draw_meta_batch(key, weights, 20), elsewhere)
 
 
 def test_where_no_weight_is_positive_the_first_row_is_drawn():
-    rows = weighting.draw_meta_batch(jax.random.key(0), jnp.zeros(5), 3)
+    rows = contrib.draw_meta_batch(jax.random.key(0), jnp.zeros(5), 3)
     np.testing.assert_array_equal(rows, 0)
 
 
 def test_weights_by_step_cannot_be_drawn_from():
     with pytest.raises(ValueError, match=r"draw_meta_batch: weights has shape \(4, 2\)"):
-        weighting.draw_meta_batch(jax.random.key(0), jnp.ones((4, 2)), 3)
+        contrib.draw_meta_batch(jax.random.key(0), jnp.ones((4, 2)), 3)
 
 
 def test_without_clean_data_it_finds_the_flipped_labels():
@@ -367,7 +367,7 @@ def test_without_clean_data_it_finds_the_flipped_labels():
             losses = example_losses(params, x, y)
             return weigh.update(jnp.ones(half), state, losses, **view, **extra_args)
 
-        meta_rows = weighting.draw_meta_batch(key, weigh_batch(*other_batch)[0], half)
+        meta_rows = contrib.draw_meta_batch(key, weigh_batch(*other_batch)[0], half)
         meta = [column[meta_rows] for column in other_batch]
         gradient = weighting.look_ahead_gradient(
             example_losses,

@@ -91,5 +91,5 @@ def test_terms_need_a_dict_of_losses():
     "entry", ["unit_mean_weighting", ("unit_mean_weighting",), (HSW, {}, "answer")]
 )
 def test_an_entry_of_another_form_is_refused(entry):
-    with pytest.raises(ValueError, match=r"expected; write|give a list"):
+    with pytest.raises(ValueError, match=r"\(name, settings, terms\); write|a list is expected"):
         weighting.build([entry])
