@@ -82,13 +82,7 @@ def test_a_planted_arc_pair_is_found_and_named(tmp_path, capsys):
     planted.demonstrations.append(disguised)
     write_set(tmp_path, "training", [planted])
     write_set(tmp_path, "evaluation", [asked])
-    config = {
-        "name": "arc",
-        "source": str(tmp_path),
-        "sets": ("training", "evaluation"),
-        "num_validation": 0,
-    }
-    assert check(config | {"cache_dir": str(tmp_path / "cache")}) == 1
+    assert check(arc_config(tmp_path, "training", "evaluation")) == 1
     printed = capsys.readouterr().out
     assert "source 'training/planted/train/3' is like test" in printed
     assert "source 'evaluation/asked/test/0'" in printed

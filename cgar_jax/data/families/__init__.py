@@ -34,7 +34,7 @@ def rules_of(name: str) -> Rules:
     rules = family_of(name).rules
     if rules is None:
         raise ValueError(
-            f"a model of {name!r} cannot be asked new puzzles, because it has a trained embedding "
-            "for each puzzle; score it with cgar evaluate"
+            f"a model of {name!r} can only answer the puzzles that it was trained on, because each "
+            "has a trained embedding; score the model with cgar evaluate"
         )
     return rules
