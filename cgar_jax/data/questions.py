@@ -6,7 +6,6 @@ The text has one puzzle per line, puzzles drawn in several lines, or is CSV with
 
 import csv
 import io
-import itertools
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -28,13 +27,18 @@ class Questions(NamedTuple):
     @property
     def places(self) -> list[str]:
         """The location of each puzzle, for messages."""
-        return [f"{where}, line {line}" for where, line in zip(*self[1:3], strict=True)]
+        places = zip(self.sources, self.lines, strict=True)
+        return [f"{source}, line {line}" for source, line in places]
 
     @classmethod
     def join(cls, parts: "Sequence[Questions]") -> "Questions":
-        """Concatenates several lists of puzzles."""
-        tokens, *lists = zip(*parts, strict=True)
-        return cls(np.concatenate(tokens), *(list(itertools.chain(*each)) for each in lists))
+        """Returns the puzzles of several `Questions` as one."""
+        return cls(
+            np.concatenate([part.tokens for part in parts]),
+            [source for part in parts for source in part.sources],
+            [line for part in parts for line in part.lines],
+            [remark for part in parts for remark in part.remarks],
+        )
 
 
 def read_questions(text: str, rules: Rules, num_cells: int, where: str = "the input") -> Questions:

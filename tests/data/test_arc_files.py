@@ -91,5 +91,7 @@ def test_arc_has_no_csv_files():
 
 
 def test_arc_has_no_rules():
-    with pytest.raises(ValueError, match="a model of 'arc' can only answer the puzzles that it was trained on"):
+    with pytest.raises(
+        ValueError, match="'arc' can only answer the puzzles that it was trained on"
+    ):
         data.rules_of("arc")
