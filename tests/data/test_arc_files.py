@@ -91,7 +91,5 @@ def test_arc_has_no_csv_files():
 
 
 def test_arc_has_no_rules():
-    with pytest.raises(
-        ValueError, match="'arc' can only answer the puzzles that it was trained on"
-    ):
+    with pytest.raises(ValueError, match="'arc' can only answer the puzzles"):
         data.rules_of("arc")
