@@ -12,6 +12,7 @@ import ml_collections
 import numpy as np
 
 from cgar_jax import data, experiment, model_files, models, runs
+from cgar_jax._core.extras import explain_missing
 from cgar_jax.data import Questions, Rules, read_questions
 from cgar_jax.evaluation import Solution, Solver, SolverOptions
 from cgar_jax.evaluation.stablehlo import solving_program
@@ -19,7 +20,6 @@ from cgar_jax.experiment import Experiment, Task
 from cgar_jax.mesh import place
 from cgar_jax.models import ModelParams
 from cgar_jax.recursion import Reasoner, Trajectory
-from cgar_jax.reporting import animation
 from cgar_jax.reporting.model_card import model_card
 from cgar_jax.training.checkpoints import Checkpoints
 from cgar_jax.training.state import averaged
@@ -196,7 +196,10 @@ class TrainedModel:
         answer = found.answers[-1]
         if self.accepts and self.accepts(found.question[None], answer[None])[0]:
             solution = answer
-        animation.animate(found.until_settled(), self.config.data.name, path, solution)
+        # Drawing needs the extra [report]; everything else here does without it.
+        with explain_missing():
+            from cgar_jax.reporting.animation import animate
+        animate(found.until_settled(), self.config.data.name, path, solution)
         return found
 
     def export(self, output: str | os.PathLike, stablehlo: bool = False) -> None:

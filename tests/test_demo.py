@@ -1,4 +1,4 @@
-"""The page to play with: what it says and draws, and the page itself in a browser."""
+"""The demo page: the HTML that it shows, and the page itself in a browser."""
 
 import importlib.util
 import pathlib
@@ -14,13 +14,11 @@ import numpy as np
 import pytest
 from absl import flags
 
-from cgar_jax import experiment
-from cgar_jax import runs as run_folder
-from cgar_jax import trained_model as trained
+from cgar_jax import experiment, runs, trained_model
 from cgar_jax.commands import demo
 from cgar_jax.data import maze, rules_of, sudoku
 from cgar_jax.demo import drawing, page
-from cgar_jax.demo.asking import Demonstration, Outcome, Try
+from cgar_jax.demo.demonstration import Demonstration, ModeResult, Outcome
 from cgar_jax.evaluation import Solution
 from cgar_jax.recursion import Trajectory
 from cgar_jax.training.state import averaged
@@ -30,14 +28,14 @@ from tests import running as commands
 PUZZLE = "1.3.34122.4.4321"
 IN_LINES = "1 . | 3 .\n3 4 | 1 2\n----+----\n2 . | 4 .\n4 3 | 2 1"
 RIGHT = "1234341221434321"
-WRONG = "1134341221434321"  # 1 twice in row 1, in column 2 and in box 1
+WRONG = "1134341221434321"  # has 1 twice in row 1, in column 2 and in box 1
 LOOK = drawing.look_of("sudoku", 16)
 BROWSER = shutil.which("chromium") or shutil.which("chromium-browser")
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """Of an untrained model for Sudokus of 4x4."""
+    """The folder of an untrained model for 4x4 Sudokus."""
     folder = tmp_path_factory.mktemp("demo") / "model"
     config = sudoku_mini.get_config()
     config.data.size, config.data.num_clues, config.batch_size = 4, 6, 8
@@ -45,77 +43,75 @@ def folder(tmp_path_factory):
     config.curriculum.stages = ((1, 1), (1, 1), (2, 2))
     config.supervision.max_supervision_steps = 3
     config.weighting = ()
-    pieces = experiment.build(config, experiment.Task(6, 16, 1))
-    untrained = trained.TrainedModel(pieces, averaged(pieces.initial_state()))
-    trained.save(folder, untrained, "")
+    built = experiment.build(config, experiment.Task(6, 16, 1))
+    untrained = trained_model.TrainedModel(built, averaged(built.initial_state()))
+    trained_model.save(folder, untrained, "")
     return folder
 
 
 @pytest.fixture(scope="module")
 def demonstration(folder):
-    """The model, as the page asks it."""
-    return Demonstration(trained.load(folder), num_rollouts=2)
+    """The model behind the page."""
+    return Demonstration(trained_model.load(folder), num_rollouts=2)
 
 
-def outcome(*answers, rollout=None, remark=""):
-    """As if these were the answers after the supervision steps of the plain run."""
+def outcome_of(*answers, rollout=None, remark=""):
+    """An outcome whose plain rollout has these answers after its supervision steps."""
     question, rollout = sudoku.encode(PUZZLE), rollout or answers[-1]
     tokens = np.stack([sudoku.encode(answer) for answer in answers])
-    even = np.full(tokens.shape, 0.5)
-    trace = Trajectory(question, tokens, even, even[:, 0], num_cycles=1)
-    tries = {}
-    for mode, num, answer in (
-        ("plain", 1, answers[-1]),
-        ("halting", 1, answers[0]),
-        ("rollouts", 8, rollout),
-    ):
+    halves = np.full(tokens.shape, 0.5)
+    trajectory = Trajectory(question, tokens, halves, halves[:, 0], num_cycles=1)
+    modes = {"plain": (1, answers[-1]), "halting": (1, answers[0]), "rollouts": (8, rollout)}
+    results = {}
+    for mode, (num_rollouts, answer) in modes.items():
         solution = Solution(sudoku.encode(answer), answer == RIGHT, len(answers), 0.25)
-        tries[mode] = Try(num, solution, 12.3)
-    return Outcome(trace, remark, tries)
+        results[mode] = ModeResult(num_rollouts, solution, 12.3)
+    return Outcome(trajectory, remark, results)
 
 
-def test_the_verdict_is_the_first_supervision_step_with_a_right_answer():
-    assert "verified <small>after 1 supervision step<" in drawing.verdict(outcome(RIGHT), LOOK)
-    told = drawing.verdict(outcome(WRONG, RIGHT, WRONG), LOOK)
-    assert "verified <small>after 2 supervision steps<" in told
+def test_the_verdict_names_the_first_supervision_step_with_a_right_answer():
+    shown = drawing.draw_verdict(outcome_of(RIGHT), LOOK)
+    assert "verified <small>after 1 supervision step<" in shown
+    shown = drawing.draw_verdict(outcome_of(WRONG, RIGHT, WRONG), LOOK)
+    assert "verified <small>after 2 supervision steps<" in shown
 
 
-def test_the_verdict_names_the_rule_that_the_best_attempt_breaks():
-    told = drawing.verdict(outcome(RIGHT, WRONG)._replace(trace=outcome(WRONG).trace), LOOK)
-    assert "not solved" in told
-    assert "verified" not in told
-    assert "it has 1134 in row 1; expected every digit 1..4 once." in told
+def test_the_verdict_names_the_rule_that_the_best_answer_breaks():
+    outcome = outcome_of(RIGHT, WRONG)._replace(trajectory=outcome_of(WRONG).trajectory)
+    shown = drawing.draw_verdict(outcome, LOOK)
+    assert "not solved" in shown
+    assert "verified" not in shown
+    assert "it does not have every digit 1..4 once in row 1." in shown
 
 
-def test_a_rollout_that_alone_is_right_counts_and_is_shown():
-    alone = outcome(WRONG, WRONG, rollout=RIGHT)
-    assert "A rollout with noise found it" in drawing.verdict(alone, LOOK)
-    assert drawing.draw(alone, LOOK).count("<figure") == 3
-    assert (
-        drawing.draw(alone, LOOK).count("--sure") == 2 * 16 + 2
-    )  # of the plain run, and the legend
+def test_an_answer_that_only_a_rollout_found_counts_and_is_shown():
+    outcome = outcome_of(WRONG, WRONG, rollout=RIGHT)
+    assert "A rollout with noise found the answer" in drawing.draw_verdict(outcome, LOOK)
+    shown = drawing.draw_outcome(outcome, LOOK)
+    assert shown.count("<figure") == 3
+    assert shown.count("--sure") == 2 * 16 + 2  # cells of the plain rollout, and the legend
 
 
-def test_what_is_said_is_escaped():
-    assert "<b>" not in drawing.sentence("<b>'\"&")
-    assert "<b>" not in drawing.verdict(outcome(RIGHT, remark="<b>"), LOOK)
+def test_texts_are_escaped():
+    assert "<b>" not in drawing.draw_error("<b>'\"&")
+    assert "<b>" not in drawing.draw_verdict(outcome_of(RIGHT, remark="<b>"), LOOK)
 
 
-def test_a_frame_marks_clues_confidence_and_what_breaks_a_rule():
+def test_a_frame_marks_clues_confidence_and_cells_that_break_a_rule():
     question, answer = sudoku.encode(PUZZLE), sudoku.encode(WRONG)
-    drawn = drawing.frame(question, answer, np.linspace(0, 1, 16), "step <1>", LOOK)
-    cells = re.findall(r'<i class="(.*?)" style="--sure:(.*?)%">(.)</i>', drawn)
+    shown = drawing.draw_frame(question, answer, np.linspace(0, 1, 16), "step <1>", LOOK)
+    cells = re.findall(r'<i class="(.*?)" style="--sure:(.*?)%">(.)</i>', shown)
     assert "".join(symbol for _, _, symbol in cells) == WRONG
     assert [int(sure) for _, sure, _ in cells] == np.linspace(0, 100, 16).round().tolist()
     assert [i for i, (kinds, _, _) in enumerate(cells) if "clue" in kinds] == [
         i for i, symbol in enumerate(PUZZLE) if symbol != "."
     ]
     assert [i for i, (kinds, _, _) in enumerate(cells) if "wrong" in kinds] == [0, 1, 9]
-    assert "step &lt;1&gt;" in drawn
+    assert "step &lt;1&gt;" in shown
 
 
-def test_only_the_last_frame_is_shown_before_it_is_played():
-    assert re.findall(r"<figure data-step=.(\d).( hidden)?", drawing.player("abc")) == [
+def test_only_the_last_frame_is_shown_before_the_player_starts():
+    assert re.findall(r"<figure data-step=.(\d).( hidden)?", drawing.draw_player("abc")) == [
         ("1", " hidden"),
         ("2", " hidden"),
         ("3", ""),
@@ -123,7 +119,7 @@ def test_only_the_last_frame_is_shown_before_it_is_played():
 
 
 def test_the_table_has_a_row_for_each_mode():
-    rows = re.findall(r"<tr>(.*?)</tr>", drawing.modes(outcome(WRONG, RIGHT).tries))
+    rows = re.findall(r"<tr>(.*?)</tr>", drawing.draw_modes(outcome_of(WRONG, RIGHT).results))
     texts = [re.sub(r"(<.*?>)+", " ", row).split(maxsplit=1) for row in rows]
     assert dict(texts[1:]) == {
         "plain": "2 25.0% verified 12 ms ",
@@ -132,7 +128,7 @@ def test_the_table_has_a_row_for_each_mode():
     }
 
 
-def test_lines_part_the_boxes():
+def test_thick_lines_separate_the_boxes_of_a_sudoku():
     assert ":nth-child(6n+3)" in drawing.look_of("sudoku", 36).css
     assert drawing.look_of("maze", 81).css == ""
 
@@ -141,13 +137,13 @@ def test_lines_part_the_boxes():
     ("answer", "wrong"),
     [
         ("#####\n#Soo#\n#  o#\n#  G#\n#####", []),
-        ("#####\n#Soo#\n# oo#\n#  G#\n#####", [7, 8, 12, 13]),  # two ways
+        ("#####\n#Soo#\n# oo#\n#  G#\n#####", [7, 8, 12, 13]),  # two paths
         ("#####\n#So #\n#   #\n# oG#\n#####", [17, 18]),  # cut off from S
-        ("#####\n#Soo#\n#  o#\n#o G#\n#####", [16]),  # off the way
-        ("#####\n#Soo#\n#  o#\n#  G \n#####", [19]),  # changed
+        ("#####\n#Soo#\n#  o#\n#o G#\n#####", [16]),  # not on the path
+        ("#####\n#Soo#\n#  o#\n#  G \n#####", [19]),  # a wall is changed
     ],
 )
-def test_wrong_cells_of_a_maze(answer, wrong):
+def test_the_wrong_cells_of_a_maze_are_those_that_break_a_rule(answer, wrong):
     question = maze.encode("#####\n#S  #\n#   #\n#  G#\n#####")
     marked = rules_of("maze").wrong_cells(question[None], maze.encode(answer)[None])[0]
     assert np.flatnonzero(marked).tolist() == wrong
@@ -162,7 +158,7 @@ def test_wrong_cells_of_a_maze(answer, wrong):
         ("3214341221434321", [0, 2, 4, 6]),  # a clue is changed, columns 1 and 3 repeat
     ],
 )
-def test_wrong_cells_of_a_sudoku(answer, wrong):
+def test_the_wrong_cells_of_a_sudoku_are_those_that_break_a_rule(answer, wrong):
     marked = rules_of("sudoku").wrong_cells(
         sudoku.encode(PUZZLE)[None], sudoku.encode(answer)[None]
     )[0]
@@ -170,7 +166,7 @@ def test_wrong_cells_of_a_sudoku(answer, wrong):
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         ("", "there is no puzzle yet"),
         (" \n\n ", "there is no puzzle yet"),
@@ -184,14 +180,14 @@ def test_wrong_cells_of_a_sudoku(answer, wrong):
         ("." * 5_000, "the text has 5,000 characters"),
     ],
 )
-def test_what_is_no_puzzle_gets_a_sentence_and_no_trace(demonstration, text, said):
+def test_invalid_input_produces_an_explanation_and_no_frames(demonstration, text, message):
     shown = page.answer(demonstration, LOOK, text)
-    assert said.replace("'", "&#x27;") in shown.replace("There", "there").replace("The ", "the ")
+    assert message.replace("'", "&#x27;") in shown.replace("There", "there").replace("The ", "the ")
     assert shown.startswith('<p class="sentence"')
     assert "<figure" not in shown
 
 
-def test_a_puzzle_gets_a_verdict_every_step_and_every_mode(demonstration):
+def test_a_puzzle_gets_a_verdict_all_steps_and_all_modes(demonstration):
     for text in (PUZZLE, IN_LINES, PUZZLE.replace(".", "0")):
         shown = page.answer(demonstration, LOOK, text)
         assert shown.startswith("<h2")
@@ -199,34 +195,35 @@ def test_a_puzzle_gets_a_verdict_every_step_and_every_mode(demonstration):
         assert "2 runs" in shown
 
 
-def test_examples_are_puzzles_of_the_size_of_the_model(demonstration):
+def test_examples_have_the_size_of_the_model(demonstration):
     tokens, remark = demonstration.read(sudoku.decode(demonstration.example()))
     assert tokens.shape == (16,)
     assert remark == ""
 
 
-def test_importing_the_command_has_defined_no_flags():
-    assert not [m for m in flags.FLAGS.flags_by_module_dict() if m.startswith("cgar_jax.demo")]
+def test_importing_the_command_defines_no_flags():
+    modules = flags.FLAGS.flags_by_module_dict()
+    assert not [name for name in modules if name.startswith(("cgar_jax.demo", "cgar_jax.commands"))]
 
 
-def test_without_gradio_it_says_what_to_install(monkeypatch):
+def test_a_missing_gradio_is_an_error_that_says_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "gradio", None)
     with pytest.raises(ValueError, match=r"pip install 'cgar_jax\[demo\]'"):
         page.require_gradio()
 
 
-def test_a_port_that_is_taken_is_an_error_that_names_it():
+def test_an_occupied_port_is_an_error_that_names_the_port():
     with socket.create_server((page.HOST, 0)) as taken:
         port = taken.getsockname()[1]
         with pytest.raises(OSError, match=f"port {port}: .*--port"):
             page.check_port(port)
 
 
-def test_a_model_that_cannot_be_asked_is_refused_before_the_slow_parts(folder, tmp_path):
-    config, task = run_folder.read_settings(folder)
+def test_a_model_of_puzzles_with_embeddings_is_refused_before_it_is_loaded(folder, tmp_path):
+    config, task = runs.read_settings(folder)
     config.data = {"name": "arc"}
-    run_folder.write_json(tmp_path / "config.json", run_folder.settings(config, task))
-    with pytest.raises(ValueError, match="a model of 'arc' knows no puzzle but those"):
+    runs.write_json(tmp_path / "config.json", runs.settings(config, task))
+    with pytest.raises(ValueError, match="can only answer the puzzles that it was trained on"):
         demo.main(types.SimpleNamespace(workdir=tmp_path), [])
 
 
@@ -234,32 +231,32 @@ def test_a_model_that_cannot_be_asked_is_refused_before_the_slow_parts(folder, t
     BROWSER is None or not all(map(importlib.util.find_spec, ("gradio", "playwright"))),
     reason="needs gradio, playwright and Chromium",
 )
-def test_the_page_in_a_browser(folder, cache, tmp_path):
+def test_the_page_works_in_a_browser_and_reaches_only_this_machine(folder, cache, tmp_path):
     with socket.create_server((page.HOST, 0)) as free:
         port = free.getsockname()[1]
     flags = (f"--workdir={folder}", f"--port={port}", "--num_rollouts=2")
     server = commands.start("demo", *flags, cache=cache, log=tmp_path / "log")
     try:
         commands.wait_for(lambda: "serving on" in server.output(), server, seconds=400)
-        _listens_on_this_machine_alone(port)
-        _play(port)
+        assert_only_this_machine_can_connect(port)
+        play_with_the_page(port)
     finally:
         server.signal(signal.SIGKILL)
         server.wait()
 
 
-def _listens_on_this_machine_alone(port):
+def assert_only_this_machine_can_connect(port):
     if pathlib.Path("/proc/net/tcp").exists():
         hosts = set()
         for table in ("/proc/net/tcp", "/proc/net/tcp6"):
             for line in pathlib.Path(table).read_text().splitlines()[1:]:
                 host, number = line.split()[1].split(":")
-                if int(number, 16) == port and line.split()[3] == "0A":  # it listens
+                if int(number, 16) == port and line.split()[3] == "0A":  # the socket listens
                     hosts.add(host)
         assert hosts == {"0100007F"}  # 127.0.0.1
 
 
-def _play(port):
+def play_with_the_page(port):
     from playwright.sync_api import sync_playwright
 
     hosts, errors = set(), []
@@ -274,7 +271,7 @@ def _play(port):
         text = tab.locator("#text textarea")
 
         def solve(entered=None):
-            """What is shown in the end."""
+            """Solves a puzzle and returns the text of the outcome."""
             if entered is not None:
                 text.fill(entered)
                 tab.wait_for_selector("#outcome .hint")
@@ -289,7 +286,7 @@ def _play(port):
         assert "supervision step 1 of 3" in tab.locator("#outcome figure:visible").inner_text()
         assert tab.locator(".modes tbody tr").count() == 3
 
-        for entered, said in (
+        for entered, message in (
             ("1x", "2 cells; expected"),
             ("11" + "." * 14, "1 more than once"),
             ("." * 16, "The grid is empty"),
@@ -297,7 +294,7 @@ def _play(port):
             ("<script>ran = 1</script><img src=x onerror='ran = 1'>", "cells; expected"),
             ("${ran = 1}{{ran}}", "cells; expected"),
         ):
-            assert said in solve(entered)
+            assert message in solve(entered)
             assert tab.locator("#outcome figure").count() == 0
 
         tab.get_by_role("button", name="Example").click()

@@ -1,30 +1,33 @@
 """Serves a web page to play with a trained model, to this machine only.
 
-On the page one types, pastes or draws a puzzle and watches the answer change from supervision step
-to supervision step.
+A visitor types, pastes or draws a puzzle and watches the answer change from one supervision step to
+the next.
 """
 
 from collections.abc import Sequence
 
 from absl import flags
 
-from cgar_jax import model_files, trained_model
-from cgar_jax import runs as run_folder
+from cgar_jax import model_files, runs, trained_model
 from cgar_jax.commands import command_line
 from cgar_jax.data import rules_of
 from cgar_jax.demo import page
-from cgar_jax.demo.asking import Demonstration
+from cgar_jax.demo.demonstration import Demonstration
+from cgar_jax.progress import Status
 
 REQUIRED = ("workdir",)
 EXAMPLES = ("cgar demo --workdir=latest",)
 
 
 def define_flags() -> None:
-    """Defines the command's flags."""
+    """Defines this command's flags."""
     command_line.define_workdir()
     flags.DEFINE_integer("port", 7860, "port of the page on 127.0.0.1", 1, 65_535)
     flags.DEFINE_integer(
-        "num_rollouts", 8, "number of runs to compare with: the plain one, and noisy ones", 1
+        "num_rollouts",
+        8,
+        "number of rollouts of the mode 'rollouts'; all but the first have noise",
+        1,
     )
     flags.DEFINE_float("noise", 0.3, "standard deviation of the noise added to the latent state")
 
@@ -32,12 +35,13 @@ def define_flags() -> None:
 def main(values: flags.FlagValues, arguments: Sequence[str]) -> None:
     """Runs the command; returns when it is stopped."""
     folder = model_files.locate(values.workdir)
-    rules_of(run_folder.read_settings(folder)[0].data.name)  # fails before the slow parts
+    rules_of(runs.read_settings(folder)[0].data.name)  # fails before the slow parts
     page.check_port(values.port)
     page.require_gradio()
-    demonstration = Demonstration(
-        trained_model.load(folder), num_rollouts=values.num_rollouts, noise=values.noise
-    )
-    print("compiling the model", flush=True)
-    demonstration.warm_up()
+    with Status() as status:
+        status.update("loading the model")
+        model = trained_model.load(folder)
+        demonstration = Demonstration(model, values.num_rollouts, values.noise)
+        status.update("compiling the model")
+        demonstration.warm_up()
     page.serve(demonstration, values.port)

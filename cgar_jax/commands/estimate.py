@@ -1,4 +1,4 @@
-"""Estimates what a run costs: `cgar estimate sudoku_extreme --device=h200 --devices=64`.
+"""Estimates what a run costs in time and memory, before it starts.
 
 Nothing is trained, no data is read, and the devices need not exist here. `--device=cpu` measures
 this machine for a few seconds. `cgar_jax.planning` computes the figures.
@@ -6,7 +6,6 @@ this machine for a few seconds. `cgar_jax.planning` computes the figures.
 
 import json
 import pathlib
-import sys
 from collections.abc import Sequence
 
 from absl import flags
@@ -17,6 +16,7 @@ from cgar_jax.commands import command_line
 from cgar_jax.planning.cost_tables import tables
 from cgar_jax.planning.devices import DEVICES
 from cgar_jax.planning.estimate import CPU, OF_MEASURED_RATE, OF_VENDOR_PEAK, estimate
+from cgar_jax.progress import Status
 
 ARGUMENTS = "CONFIG"
 REQUIRED = ("config", "device")
@@ -32,32 +32,35 @@ def define_flags() -> None:
     flags.DEFINE_string(
         "device",
         None,
-        f"Kind of device: {', '.join(DEVICES)}, or {CPU}, which measures this machine.",
+        f"kind of device: {', '.join(DEVICES)}, or {CPU}, which measures this machine",
     )
-    flags.DEFINE_integer("devices", 1, "Number of devices.")
+    flags.DEFINE_integer("devices", 1, "number of devices")
     flags.DEFINE_float(
         "utilization",
         None,
-        "Share of the device's FLOPs per second that steps are assumed to reach; by default "
-        f"{OF_VENDOR_PEAK} of a vendor's peak, {OF_MEASURED_RATE} of a measured rate.",
+        "share of the device's FLOPs per second that steps are assumed to reach; by default "
+        f"{OF_VENDOR_PEAK} of a vendor's peak, {OF_MEASURED_RATE} of a measured rate",
     )
     flags.DEFINE_integer(
-        "num_puzzle_identifiers", 0, "Rows of the puzzle table; 0 means the most that is possible."
+        "num_puzzle_identifiers",
+        0,
+        "rows of the puzzle table; 0 means as many as the data can need",
     )
-    command_line.define_path("json", "File to write the figures to.")
+    command_line.define_path("json", "file to write the figures to")
 
 
 def main(values: flags.FlagValues, arguments: Sequence[str]) -> None:
     """Runs the command."""
-    if values.device == CPU:
-        print("measuring this machine for a few seconds", file=sys.stderr, flush=True)
-    found = estimate(
-        values.config,
-        values.device,
-        values.devices,
-        values.utilization,
-        values.num_puzzle_identifiers,
-    )
+    with Status() as status:
+        if values.device == CPU:
+            status.update("measuring this machine for a few seconds")
+        found = estimate(
+            values.config,
+            values.device,
+            values.devices,
+            values.utilization,
+            values.num_puzzle_identifiers,
+        )
     file = pathlib.Path(config_flags.get_config_filename(values["config"]))
     title = f"{file.name} on {values.devices} x {values.device}"
     Console(highlight=False).print(*tables(found, title))

@@ -1,7 +1,7 @@
-"""From what a model makes of a puzzle to HTML; every text that comes from outside is escaped.
+"""From outcomes to HTML; every text that comes from outside is escaped.
 
-Cells that the model fills are coloured by its confidence, clues are not; what breaks a rule is
-marked. Nothing here knows of Gradio.
+Cells that the model fills in are colored by its confidence, clues are not, and cells that break a
+rule are marked. Nothing here knows Gradio.
 """
 
 import html
@@ -12,42 +12,49 @@ import numpy as np
 
 from cgar_jax.data import Rules, rules_of, sudoku
 from cgar_jax.data.families.sudoku import Grid
-from cgar_jax.demo.asking import Outcome, Try
+from cgar_jax.demo.demonstration import ModeResult, Outcome
 
 COLUMNS = ("supervision steps", "halting probability", "answer", "time")
-EXPLAINED = {
+MODES = {
     "plain": "takes all supervision steps of training",
-    "halting": "stops when the halting head says that the answer is right",
-    "rollouts": "stops when one of {} runs, all but the first with noise, is verified",
+    "halting": "stops when the halting head predicts that the answer is right",
+    "rollouts": "stops when one of {} runs is verified; all but the first run have noise",
 }
 
 
 class Look(NamedTuple):
-    """How the puzzles of one family and size are entered and drawn."""
+    """How the puzzles of one family and size are entered and drawn.
 
-    family: Rules
-    blank: int  # the token of cells that the model fills
-    names: dict[str, str]  # of the symbols that one may enter, in their order
-    once: str  # the symbols that a puzzle has once
-    brush: str  # the symbol that is chosen at first, else ""
-    css: str  # rules of this family and size
+    Attributes:
+      rules: rules of the family.
+      names: names of the symbols that a visitor may enter, in the order of the palette.
+      once: symbols that a puzzle contains once.
+      brush: symbol that is selected at first, or "".
+      css: style rules of this family and size.
+    """
+
+    rules: Rules
+    names: dict[str, str]
+    once: str
+    brush: str
+    css: str
 
 
 def look_of(name: str, num_cells: int) -> Look:
-    """The look of a family.
+    """Returns the look of a puzzle family.
 
     Args:
-      name: of the family.
-      num_cells: of its puzzles.
+      name: name of the family.
+      num_cells: number of cells of its puzzles.
     """
     rules = rules_of(name)
     if name == "maze":
         names = {"#": "wall", " ": "open", "S": "start", "G": "goal"}
-        return Look(rules, rules.blank, names, "SG", "#", "")
+        return Look(rules, names, "SG", "#", "")
     grid = Grid.of_length(num_cells)
     symbols = sudoku.decode(np.arange(rules.blank, grid.vocab_size))
     names = {symbol: "blank" if symbol == "." else symbol for symbol in symbols}
-    return Look(rules, rules.blank, names, "", "", _box_lines(grid))
+    return Look(rules, names, "", "", _box_lines(grid))
 
 
 def _box_lines(grid: Grid) -> str:
@@ -65,31 +72,47 @@ def _box_lines(grid: Grid) -> str:
     )
 
 
-def sentence(message: object) -> str:
-    """What is shown in place of an outcome: a sentence of what is wrong."""
+def draw_error(message: object) -> str:
+    """Returns the sentence that explains why there is no outcome.
+
+    Args:
+      message: an exception or a text.
+    """
     text = str(message).rstrip(".")
     return f'<p class="sentence" role="alert">{html.escape(text[:1].upper() + text[1:])}.</p>'
 
 
-def draw(outcome: Outcome, look: Look) -> str:
-    """All that is shown of an outcome: the verdict, the supervision steps, the modes."""
-    return verdict(outcome, look) + player(_frames(outcome, look)) + modes(outcome.tries)
+def draw_outcome(outcome: Outcome, look: Look) -> str:
+    """Returns everything about an outcome: verdict, supervision steps and modes.
+
+    Args:
+      outcome: the outcome.
+      look: look of the puzzle family.
+    """
+    frames = draw_player(_frames(outcome, look))
+    return draw_verdict(outcome, look) + frames + draw_modes(outcome.results)
 
 
-def verdict(outcome: Outcome, look: Look) -> str:
-    """Whether any answer is right, after how many supervision steps, else what is wrong."""
-    right, best = _right_steps(outcome, look), outcome.tries["rollouts"].solution
+def draw_verdict(outcome: Outcome, look: Look) -> str:
+    """Returns whether an answer is right and after how many supervision steps, or what is wrong.
+
+    Args:
+      outcome: the outcome.
+      look: look of the puzzle family.
+    """
+    right, best = _right_steps(outcome, look), outcome.results["rollouts"].solution
     if len(right):
-        word, told = _verified(int(right[0])), ""
+        heading, detail = _verified(int(right[0])), ""
     elif best.verified:
-        word = _verified(best.supervision_steps)
-        told = "A rollout with noise found it; the plain run does not."
+        heading = _verified(best.supervision_steps)
+        detail = "A rollout with noise found the answer; the plain rollout did not."
     else:
-        fault = look.family.answer_faults(outcome.trajectory.question[None], best.answer[None])[0]
-        word = '<h2 class="unsolved">not solved</h2>'
-        told = f"The best attempt is wrong: it {fault}."
+        question = outcome.trajectory.question
+        fault = look.rules.answer_faults(question[None], best.answer[None])[0]
+        heading = '<h2 class="unsolved">not solved</h2>'
+        detail = f"The best answer is wrong: it {fault}."
     remark = f"Note: {outcome.remark}." if outcome.remark else ""
-    return word + "".join(f"<p>{html.escape(line)}</p>" for line in (told, remark) if line)
+    return heading + "".join(f"<p>{html.escape(line)}</p>" for line in (detail, remark) if line)
 
 
 def _verified(steps: int) -> str:
@@ -97,14 +120,18 @@ def _verified(steps: int) -> str:
 
 
 def _right_steps(outcome: Outcome, look: Look) -> np.ndarray:
-    """The supervision steps, counted from 1, after which the plain run has a right answer."""
+    """Supervision steps, counted from 1, after which the plain rollout has a right answer."""
     answers = outcome.trajectory.answers
     questions = np.broadcast_to(outcome.trajectory.question, answers.shape)
-    return np.flatnonzero(look.family.accepts(questions, answers)) + 1
+    return np.flatnonzero(look.rules.accepts(questions, answers)) + 1
 
 
-def player(frames: Sequence[str]) -> str:
-    """Frames to be played one after the other; the last one is shown at first."""
+def draw_player(frames: Sequence[str]) -> str:
+    """Returns a player for frames, which shows the last frame at first.
+
+    Args:
+      frames: HTML of the frames.
+    """
     last = len(frames)
     figures = "".join(
         f'<figure data-step="{number}"{" hidden" * (number < last)}>{frame}</figure>'
@@ -114,52 +141,56 @@ def player(frames: Sequence[str]) -> str:
         f'<div class="player">{figures}<div class="controls">'
         '<button type="button" data-play>&#9654; play</button>'
         f'<input type="range" min="1" max="{last}" value="{last}" aria-label="supervision step">'
-        '</div><p class="legend"><i class="clue">given</i><i style="--sure:100%">sure</i>'
-        '<i style="--sure:0%">unsure</i><i class="wrong">breaks a rule</i></p></div>'
+        '</div><p class="legend"><i class="clue">clue</i><i style="--sure:100%">confident</i>'
+        '<i style="--sure:0%">uncertain</i><i class="wrong">breaks a rule</i></p></div>'
     )
 
 
 def _frames(outcome: Outcome, look: Look) -> list[str]:
-    """The plain run, and where it is never right, the best attempt if that is another one."""
+    """The plain rollout; if it is never right, also the best answer, if that is a different one."""
     frames, (question, answers, confidences, halting, _) = [], outcome.trajectory
     for step in range(len(answers)):
-        told = (
+        caption = (
             f"supervision step {step + 1} of {len(answers)}, "
             f"halting probability {halting[step]:.1%}"
         )
-        frames.append(frame(question, answers[step], confidences[step], told, look))
-    best = outcome.tries["rollouts"].solution
-    is_another = (best.answer != answers[-1]).any()
-    if is_another and not len(_right_steps(outcome, look)):
-        told = f"best attempt: a rollout with noise, {_steps(best.supervision_steps)}"
-        frames.append(frame(question, best.answer, None, told, look))
+        frames.append(draw_frame(question, answers[step], confidences[step], caption, look))
+    best = outcome.results["rollouts"].solution
+    differs = (best.answer != answers[-1]).any()
+    if differs and not len(_right_steps(outcome, look)):
+        caption = f"best answer: a rollout with noise, {_steps(best.supervision_steps)}"
+        frames.append(draw_frame(question, best.answer, None, caption, look))
     return frames
 
 
-def frame(
-    question: np.ndarray, answer: np.ndarray, confidences: np.ndarray | None, told: str, look: Look
+def draw_frame(
+    question: np.ndarray,
+    answer: np.ndarray,
+    confidences: np.ndarray | None,
+    caption: str,
+    look: Look,
 ) -> str:
-    """A grid after a supervision step, and what is to be said of it.
+    """Returns the grid after a supervision step, with a caption and a verdict.
 
     Args:
-      question: tokens `[num_cells]`.
-      answer: tokens `[num_cells]`.
-      confidences: `[num_cells]`, in [0, 1]; None leaves the cells without colour.
-      told: when this is.
-      look: of the family.
+      question: tokens, int `[num_cells]`.
+      answer: tokens, int `[num_cells]`.
+      confidences: probabilities, float `[num_cells]`; None leaves the cells uncolored.
+      caption: text that says which step this is.
+      look: look of the puzzle family.
     """
-    fault = look.family.answer_faults(question[None], answer[None])[0]
-    wrong = look.family.wrong_cells(question[None], answer[None])[0]
+    fault = look.rules.answer_faults(question[None], answer[None])[0]
+    wrong = look.rules.wrong_cells(question[None], answer[None])[0]
     styles = [""] * len(answer)
     if confidences is not None:
         styles = [f' style="--sure:{confidence:.0%}"' for confidence in confidences]
-    symbols, is_clue = look.family.to_text(answer), question != look.blank
-    drawn = "".join(map(_cell, symbols, answer, is_clue, wrong, styles))
-    kind, judged = ("unsolved", f"wrong: it {fault}") if fault else ("verified", "verified")
+    symbols, is_clue = look.rules.to_text(answer), question != look.rules.blank
+    cells = "".join(map(_cell, symbols, answer, is_clue, wrong, styles))
+    kind, judgment = ("unsolved", f"wrong: it {fault}") if fault else ("verified", "verified")
     return (
-        f'<div class="grid" role="img" aria-label="{html.escape(told)}">{drawn}</div>'
-        f"<figcaption>{html.escape(told)}<br>"
-        f'<b class="{kind}">{html.escape(judged)}</b></figcaption>'
+        f'<div class="grid" role="img" aria-label="{html.escape(caption)}">{cells}</div>'
+        f"<figcaption>{html.escape(caption)}<br>"
+        f'<b class="{kind}">{html.escape(judgment)}</b></figcaption>'
     )
 
 
@@ -168,25 +199,29 @@ def _cell(symbol: str, token: int, is_clue: bool, is_wrong: bool, style: str) ->
     return f'<i class="{kinds}"{style}>{html.escape(symbol)}</i>'
 
 
-def modes(tries: dict[str, Try]) -> str:
-    """A table that compares the modes."""
+def draw_modes(results: dict[str, ModeResult]) -> str:
+    """Returns a table that compares the solving modes.
+
+    Args:
+      results: results by name of the mode.
+    """
     head = "".join(f"<th>{name}</th>" for name in ("mode", *COLUMNS))
-    body = "".join(f"<tr>{''.join(row)}</tr>" for row in map(_row, tries, tries.values()))
+    body = "".join(f"<tr>{''.join(row)}</tr>" for row in map(_row, results, results.values()))
     table = f'<table class="modes"><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>'
-    told = "; ".join(
-        f"<b>{name}</b> {EXPLAINED[name].format(tries[name].num_rollouts)}" for name in tries
+    explanation = "; ".join(
+        f"<b>{name}</b> {MODES[name].format(results[name].num_rollouts)}" for name in results
     )
-    return f'{table}<p class="hint">{told}.</p>'
+    return f'{table}<p class="hint">{explanation}.</p>'
 
 
-def _row(name: str, tried: Try) -> Iterator[str]:
-    solution, num = tried.solution, tried.num_rollouts
+def _row(name: str, result: ModeResult) -> Iterator[str]:
+    solution, num = result.solution, result.num_rollouts
     yield f"<th>{name}</th>"
     yield f"<td>{solution.supervision_steps}{f' &times; {num} runs' if num > 1 else ''}</td>"
     yield f"<td>{solution.halting_probability:.1%}</td>"
     kind, word = ("verified", "verified") if solution.verified else ("unsolved", "not solved")
     yield f'<td class="{kind}">{word}</td>'
-    yield f"<td>{tried.milliseconds:,.0f} ms</td>"
+    yield f"<td>{result.milliseconds:,.0f} ms</td>"
 
 
 def _steps(count: int) -> str:

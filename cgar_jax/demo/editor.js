@@ -1,3 +1,6 @@
+// The drawn grid: a visitor selects a symbol and draws with it, or selects a cell and types.
+// Gradio provides `props`, `element` and `trigger`.
+
 const put = (cell, symbol) => {
   const unique = props.once.includes(symbol);
   const cells = [...props.value].map((other) => (unique && other === symbol ? props.blank : other));
@@ -9,6 +12,7 @@ element.addEventListener("pointerdown", (event) => {
   const { cell, symbol } = event.target.dataset;
   if (symbol !== undefined) props.brush = symbol === props.brush ? "" : symbol;
   if (cell !== undefined && props.brush) put(+cell, props.brush);
+  // Without this, dragging would report every move to the first cell only.
   event.target.releasePointerCapture(event.pointerId);
 });
 element.addEventListener("pointerover", (event) => {

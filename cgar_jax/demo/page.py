@@ -1,4 +1,7 @@
-"""The page itself: what is where, what calls what, and how it is served to this machine alone."""
+"""The page itself: its layout, its events, and its server, which only this machine can reach.
+
+The HTML of outcomes comes from `drawing`, the answers come from `demonstration`.
+"""
 
 import functools
 import importlib.resources
@@ -11,14 +14,14 @@ from typing import Any
 import numpy as np
 
 from cgar_jax.demo import drawing
-from cgar_jax.demo.asking import Demonstration
+from cgar_jax.demo.demonstration import Demonstration
 
 HOST = "127.0.0.1"
-# Gradio runs as JavaScript what a template puts in with {{ }}; ours use ${ } alone, which is safe.
+# Gradio executes {{ }} in templates as JavaScript. Our templates only use ${ }, which is safe.
 FILES = importlib.resources.files("cgar_jax.demo")
 HINT = '<p class="hint">Enter a puzzle and press <b>Solve</b> to watch the model think.</p>'
-# What is drawn becomes text, and what is typed is drawn, without asking the server: so no click is
-# lost. The server alone judges the text.
+# The browser itself keeps the drawn grid and the text equal, so that no click waits for the server.
+# Only the server checks the text.
 DRAWN = """({ size, hint }) => (cells) =>
   [cells.match(RegExp(`.{${size}}`, "g")).join("\\n"), hint]"""
 TYPED = """({ size, symbols, blank, hint }) => (text, cells) => {
@@ -28,12 +31,12 @@ TYPED = """({ size, symbols, blank, hint }) => (text, cells) => {
 
 
 def require_gradio() -> ModuleType:
-    """Gradio, which looks nothing up on the network.
+    """Returns Gradio with its network analytics switched off.
 
     Raises:
-      ValueError: it is not installed; the message says how to.
+      ValueError: if Gradio is not installed; the message says how to install it.
     """
-    os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"  # is read when it is imported
+    os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"  # read when Gradio is imported
     try:
         import gradio
     except ImportError:
@@ -44,7 +47,14 @@ def require_gradio() -> ModuleType:
 
 
 def check_port(port: int) -> None:
-    """Raises `OSError` if nothing can be served on a port; Gradio would say so much later."""
+    """Checks that a port is free; Gradio would find out only after the model has been compiled.
+
+    Args:
+      port: number of the port.
+
+    Raises:
+      OSError: if nothing can be served on the port.
+    """
     try:
         with socket.create_server((HOST, port)):
             pass
@@ -55,7 +65,12 @@ def check_port(port: int) -> None:
 
 
 def serve(demonstration: Demonstration, port: int) -> None:
-    """Serves the page until the process is stopped."""
+    """Serves the page until the process is stopped.
+
+    Args:
+      demonstration: the model.
+      port: port on this machine.
+    """
     gradio = require_gradio()
     look = drawing.look_of(demonstration.name, demonstration.num_cells)
     page = build(demonstration, look)
@@ -72,21 +87,29 @@ def serve(demonstration: Demonstration, port: int) -> None:
         run_history=False,
         max_file_size=1,
         footer_links=[],
-        # Fonts of the system; others would come from the network.
+        # Fonts of the system: Gradio would load others from the network.
         theme=gradio.themes.Default(
             font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"]
         ),
         css=_file("page.css") + look.css + f".grid {{ --size: {demonstration.size}; }}",
     )
-    print(f"serving on http://{HOST}:{port}; stop it with Ctrl-C", flush=True)
+    print(f"serving on http://{HOST}:{port}; stop with Ctrl-C", flush=True)
     page.block_thread()
 
 
 def build(demonstration: Demonstration, look: drawing.Look) -> Any:
-    """Lays out the page and ties its parts together; returns Gradio's `Blocks`."""
+    """Lays out the page and connects its parts.
+
+    Args:
+      demonstration: the model.
+      look: look of the puzzle family.
+
+    Returns:
+      The page, a `Blocks` of Gradio.
+    """
     gr = require_gradio()
-    blank = look.family.to_text(np.full(demonstration.num_cells, look.blank))
-    look_alike = {"apply_default_css": False, "elem_classes": [demonstration.name]}
+    blank = look.rules.to_text(np.full(demonstration.num_cells, look.rules.blank))
+    style = {"apply_default_css": False, "elem_classes": [demonstration.name]}
     with gr.Blocks(title="cgar_jax", analytics_enabled=False) as page:
         gr.HTML(f"<h1>{_title(demonstration)}</h1>", apply_default_css=False)
         with gr.Row(equal_height=False):
@@ -101,10 +124,10 @@ def build(demonstration: Demonstration, look: drawing.Look) -> Any:
                     once=look.once,
                     blank=blank[0],
                     brush=look.brush,
-                    **look_alike,
+                    **style,
                 )
                 text = gr.Textbox(
-                    label="The puzzle as text: type or paste it here",
+                    label="Type or paste a puzzle here",
                     lines=min(demonstration.size, 9),
                     max_lines=12,
                     max_length=demonstration.max_characters,
@@ -116,9 +139,7 @@ def build(demonstration: Demonstration, look: drawing.Look) -> Any:
                     )
                     solve = gr.Button("Solve", variant="primary", min_width=80)
             with gr.Column(min_width=300):
-                outcome = gr.HTML(
-                    HINT, js_on_load=_file("player.js"), elem_id="outcome", **look_alike
-                )
+                outcome = gr.HTML(HINT, js_on_load=_file("player.js"), elem_id="outcome", **style)
         settings = {"size": demonstration.size, "symbols": "".join(look.names), "blank": blank[0]}
         settings = json.dumps(settings | {"hint": HINT})
         editor.input(None, editor, [text, outcome], js=f"({DRAWN})({settings})")
@@ -132,24 +153,31 @@ def build(demonstration: Demonstration, look: drawing.Look) -> Any:
 
 
 def answer(demonstration: Demonstration, look: drawing.Look, text: str) -> str:
-    """What is shown of a puzzle that was entered: an outcome, or a sentence of what is wrong."""
+    """Returns the HTML for a text that a visitor entered: an outcome, or an explanation.
+
+    Args:
+      demonstration: the model.
+      look: look of the puzzle family.
+      text: the text.
+    """
     try:
         question, remark = demonstration.read(text)
     except ValueError as error:
-        return drawing.sentence(error)
-    return drawing.draw(demonstration.ask(question, remark), look)
+        return drawing.draw_error(error)
+    return drawing.draw_outcome(demonstration.ask(question, remark), look)
 
 
 def _example(demonstration: Demonstration) -> tuple[str, str, str]:
-    """An example for the editor and as text, and no outcome."""
+    """An example for the editor and for the text field, and the hint in place of an outcome."""
     rows = demonstration.example().reshape(demonstration.size, -1)
-    lines = [demonstration.family.to_text(row) for row in rows]
+    lines = [demonstration.rules.to_text(row) for row in rows]
     return "".join(lines), "\n".join(lines), HINT
 
 
 def _title(demonstration: Demonstration) -> str:
     kind = {"maze": "mazes", "sudoku": "Sudokus"}[demonstration.name]
-    return f"Watch a tiny recursive model solve {kind} of {demonstration.size}x{demonstration.size}"
+    size = f"{demonstration.size}x{demonstration.size}"
+    return f"Watch a tiny recursive model solve {size} {kind}"
 
 
 def _file(name: str) -> str:

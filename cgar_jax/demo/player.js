@@ -1,3 +1,6 @@
+// The player: shows one frame at a time, and plays all frames when an outcome arrives.
+// Gradio provides `element` and `watch`.
+
 let timer;
 const show = (step) => {
   element.querySelectorAll("[data-step]").forEach((frame) => {

@@ -83,7 +83,7 @@ def _network_call(experiment: Experiment, num_examples: int) -> Callable[[], Any
     model = experiment.model
     cells = jnp.zeros((1, experiment.task.sequence_length), jnp.int32)
     shapes = jax.eval_shape(model.init, jax.random.key(0), cells, jnp.zeros(1, jnp.int32))
-    shapes.pop("puzzle_embedding")  # The network does not read it, and it may be very large.
+    shapes.pop("puzzle_embedding", None)  # The network does not read it, and it may be very large.
     variables = jax.tree.map(lambda leaf: jnp.full(leaf.shape, 0.01, leaf.dtype), shapes)
     states = jnp.ones((num_examples, *model.state_shape), model.dtype)
     states = jnp.moveaxis(states, 0, model.batch_axis)

@@ -1,1 +1,5 @@
-"""Pictures, animations, the report page and the model card."""
+"""Reports on runs and models: pictures, animations, the report page, tables and the model card.
+
+Functions take what they show (a model, metrics, results); loading is left to `cgar_jax.load` and to
+the commands.
+"""

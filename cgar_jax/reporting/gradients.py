@@ -1,7 +1,8 @@
-"""The gradient of each supervision step: how large it is, and how much it differs by minibatch.
+"""The gradient of each supervision step: its norm, and its variance between minibatches.
 
-The gradient of a weighted sum of losses is the weighted sum of their gradients. So two small
-matrices of inner products, measured once, tell the variance under any weights of the steps.
+The gradient of a weighted sum of losses is the weighted sum of their gradients. Therefore two small
+matrices of inner products, measured once, give the variance under any weights of the steps.
+`gradient_pictures` draws the results.
 """
 
 import functools
@@ -27,42 +28,53 @@ HIERARCHICAL = "hierarchical_supervision_weighting"
 
 
 class Variance(NamedTuple):
-    """How much a gradient varies."""
+    """The variance of a gradient `G`.
 
-    absolute: float  # E ||G - E G||^2
-    relative: float  # the same over ||E G||^2; NaN if the mean is lost in the noise
+    Attributes:
+      absolute: `E ||G - E G||^2`.
+      relative: `absolute / ||E G||^2`; NaN if the mean is lost in the noise.
+    """
+
+    absolute: float
+    relative: float
 
 
 class GradientMoments(NamedTuple):
-    """Inner products of g[t, b], the gradient at supervision step t on minibatch b, over all b."""
+    """Inner products of `g[t, b]`, the gradient at supervision step t on minibatch b.
 
-    mean_of_products: np.ndarray  # [steps, steps] float64, mean over b of <g[s, b], g[t, b]>
-    product_of_means: np.ndarray  # [steps, steps] float64, <mean of g[s, b], mean of g[t, b]>
+    Attributes:
+      mean_of_products: mean over b of `<g[s, b], g[t, b]>`, float64 `[steps, steps]`.
+      product_of_means: `<mean of g[s, b], mean of g[t, b]>`, float64 `[steps, steps]`.
+      num_minibatches: number of minibatches.
+    """
+
+    mean_of_products: np.ndarray
+    product_of_means: np.ndarray
     num_minibatches: int
 
     @property
     def norms(self) -> np.ndarray:
-        """Root mean square norm by supervision step, `[steps]`."""
+        """Root mean square gradient norm of each supervision step, `[steps]`."""
         return np.sqrt(np.diag(self.mean_of_products))
 
-    def variance(self, weights: np.ndarray, one_step_at_a_time: bool = False) -> Variance:
-        """The variance of a weighted gradient; estimates without bias, both of it and of the mean.
+    def variance(self, step_weights: np.ndarray, one_step_at_a_time: bool = False) -> Variance:
+        """Returns the variance of a weighted gradient, from unbiased estimates.
 
-        `G_b = sum_t w_t g[t, b]`, all steps of a minibatch at once; or `G_tb = S w_t g[t, b]` with
-        t drawn evenly from the S steps, a minibatch at one step, which has the same mean. A trainer
-        whose examples have all begun together takes the latter.
+        Two gradients with the same mean can be compared. All at once, `G_b = sum_t w_t g[t, b]`:
+        the weighted sum over the steps of a minibatch. One step at a time, `G_tb = S w_t g[t, b]`
+        with t drawn uniformly from the S steps, as in a trainer whose examples all began together.
 
         Args:
-          weights: of the steps, `[steps]`.
-          one_step_at_a_time: which of the two.
+          step_weights: weights `w` of the supervision steps, `[steps]`.
+          one_step_at_a_time: whether to use the second gradient.
         """
-        num, weights = self.num_minibatches, np.asarray(weights, np.float64)
-        of_mean = weights @ self.product_of_means @ weights
-        between = weights @ self.mean_of_products @ weights - of_mean
+        num, step_weights = self.num_minibatches, np.asarray(step_weights, np.float64)
+        of_mean = step_weights @ self.product_of_means @ step_weights
+        between = step_weights @ self.mean_of_products @ step_weights - of_mean
         absolute = between * num / (num - 1)
         squared_mean = of_mean - absolute / num
         if one_step_at_a_time:
-            second_moment = len(weights) * np.sum(np.square(weights * self.norms))
+            second_moment = len(step_weights) * np.sum(np.square(step_weights * self.norms))
             absolute = second_moment - squared_mean
         relative = absolute / squared_mean if squared_mean > 0 else np.nan
         return Variance(float(absolute), float(relative))
@@ -76,24 +88,24 @@ def measure(
     num_minibatches: int,
     seed: int = 0,
 ) -> GradientMoments:
-    """Measures gradients of the parameters by supervision step, on augmented training examples.
+    """Measures the gradients of each supervision step on augmented training examples.
 
-    `g[t, b]` is the gradient of the mean answer and halting loss of step t, unweighted. The states
-    are carried from step to step, and no example halts. Sums are taken in float32.
+    `g[t, b]` is the gradient of the unweighted mean of answer and halting loss at step t. States
+    are carried from step to step, and no example halts. Sums are accumulated in float32.
 
     Args:
-      train_step: of an experiment: model, losses, batch size, supervision steps, mesh.
-      depth: of each deep recursion.
-      params: parameters at which to measure.
-      dataset: whose training examples to draw, with replacement.
-      num_minibatches: at least 2, each of the batch size.
-      seed: of the draw.
+      train_step: training step with the model, losses, batch size, supervision steps and mesh.
+      depth: depth of each deep recursion.
+      params: parameters at which the gradients are taken.
+      dataset: data set whose training examples are drawn with replacement.
+      num_minibatches: number of minibatches, at least 2.
+      seed: random seed for the examples and their augmentation.
 
     Raises:
-      ValueError: there are fewer than two minibatches.
+      ValueError: if there are fewer than two minibatches.
     """
     if num_minibatches < 2:
-        raise ValueError(f"num_minibatches is {num_minibatches}, but a variance needs 2 or more")
+        raise ValueError(f"num_minibatches is {num_minibatches}; a variance needs 2 or more")
     gradients = _compiled(
         train_step.model,
         depth,
@@ -112,32 +124,46 @@ def measure(
     )
 
 
-def weights_by_step(entries: Sequence[Sequence[Any]], num_steps: int) -> dict[str, np.ndarray]:
-    """How much each supervision step counts in the loss: what HSW makes of it.
+def weights_by_step(
+    entries: Sequence[Sequence[Any]], supervision_steps: int
+) -> dict[str, np.ndarray]:
+    """Returns the loss weight of each supervision step under hierarchical supervision weighting.
 
     Args:
-      entries: weightings as a config lists them; others than HSW are left out, because what they
-        do does not depend on the supervision step alone.
-      num_steps: supervision steps.
+      entries: weightings as listed in a config; all but hierarchical supervision weighting are
+        ignored, because their weights depend on more than the supervision step.
+      supervision_steps: number of supervision steps.
 
     Returns:
-      Weights `[num_steps]` of each loss term, `answer` and `halt`; ones without HSW.
+      Weights `[supervision_steps]` of the loss terms "answer" and "halt"; ones without HSW.
     """
-    weigh = weighting.build([entry for entry in entries if entry[0] == HIERARCHICAL])
+    hsw = weighting.build([entry for entry in entries if entry[0] == HIERARCHICAL])
 
-    def at(step):  # a batch of which all examples are at this step
+    def weights_at(step):
+        # A batch with one example, which is at this step.
         ones = {"answer": jnp.ones(1), "halt": jnp.ones(1)}
-        weights, _ = weigh.update(ones, weigh.init(ones), ones, supervision_step=step[None])
+        weights, _ = hsw.update(ones, hsw.init(ones), ones, supervision_step=step[None])
         return {term: each[0] for term, each in weights.items()}
 
-    found = [at(step) for step in jnp.arange(1, num_steps + 1)]
+    found = [weights_at(step) for step in jnp.arange(1, supervision_steps + 1)]
     return {term: np.array([each[term] for each in found]) for term in ("answer", "halt")}
 
 
-def uniform_and_hierarchical(num_steps: int, decay: float = 0.7) -> tuple[np.ndarray, np.ndarray]:
-    """Weights of the steps `[num_steps]` without and with HSW; either sum to 1."""
-    entries = ((HIERARCHICAL, {"decay": decay, "num_steps": num_steps}),)
-    return np.full(num_steps, 1 / num_steps), weights_by_step(entries, num_steps)["answer"]
+def uniform_and_hierarchical(
+    supervision_steps: int, decay: float = 0.7
+) -> tuple[np.ndarray, np.ndarray]:
+    """Returns weights of the steps without and with HSW; each sums to 1.
+
+    Args:
+      supervision_steps: number of supervision steps.
+      decay: decay of hierarchical supervision weighting.
+
+    Returns:
+      Uniform and hierarchical weights, `[supervision_steps]` each.
+    """
+    entries = ((HIERARCHICAL, {"decay": decay, "num_steps": supervision_steps}),)
+    uniform = np.full(supervision_steps, 1 / supervision_steps)
+    return uniform, weights_by_step(entries, supervision_steps)["answer"]
 
 
 def _minibatches(
@@ -153,7 +179,9 @@ def _minibatches(
 
 
 @functools.lru_cache
-def _compiled(model, depth, num_steps, answer_loss, halting_loss_weight) -> Callable:
+def _compiled(model, depth, supervision_steps, answer_loss, halting_loss_weight) -> Callable:
+    """A compiled function from a minibatch to the gradients of all steps, summed and multiplied."""
+
     def loss(trained, model_params, batch, states):
         rows = model_params.puzzle_table[batch["puzzle_identifiers"]]
         variables = model_params.variables | {"params": trained}
@@ -175,7 +203,7 @@ def _compiled(model, depth, num_steps, answer_loss, halting_loss_weight) -> Call
             gradient, states = jax.grad(loss, has_aux=True)(trained, model_params, batch, states)
             return states, jax.tree.map(lambda leaf: leaf.astype(jnp.float32), gradient)
 
-        _, found = lax.scan(step, states, length=num_steps)
+        _, found = lax.scan(step, states, length=supervision_steps)
         sums = found if sums is None else jax.tree.map(jnp.add, sums, found)
         return sums, _products(found)
 

@@ -1,10 +1,11 @@
-"""A page of HTML that is one file: pictures are inside it, and it asks nothing of the network."""
+"""A report page as one HTML file: pictures are embedded, and nothing comes from the network."""
 
 import base64
 import html
 import os
 import pathlib
 from collections.abc import Iterable, Sequence
+from typing import NamedTuple
 
 _STYLE = """
 body { margin: 0 auto; max-width: 54rem; padding: 0 1rem 3rem; color: #1a1a1a; background: #fff;
@@ -22,30 +23,61 @@ img { max-width: 100%; height: auto; }
 table { border-collapse: collapse; font-size: 0.9rem; }
 th, td { border-bottom: 1px solid #ddd; padding: 0.2rem 1rem 0.2rem 0; text-align: left;
          vertical-align: top; }
+thead th { border-bottom: 2px solid #999; }
 td { font-variant-numeric: tabular-nums; }
 th.part { font-weight: normal; padding-left: 1rem; }
 """
 _TYPES = {".png": "image/png", ".gif": "image/gif"}
 
 
+class Picture(NamedTuple):
+    """A picture file with its caption.
+
+    Attributes:
+      path: a PNG or GIF file.
+      caption: text below the picture, which also describes it to screen readers.
+    """
+
+    path: pathlib.Path
+    caption: str
+
+
 class Page:
-    """A page that grows from top to bottom. All texts are shown as they are, never as HTML."""
+    """A page that grows from top to bottom; all texts are escaped."""
 
     def __init__(self, title: str):
-        """Begins with `title` as the heading."""
+        """Starts a page.
+
+        Args:
+          title: heading of the page.
+        """
         self._title = html.escape(title)
         self._parts = [f"<h1>{self._title}</h1>"]
 
-    def section(self, title: str) -> None:
-        """A heading."""
+    def add_heading(self, title: str) -> None:
+        """Adds the heading of a section.
+
+        Args:
+          title: text of the heading.
+        """
         self._parts.append(f"<h2>{html.escape(title)}</h2>")
 
-    def text(self, text: str) -> None:
-        """A paragraph."""
+    def add_text(self, text: str) -> None:
+        """Adds a paragraph.
+
+        Args:
+          text: text of the paragraph.
+        """
         self._parts.append(f"<p>{html.escape(text)}</p>")
 
-    def table(self, header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-        """A table; the first cell of a row is its name, indented if it begins with a space."""
+    def add_table(self, header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+        """Adds a table.
+
+        Args:
+          header: heading of each column.
+          rows: cells of each row; the first cell names the row, and is indented if it begins with a
+            space.
+        """
 
         def name(cell):
             part = ' class="part"' if cell.startswith(" ") else ""
@@ -59,17 +91,29 @@ class Page:
         table = f"<table>\n<thead><tr>{head}</tr></thead>\n<tbody>\n{body}\n</tbody>\n</table>"
         self._parts.append(f'<div class="scroll">{table}</div>')
 
-    def picture(self, path: pathlib.Path, caption: str) -> None:
-        """A PNG or GIF file."""
-        self._parts.append(_figure(path, caption))
+    def add_picture(self, picture: Picture) -> None:
+        """Adds a picture with its caption.
 
-    def pictures(self, pictures: Iterable[tuple[pathlib.Path, str]]) -> None:
-        """PNG or GIF files with their captions, side by side where there is room."""
-        figures = "\n".join(_figure(path, caption) for path, caption in pictures)
+        Args:
+          picture: the picture.
+        """
+        self._parts.append(_figure(picture))
+
+    def add_pictures(self, pictures: Iterable[Picture]) -> None:
+        """Adds pictures with their captions, side by side where the window is wide enough.
+
+        Args:
+          pictures: the pictures.
+        """
+        figures = "\n".join(map(_figure, pictures))
         self._parts.append(f'<div class="beside">\n{figures}\n</div>')
 
     def write(self, path: str | os.PathLike) -> None:
-        """Writes the page."""
+        """Writes the page to a file.
+
+        Args:
+          path: path of the file.
+        """
         parts = "\n".join(self._parts)
         pathlib.Path(path).write_text(
             f'<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
@@ -80,9 +124,9 @@ class Page:
         )
 
 
-def _figure(path: pathlib.Path, caption: str) -> str:
-    content = base64.b64encode(path.read_bytes()).decode()
-    text = html.escape(caption)
-    source = f"data:{_TYPES[path.suffix]};base64,{content}"
-    # The caption says all that a screen reader can tell of the picture.
+def _figure(picture: Picture) -> str:
+    content = base64.b64encode(picture.path.read_bytes()).decode()
+    text = html.escape(picture.caption)
+    source = f"data:{_TYPES[picture.path.suffix]};base64,{content}"
+    # An empty alternative text: the caption says everything that one could say.
     return f'<figure><img src="{source}" alt=""><figcaption>{text}</figcaption></figure>'

@@ -1,7 +1,7 @@
-"""The model card: what a shared model is, how good, how it was trained, and how to use it.
+"""The model card: what a shared model is, how good it is, how it was trained, and how to use it.
 
-It is the `README.md` of the folder that `cgar_jax.trained_model.save` writes, with the front matter
-that the Hugging Face hub reads. Figures come from `result.json`; what was not measured is not told.
+The card is the `README.md` of an exported model, with the front matter that the Hugging Face hub
+reads. Numbers come from `result.json`; what was not measured is left out.
 """
 
 from collections.abc import Iterable, Mapping
@@ -14,146 +14,208 @@ from cgar_jax import data
 from cgar_jax.config_source import source_of
 from cgar_jax.data import Rules
 from cgar_jax.model_files import PROGRAM
+from cgar_jax.reporting.example_puzzles import example_puzzle
+from cgar_jax.reporting.gradients import HIERARCHICAL
+from cgar_jax.reporting.reported_model import ReportedModel
 from cgar_jax.reporting.result_table import result_rows
 
+REPOSITORY = "https://github.com/cgar-jax/cgar_jax"
+PROGRESSIVE, FIXED = "progressive_depth_curriculum", "fixed_depth_curriculum"
+CGAR_PAPER = "CGAR: Qasim and Zhang, 2025, [arXiv 2511.08653](https://arxiv.org/abs/2511.08653)"
+MODEL_PAPERS = {
+    "trm": "TRM: Jolicoeur-Martineau, 2025, [arXiv 2510.04871](https://arxiv.org/abs/2510.04871)",
+}
 
-def model_card(model: Any, result: Mapping[str, Any] | None, has_program: bool) -> str:
-    """The text of the card, Markdown.
+
+def model_card(model: ReportedModel, result: Mapping[str, Any] | None, has_program: bool) -> str:
+    """Returns the text of a model card, in Markdown.
 
     Args:
-      model: that is shared.
-      result: of its `result.json`; None if nothing was measured.
+      model: the shared model.
+      result: content of its `result.json`, or None if nothing was measured.
       has_program: whether `solve.stablehlo` is shared too.
     """
-    rules = data.family_of(model.config.data.name).rules
-    sections = [_front_matter(model), _model(model), _results(model, result), _training(model)]
-    sections.append(_use(model, rules))
+    config, task = model.experiment.config, model.experiment.task
+    rules = data.family_of(config.data.name).rules
+    puzzle = example_puzzle(config.data, task.sequence_length) if rules else None
+    sections = [_front_matter(model), _summary(model), _results(model, result)]
+    sections += [_usage(rules, puzzle), _training(model)]
     if has_program:
-        sections.append(_program(model, rules))
+        sections.append(_program(model, rules, puzzle))
+    sections.append(_links(model))
     return "\n".join(sections)
 
 
-def _front_matter(model: Any) -> str:
+def training_method(model: ReportedModel) -> tuple[str, str]:
+    """Returns the name of the method that trained a model, and what it consists of.
+
+    Args:
+      model: the model; it must not be converted from a published checkpoint.
+
+    Returns:
+      The name, such as "CGAR", and a description.
+    """
     config = model.experiment.config
-    licence = "unknown" if model.origin else "apache-2.0"
-    tags = ("jax", "recursive-reasoning", config.model.name, config.data.name)
-    lines = ["library_name: cgar_jax", f"license: {licence}", "tags:", *(f"- {t}" for t in tags)]
+    pdc, hsw = "progressive depth curriculum (PDC)", "hierarchical supervision weighting (HSW)"
+    curriculum = config.curriculum.name
+    weighted = HIERARCHICAL in [entry[0] for entry in config.weighting]
+    if curriculum == PROGRESSIVE:
+        return ("CGAR", f"{pdc} and {hsw}") if weighted else ("PDC", f"{pdc}, without HSW")
+    if curriculum == FIXED:
+        plain = "full depth and equal weights of the supervision steps throughout"
+        return ("HSW", f"{hsw}, full depth throughout") if weighted else ("TRM", plain)
+    return curriculum, f"curriculum `{curriculum}`" + (f" and {hsw}" if weighted else "")
+
+
+def _front_matter(model: ReportedModel) -> str:
+    config = model.experiment.config
+    license = "unknown" if model.origin else "apache-2.0"
+    tags = ["jax", "recursive-reasoning", config.model.name, config.data.name]
+    if not model.origin:
+        tags.append(training_method(model)[0].lower())
+    lines = ["library_name: cgar_jax", f"license: {license}", "tags:"]
+    lines += [f"- {tag}" for tag in dict.fromkeys(tags)]
     return "\n".join(["---", *lines, "---", ""])
 
 
-def _model(model: Any) -> str:
+def _summary(model: ReportedModel) -> str:
     config, task = model.experiment.config, model.experiment.task
     network = config.model
-    numbers = sum(leaf.size for leaf in jax.tree.leaves(model.params))
+    num_params = sum(leaf.size for leaf in jax.tree.leaves(model.params))
+    title = f"# {network.name.upper()} for {config.data.name}, {task.sequence_length} cells"
     rows = {
         "task": f"{config.data.name}, {task.sequence_length} cells, {task.vocab_size} tokens",
-        "network": f"{network.name}, {network.num_layers} layers of {network.hidden_size}, "
-        f"mixing {network.mixing}, {numbers:,} parameters",
+        "network": f"{network.name}, {network.num_layers} layers of width {network.hidden_size}, "
+        f"mixing {network.mixing}, {num_params:,} parameters",
         "recursion": f"depth (n, T) = {model.experiment.curriculum.full_depth}, "
         f"{config.supervision.max_supervision_steps} supervision steps",
     }
     if not model.origin:
+        name, description = training_method(model)
+        title += f", trained with {name}"
         rows |= {
-            "trained on": _puzzles(config.data),
-            "trained for": f"{model.step:,} of {config.training.steps:,} optimizer steps of "
-            f"{config.batch_size:,} examples, seed {config.seed}",
+            "training method": f"{name}: {description}" if name != "TRM" else description,
+            "training data": _training_data(config.data),
+            "training steps": f"{model.step:,} of {config.training.steps:,} optimizer steps, "
+            f"batch size {config.batch_size:,}, seed {config.seed}",
         }
-    title = f"# {network.name.upper()} for {config.data.name}, {task.sequence_length} cells"
-    return "\n".join([title, "", *_table(rows), ""])
+    return "\n".join([title, "", *_table("property", rows), ""])
 
 
-def _puzzles(settings: Mapping[str, Any]) -> str:
-    """What the data of a config are, in words."""
+def _training_data(settings: Mapping[str, Any]) -> str:
     if settings["name"] == "arc":
         return f"the sets {', '.join(settings['sets'])}"
     number = f"{settings['num_train']:,}" if settings["num_train"] > 0 else "all"
-    made = settings["source"] == "generated"
-    return f"{number} puzzles, " + ("generated" if made else f"from {settings['source']}")
+    generated = settings["source"] == "generated"
+    return f"{number} puzzles, " + ("generated" if generated else f"from {settings['source']}")
 
 
-def _results(model: Any, result: Mapping[str, Any] | None) -> str:
+def _results(model: ReportedModel, result: Mapping[str, Any] | None) -> str:
     config, task = model.experiment.config, model.experiment.task
-    lines = ["## Results", ""]
+    lines = ["## Results and training cost", ""]
     if result is None:
-        why = "It was converted" if model.origin else "The run was not finished"
+        why = "The model was converted" if model.origin else "The run was not finished"
         return "\n".join([*lines, f"{why}; nothing has been measured.", ""])
+    rows = result_rows(result) | {"seed": f"{result['seed']}"}
     lines += [
-        "On held-out test puzzles, averaged weights, full depth, all supervision steps; one run.",
+        "Measured on held-out test puzzles with averaged parameters, at full depth, with all "
+        "supervision steps; one run.",
         "",
-        *_table(result_rows(result) | {"seed": f"{result['seed']}"}),
+        *_table("quantity", rows),
         "",
     ]
     if config.data.name == "sudoku" and task.sequence_length < 81:
         lines += [
             "Sudokus of this size have few essentially different solution grids. The test puzzles "
-            "are new, clues and all, up to symmetry; their solutions need not be.",
+            "are new, even up to symmetry; their solution grids need not be.",
             "",
         ]
     return "\n".join(lines)
 
 
-def _training(model: Any) -> str:
+def _usage(rules: Rules | None, puzzle: np.ndarray | None) -> str:
+    intro = [
+        "## Use",
+        "",
+        f"Install with `pip install 'cgar_jax[train] @ git+{REPOSITORY}'`. `FOLDER` is the path of "
+        "this folder, or the name of this model on the hub.",
+        "",
+    ]
+    commands = ["cgar evaluate --workdir=FOLDER"]
+    code = ["import cgar_jax", "", 'model = cgar_jax.load("FOLDER")']
+    if rules:
+        text = rules.to_text(puzzle)
+        commands.append(f'cgar solve --workdir=FOLDER "{text}"')
+        code += [
+            f'(solution,) = model.solve("{text}")',
+            "print(solution.verified, model.rules.to_text(solution.answer))",
+        ]
+    else:
+        code.append('print(model.evaluate()["exact_accuracy"])')
+    after = []
+    if rules:
+        after = ["", "An answer is `verified` if it obeys all rules of the puzzle.", ""]
+    shell, python = ["```sh", *commands, "```", ""], ["```python", *code, "```"]
+    return "\n".join([*intro, *shell, *python, *(after or [""])])
+
+
+def _training(model: ReportedModel) -> str:
     if model.origin:
         return f"""## Origin
 
-The parameters are those of the published PyTorch checkpoint `{model.origin}`, converted by
-`cgar convert`. Its licence is that of its authors.
+The parameters come from the published PyTorch checkpoint `{model.origin}`, converted by
+`cgar convert`. The license is the one chosen by its authors.
 """
     return f"""## How it was trained
+
+With this file as `config.py`
 
 ```python
 {source_of(model.experiment.config)}```
 
-As `config.py`, trained by
+the run is
 
 ```sh
-cgar train --config=config.py
+cgar train config.py
 ```
 """
 
 
-def _use(model: Any, rules: Rules | None) -> str:
-    name, cells = model.config.data.name, model.experiment.task.sequence_length
-    commands = ["cgar evaluate --workdir=FOLDER"]
-    code = ["from cgar_jax import trained", "", 'model = trained.load("FOLDER")']
-    if rules is not None:
-        commands.append("cgar solve --workdir=FOLDER PUZZLES.txt")
-        code = [
-            "from cgar_jax.commands.solve import load_solver",
-            "from cgar_jax.data import read_questions, rules_of",
-            "",
-            f'rules, solver = rules_of("{name}"), load_solver("FOLDER")',
-            f'questions = read_questions(open("PUZZLES.txt").read(), rules, num_cells={cells})',
-            "for solution in solver(questions.tokens):",
-            "    print(solution.verified, rules.to_text(solution.answer))",
-        ]
-    told = ["## Use", "", "`FOLDER` is the path of this folder, or its name on the hub.", ""]
-    return "\n".join([*told, "```sh", *commands, "```", "", "```python", *code, "```", ""])
-
-
-def _program(model: Any, rules: Rules) -> str:
-    num_cells = model.experiment.task.sequence_length
-    cells = rules.to_text(np.arange(1, model.experiment.task.vocab_size))
+def _program(model: ReportedModel, rules: Rules, puzzle: np.ndarray) -> str:
+    task = model.experiment.task
+    cells = rules.to_text(np.arange(1, task.vocab_size))
     return f"""## Without cgar_jax
 
-`{PROGRAM}` holds the network, its weights and all supervision steps. It runs where there is JAX
-(with flatbuffers), on CPU, CUDA or TPU, and takes any number of puzzles. JAX {jax.__version__}
-wrote it. It does not check its answers by the rules.
+`{PROGRAM}` contains the network with its parameters and all supervision steps. It needs only JAX
+and flatbuffers, runs on CPU, CUDA and TPU, and takes any number of puzzles. It was written by JAX
+{jax.__version__}. It does not check its answers by the rules.
 
-Questions are `int32 [batch, {num_cells}]`; a token is the place of the cell's character, from 1,
-in `{cells}`. The puzzle below is empty.
+Questions are `int32 [batch, {task.sequence_length}]`. Token 1 stands for the first character of
+`{cells}`, token 2 for the second, and so on.
 
 ```python
-import jax.export, numpy
+import jax.export
+import numpy as np
 
-cells, puzzle = "{cells}", "{cells[0]}" * {num_cells}
+cells, puzzle = "{cells}", "{rules.to_text(puzzle)}"
 solve = jax.export.deserialize(bytearray(open("{PROGRAM}", "rb").read()))
-answers, probabilities = solve.call(numpy.array([[cells.index(c) + 1 for c in puzzle]], "int32"))
+answers, probabilities = solve.call(np.array([[cells.index(c) + 1 for c in puzzle]], "int32"))
 print(probabilities[0], "".join(cells[token - 1] for token in answers[0]))
 ```
 """
 
 
-def _table(rows: Mapping[str, str]) -> Iterable[str]:
+def _links(model: ReportedModel) -> str:
+    config = model.experiment.config
+    links = [f"cgar_jax: {REPOSITORY}"]
+    if not model.origin and training_method(model)[0] in ("CGAR", "PDC", "HSW"):
+        links.append(CGAR_PAPER)
+    if config.model.name in MODEL_PAPERS:
+        links.append(MODEL_PAPERS[config.model.name])
+    return "\n".join(["## Links", "", *(f"- {link}" for link in links), ""])
+
+
+def _table(first: str, rows: Mapping[str, str]) -> Iterable[str]:
     escaped = ((k.replace("|", "\\|"), v.replace("|", "\\|")) for k, v in rows.items())
-    return ["| | |", "| --- | --- |", *(f"| {name.strip()} | {value} |" for name, value in escaped)]
+    lines = [f"| {name.strip()} | {value} |" for name, value in escaped]
+    return [f"| {first} | value |", "| --- | --- |", *lines]

@@ -1,4 +1,4 @@
-"""The figures of a run in words: the short table that ends it, and the rows of others."""
+"""The results of a run in words: rows for the terminal, the report page and the model card."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -7,11 +7,11 @@ from rich.table import Table
 
 
 def result_table(result: Mapping[str, Any], title: str) -> Table:
-    """The figures of a `result.json` as a table for the terminal.
+    """Returns the results of a run as a table for the terminal.
 
     Args:
-      result: as for `result_rows`.
-      title: above the table.
+      result: results, as for `result_rows`.
+      title: title of the table.
     """
     table = Table("", "", title=title, show_header=False)
     for name, value in result_rows(result).items():
@@ -20,13 +20,14 @@ def result_table(result: Mapping[str, Any], title: str) -> Table:
 
 
 def result_rows(result: Mapping[str, Any]) -> dict[str, str]:
-    """The figures of a `result.json`, in words; those that are not there are left out.
+    """Returns the results of a run in words.
 
     Args:
-      result: what `Evaluator` returns, and what `train` adds to it.
+      result: scores of an `Evaluator`, or the content of a `result.json`; rows whose numbers are
+        missing are left out.
 
     Returns:
-      From what a figure is to what it is; names of finer ones begin with spaces.
+      Values by name; the names of details begin with spaces.
     """
     by_step = result["exact_accuracy_by_step"]
     shown = sorted({1, 2, 4, 8, 16, len(by_step)} & set(range(1, len(by_step) + 1)))
@@ -34,7 +35,7 @@ def result_rows(result: Mapping[str, Any]) -> dict[str, str]:
         "puzzles": f"{result['num_examples']:,}",
         "exact accuracy": f"{result['exact_accuracy']:.2%}{_interval(result)}",
         "  by supervision step": "  ".join(f"{step}: {by_step[step - 1]:.1%}" for step in shown),
-        **_finer(result),
+        **_details(result),
         "cell accuracy": f"{result['cell_accuracy']:.2%}",
         "halting accuracy": f"{result['halting_accuracy']:.2%}",
         "mean halting step": f"{result['mean_halting_step']:.2f} of {len(by_step)}",
@@ -45,19 +46,21 @@ def result_rows(result: Mapping[str, Any]) -> dict[str, str]:
             "waiting for compilation": f"{result['compile_seconds']:.1f} s",
             "model FLOPs of training": f"{result['model_flops']:.3g}",
         }
+    if "device" in result:
+        rows["device"] = result["device"]
     return rows
 
 
 def _interval(result: Mapping[str, Any]) -> str:
-    """That of the exact accuracy; results of earlier versions have none."""
+    """The interval of the exact accuracy; results of earlier versions lack it."""
     if "exact_accuracy_interval" not in result:
         return ""
     low, high = result["exact_accuracy_interval"]
     return f" (95% interval {low:.1%} to {high:.1%})"
 
 
-def _finer(result: Mapping[str, Any]) -> dict[str, str]:
-    """What says more than the exact accuracy: nothing if all answers and difficulties are alike."""
+def _details(result: Mapping[str, Any]) -> dict[str, str]:
+    """Rows that add to the exact accuracy; none if every detail agrees with it."""
     rows = {}
     accepted = result.get("accepted_accuracy", result["exact_accuracy"])
     if accepted != result["exact_accuracy"]:
@@ -66,7 +69,7 @@ def _finer(result: Mapping[str, Any]) -> dict[str, str]:
     if len(groups) > 1:
         rows["  from easy to hard"] = "  ".join(f"{g['exact_accuracy']:.0%}" for g in groups)
     if "pass_at" in result:
-        rows["  of training pairs"] = f"{result['train_exact_accuracy']:.2%}"
+        rows["  on training pairs"] = f"{result['train_exact_accuracy']:.2%}"
         shares = [f"{k}: {result['pass_at'][k]:.1%}" for k in ("1", "2", "10", "1000")]
         rows["solved within k answers"] = "  ".join(shares)
         rows["votes"] = f"{result['num_votes']:,} on {result['num_puzzles']:,} puzzles"

@@ -15,7 +15,6 @@ from cgar_jax import data, model_files
 from cgar_jax import trained_model as trained
 from cgar_jax.config import default_config
 from cgar_jax.config_source import source_of
-from cgar_jax.reporting.model_card import model_card
 from tests import running as commands
 from tests import test_configs
 from tests.test_trained_model import fresh
@@ -86,8 +85,8 @@ def test_the_program_gives_the_answers_of_the_model_where_this_package_is_not(
     np.save(tmp_path / "questions.npy", questions)
     example = snippet((shared / "README.md").read_text(), "## Without cgar_jax")
     work = f"""
-answers, probabilities = solve.call(numpy.load(r"{tmp_path}/questions.npy"))
-numpy.savez(r"{tmp_path}/found.npz", answers=answers, probabilities=probabilities)
+answers, probabilities = solve.call(np.load(r"{tmp_path}/questions.npy"))
+np.savez(r"{tmp_path}/found.npz", answers=answers, probabilities=probabilities)
 assert "cgar_jax" not in sys.modules
 """
     subprocess.run([sys.executable, "-c", ALONE + example + work], cwd=shared, check=True)
@@ -113,40 +112,6 @@ def test_a_model_that_knows_puzzles_by_their_embeddings_has_no_program(tmp_path)
     model.config.data.name = "arc"
     with pytest.raises(ValueError, match="can only answer the puzzles that it was trained on"):
         model.export(tmp_path, stablehlo=True)
-
-
-def test_the_card_has_the_figures_and_the_front_matter_of_the_hub(run, shared):
-    card, figures = (shared / "README.md").read_text(), commands.result(run)
-    assert card.startswith("---\nlibrary_name: cgar_jax\nlicense: apache-2.0\ntags:\n- jax\n")
-    assert f"| exact accuracy | {figures['exact_accuracy']:.2%} (95% interval " in card
-    assert f"| model FLOPs of training | {figures['model_flops']:.3g} |" in card
-    assert "| training | 40 steps in" in card
-    assert "| seed | 0 |" in card
-
-
-def test_the_config_in_the_card_is_that_of_the_run(run, shared):
-    written = snippet((shared / "README.md").read_text(), "## How it was trained")
-    saved = json.loads((run / "config.json").read_text())
-    saved.pop("task")
-    assert as_saved(rebuilt(written)) == saved
-
-
-def test_the_code_in_the_card_solves_puzzles(shared, tmp_path, monkeypatch, capsys):
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "PUZZLES.txt").write_text("1.3.3.1.2.4.4.2.\n")
-    example = snippet((shared / "README.md").read_text(), "## Use")
-    exec(example.replace("FOLDER", str(shared)), {})
-    verified, answer = capsys.readouterr().out.split()
-    assert verified in ("True", "False")
-    assert len(answer) == 16
-
-
-def test_the_card_of_a_run_that_is_not_finished_says_so(run, tmp_path):
-    model = trained.load(run)
-    card = model_card(dataclasses.replace(model, step=20), None, has_program=False)
-    assert "20 of 40 optimizer steps" in card
-    assert "The run was not finished; nothing has been measured." in card
-    assert "exact accuracy" not in card
 
 
 def test_results_of_other_parameters_are_not_shared(run, tmp_path):

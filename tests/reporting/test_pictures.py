@@ -1,49 +1,79 @@
-"""Pictures, read back from what matplotlib has drawn."""
+"""Pictures of training and predictions, read back from what matplotlib has drawn."""
 
 import io
 
 import numpy as np
 import pytest
 
-from cgar_jax.reporting import pictures
+from cgar_jax.reporting import gradient_pictures, pictures
 from cgar_jax.reporting.gradients import Variance
-from cgar_jax.reporting.pictures import LearningCurve
+from cgar_jax.reporting.learning_curves import LearningCurve
 
 AWKWARD = ("_hidden", "$x_1$ <b>", "a" * 80)  # names that matplotlib would hide or typeset
 
 CURVE = LearningCurve(
-    [10, 20, 30, 40],
-    [2.0, np.nan, 1.0, 0.5],
-    [20, 40],
-    [0.1, 0.9],
-    [("(1, 1)", 0, 15), ("(2, 2)", 15, 40)],
+    steps=[10, 20, 30, 40],
+    losses=[2.0, np.nan, 1.0, 0.5],
+    validated_steps=[20, 40],
+    accuracies=[0.1, 0.9],
+    validated_flops=[1e9, 2e9],
+    stages=[("(1, 1)", 0, 15), ("(2, 2)", 15, 40)],
 )
 GROUPS = [{"low": 0, "high": 1, "num_examples": 9, "exact_accuracy": 0.5}]
+VARIANCES = (Variance(2.0, 4.0), Variance(1.0, np.nan))
+ROLLOUTS = [
+    {"steps": steps, "rollouts": num, "flops": 1e6 * num, "flops_until_verified": 5e5 * num}
+    | dict.fromkeys(("pass", "halting", "majority", "verified"), 0.1 * num)
+    for steps in (2, 4)
+    for num in (1, 4)
+]
 DRAW = {
     pictures.learning_curves: CURVE,
+    pictures.accuracy_by_flops: CURVE,
     pictures.accuracy_by_step: ([0.1, 0.2], [0.3, 0.4]),
     pictures.halting_histogram: [5, 3, 2],
     pictures.accuracy_by_difficulty: GROUPS,
-    pictures.loss_weights: {"answer": [0.6, 0.4], "halt": [0.6, 0.4]},
-    pictures.gradient_norms: [2.0, 1.0],
-    pictures.gradient_variances: (Variance(2.0, 4.0), Variance(1.0, np.nan)),
-    pictures.accuracy_by_flops: ([1e9, 2e9], [0.1, 0.9]),
+    gradient_pictures.loss_weights: {"answer": [0.6, 0.4], "halt": [0.6, 0.4]},
+    gradient_pictures.gradient_norms: [2.0, 1.0],
+    gradient_pictures.gradient_variances: VARIANCES,
 }
-
-
-@pytest.mark.parametrize("draw", DRAW, ids=lambda draw: draw.__name__)
-@pytest.mark.parametrize("names", [("one",), AWKWARD], ids=["one run", "awkward names"])
-def test_every_picture_can_be_drawn(draw, names):
-    file = io.BytesIO()
-    draw(dict.fromkeys(names, DRAW[draw])).savefig(file)
-    assert file.getvalue().startswith(b"\x89PNG")
 
 
 def texts(figure):
     return [text.get_text() for axes in figure.axes for text in axes.texts]
 
 
-def test_stages_are_marked_in_learning_curves():
+def overlap(one, other):
+    return one.x0 < other.x1 and other.x0 < one.x1 and one.y0 < other.y1 and other.y0 < one.y1
+
+
+def assert_legends_hide_nothing(figure):
+    figure.savefig(io.BytesIO())  # lays out the figure
+    assert not any(axes.get_legend() for axes in figure.axes)
+    boxes = [legend.get_window_extent() for legend in figure.legends]
+    for axes in figure.axes:
+        assert not any(overlap(box, axes.get_window_extent()) for box in boxes)
+
+
+@pytest.mark.parametrize("draw", DRAW, ids=lambda draw: draw.__name__)
+@pytest.mark.parametrize("names", [("one",), AWKWARD], ids=["one run", "awkward names"])
+def test_every_picture_can_be_drawn_and_its_legends_hide_nothing(draw, names):
+    figure = draw(dict.fromkeys(names, DRAW[draw]))
+    file = io.BytesIO()
+    figure.savefig(file)
+    assert file.getvalue().startswith(b"\x89PNG")
+    assert_legends_hide_nothing(figure)
+
+
+def test_the_picture_of_rollouts_names_the_numbers_of_supervision_steps():
+    figure = pictures.accuracy_by_rollouts(ROLLOUTS)
+    ways, steps = ([text.get_text() for text in each.get_texts()] for each in figure.legends)
+    assert [way.strip("\u200b") for way in ways] == ["pass", "halting", "majority", "verified"]
+    assert steps == ["2 supervision steps", "4 supervision steps"]
+    assert_legends_hide_nothing(figure)
+
+
+def test_learning_curves_mark_the_stages_of_the_curriculum():
     figure = pictures.learning_curves({"run": CURVE})
     assert texts(figure)[:2] == ["(1, 1)", "(2, 2)"]
     accuracy, loss, _ = figure.axes
@@ -59,13 +89,27 @@ def test_halting_shares_of_each_run_sum_to_one():
     assert never == [5, 5]
 
 
-def test_the_change_of_variance_is_told():
-    figure = pictures.gradient_variances({"run": (Variance(2.0, 4.0), Variance(1.0, np.nan))})
-    assert texts(figure) == [" -50%", " the mean is lost in the noise"]
+def test_the_change_of_the_variance_is_written_beside_its_bar():
+    figure = gradient_pictures.gradient_variances({"run": VARIANCES})
+    assert texts(figure) == [" -50%", " unknown: the mean is lost in noise"]
 
 
-def test_the_legend_has_each_run_even_one_whose_name_begins_with_an_underscore():
-    figure = pictures.gradient_norms(dict.fromkeys(AWKWARD, (1.0, 2.0)))
+def test_the_legend_lists_every_run_even_if_its_name_begins_with_an_underscore():
+    figure = gradient_pictures.gradient_norms(dict.fromkeys(AWKWARD, (1.0, 2.0)))
     (legend,) = figure.legends
     assert len([text for text in legend.get_texts() if text.get_visible()]) == len(AWKWARD)
     assert legend.get_texts()[0].get_text().endswith("_hidden")
+
+
+def test_lines_with_the_same_values_all_stay_visible():
+    figure = pictures.accuracy_by_step(dict.fromkeys(("one", "two", "three"), ([0.5], [0.5])))
+    widths = [line.get_linewidth() for line in figure.axes[0].lines]
+    assert widths == sorted(widths, reverse=True)
+    assert len(set(widths)) == 3
+
+
+def test_a_depth_has_the_same_shade_in_all_runs():
+    plain = CURVE._replace(stages=[("(2, 2)", 0, 40)])
+    bars = pictures.learning_curves({"plain": plain, "curriculum": CURVE}).axes[-1].patches
+    colors = [bar.get_facecolor() for bar in bars]
+    assert colors[0] == colors[2] != colors[1]

@@ -1,0 +1,97 @@
+"""Pictures of loss weights and gradients by supervision step.
+
+The numbers come from `gradients`; the common look comes from `figures`.
+"""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from cgar_jax.reporting.figures import (
+    COLORS,
+    GRAY,
+    as_labels,
+    by_supervision_step,
+    legend_outside,
+    line_styles,
+    new_figure,
+)
+from cgar_jax.reporting.gradients import Variance
+
+UNIFORM = "#B8B8B8"
+CLAIMED_REDUCTION = 0.4  # of the variance, by HSW, according to the CGAR paper
+
+
+def loss_weights(runs: Mapping[str, Mapping[str, Sequence[float]]]) -> Figure:
+    """Draws the weight of each supervision step, with one line for each loss term.
+
+    Args:
+      runs: weights `[steps]` of the terms "answer" and "halt", by name of the run.
+    """
+    figure, ((axes,),) = new_figure(3.4, runs)
+    styles = {"answer": "o-", "halt": "x--"}
+    for terms, style in line_styles(runs):
+        for term, weights in terms.items():
+            # Crosses larger than the dots stay visible where both losses have the same weight.
+            size = style["ms"] + 4 * (term == "halt")
+            axes.plot(range(1, len(weights) + 1), weights, styles[term], **style | {"ms": size})
+    axes.set(ylabel="loss weight")
+    axes.set_ylim(bottom=0)
+    by_supervision_step(axes)
+    names = {"answer": "answer loss", "halt": "halting loss"}
+    handles = [
+        Line2D([], [], color=GRAY, marker=style[0], ls=style[1:], ms=4, label=names[term])
+        for term, style in styles.items()
+    ]
+    legend_outside(figure, handles, side="lower")
+    return figure
+
+
+def gradient_norms(runs: Mapping[str, Sequence[float]]) -> Figure:
+    """Draws the gradient norm of each supervision step's loss.
+
+    Args:
+      runs: norms `[steps]` by name.
+    """
+    figure, ((axes,),) = new_figure(3.4, runs)
+    for norms, style in line_styles(runs):
+        axes.plot(range(1, len(norms) + 1), norms, "o-", **style)
+    axes.set(ylabel="gradient norm, root mean square")
+    axes.set_ylim(bottom=0)
+    by_supervision_step(axes)
+    return figure
+
+
+def gradient_variances(rows: Mapping[str, tuple[Variance, Variance]]) -> Figure:
+    """Draws the variance of the weighted gradient with HSW, relative to uniform weights.
+
+    Args:
+      rows: the variances with uniform weights and with HSW, by label of the row.
+    """
+    figure, (pair,) = new_figure(1.4 + 0.55 * len(rows), shape=(1, 2), sharey=True)
+    titles = {"absolute": "variance", "relative": "variance / squared norm of the mean"}
+    for axes, (kind, title) in zip(pair, titles.items(), strict=True):
+        for place, (uniform, hierarchical) in enumerate(rows.values()):
+            ratio = getattr(hierarchical, kind) / getattr(uniform, kind)
+            axes.barh(place - 0.19, 1, 0.36, color=UNIFORM)
+            axes.barh(place + 0.19, ratio, 0.36, color=COLORS[0])
+            known = np.isfinite(ratio)
+            shown = f" {ratio - 1:+.0%}" if known else " unknown: the mean is lost in noise"
+            axes.text(ratio if known else 0, place + 0.19, shown, va="center", fontsize=8)
+        axes.axvline(1 - CLAIMED_REDUCTION, color=COLORS[1], lw=1, ls="--")
+        axes.set_title(title, fontsize=9)
+        axes.margins(x=0.16)
+        axes.set_xlim(left=0)
+        axes.grid(axis="y", visible=False)
+    pair[0].set_yticks(range(len(rows)), as_labels(rows), fontsize=8)
+    pair[0].invert_yaxis()
+    figure.supxlabel("relative to uniform weights (= 1)", fontsize=9)
+    handles = [
+        Line2D([], [], color=UNIFORM, lw=6, label="uniform weights"),
+        Line2D([], [], color=COLORS[0], lw=6, label="HSW, decay 0.7"),
+        Line2D([], [], color=COLORS[1], lw=1, ls="--", label="claim of the paper: −40%"),
+    ]
+    legend_outside(figure, handles)
+    return figure

@@ -1,0 +1,35 @@
+"""What a report needs of a model."""
+
+import os
+from typing import Protocol
+
+import numpy as np
+
+from cgar_jax.experiment import Experiment
+from cgar_jax.models import ModelParams
+from cgar_jax.recursion import Trajectory
+
+
+class ReportedModel(Protocol):
+    """A trained model to report on; `cgar_jax.load` returns one.
+
+    Attributes:
+      experiment: the objects that the config of its run names.
+      params: averaged parameters.
+      step: number of optimizer steps that it was trained for; 0 if unknown.
+      origin: name of the published checkpoint that it was converted from, or "".
+    """
+
+    experiment: Experiment
+    params: ModelParams
+    step: int
+    origin: str
+
+    def animate(
+        self,
+        puzzle: str | np.ndarray,
+        path: str | os.PathLike,
+        solution: np.ndarray | None = None,
+        puzzle_identifier: int = 0,
+    ) -> Trajectory:
+        """Writes an animated GIF of the model at work on one puzzle."""

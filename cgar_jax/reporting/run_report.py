@@ -1,0 +1,264 @@
+"""The report page: measures one or several runs, draws them, and writes an HTML file.
+
+`measurements` does the measuring, `pictures` and `gradient_pictures` draw, `run_tables` compares
+numbers; this file decides what is on the page, in which order, and with which captions.
+"""
+
+import dataclasses
+import pathlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import NamedTuple
+
+from matplotlib.figure import Figure
+
+from cgar_jax.reporting import gradient_pictures, gradients, pictures, run_tables
+from cgar_jax.reporting.gradients import Variance
+from cgar_jax.reporting.html import Page, Picture
+from cgar_jax.reporting.learning_curves import read_learning_curve
+from cgar_jax.reporting.measurements import Measurements, animate_examples, measure_model
+from cgar_jax.reporting.run_tables import Run
+
+PAGE = "index.html"
+
+
+@dataclasses.dataclass(frozen=True)
+class ReportOptions:
+    """How much a report measures.
+
+    Attributes:
+      num_puzzles: largest number of test puzzles, drawn at random.
+      num_minibatches: number of minibatches for the gradients, at least 2; 0 leaves gradients out.
+
+    Raises:
+      ValueError: if a number is out of range.
+    """
+
+    num_puzzles: int = 500
+    num_minibatches: int = 32
+
+    def __post_init__(self):
+        if self.num_puzzles < 1:
+            raise ValueError(f"num_puzzles is {self.num_puzzles}; expected 1 or more")
+        if self.num_minibatches < 0 or self.num_minibatches == 1:
+            raise ValueError(f"num_minibatches is {self.num_minibatches}; expected 0, or 2 or more")
+
+
+class _Section(NamedTuple):
+    """One picture of the page.
+
+    Attributes:
+      title: heading above the picture.
+      name: name of its file, without suffix.
+      figure: the picture.
+      caption: text below the picture.
+    """
+
+    title: str
+    name: str
+    figure: Figure
+    caption: str
+
+
+def write_report(
+    runs: Sequence[Run],
+    folder: pathlib.Path,
+    options: ReportOptions = ReportOptions(),
+    on_progress: Callable[[str], None] = lambda activity: None,
+) -> pathlib.Path:
+    """Measures runs, draws pictures of them and writes the page.
+
+    Args:
+      runs: the runs, which are compared in the same pictures.
+      folder: folder for the page and the picture files; it must exist.
+      options: how much to measure.
+      on_progress: called with a description of the current work.
+
+    Returns:
+      Path of the page. The page is one file that needs no network.
+    """
+    measured, animations = {}, []
+    for number, run in enumerate(runs, 1):
+
+        def say(activity, run=run):
+            on_progress(f"{run.name}: {activity}")
+
+        found = measure_model(run.model, options.num_puzzles, options.num_minibatches, say)
+        measured[run.name] = found
+        say("animating puzzles")
+        animations += animate_examples(run.model, run.name, found, folder / f"solving_{number}")
+    on_progress("drawing the pictures")
+    page = Page(f"cgar_jax: {', '.join(run.name for run in runs)}")
+    _add_results(page, runs)
+    for section in _sections(runs, measured):
+        page.add_heading(section.title)
+        path = folder / f"{section.name}.png"
+        section.figure.savefig(path, dpi=130, metadata={"Software": None})
+        page.add_picture(Picture(path, section.caption))
+    if options.num_minibatches:
+        page.add_table(*run_tables.variance_table(_variances(measured)))
+        numbers = [f"{options.num_minibatches} of {name}" for name in measured]
+        page.add_text(f"Number of minibatches: {', '.join(numbers)}.")
+    _add_animations(page, animations)
+    page.write(folder / PAGE)
+    return folder / PAGE
+
+
+def _add_results(page: Page, runs: Sequence[Run]) -> None:
+    page.add_heading("Results")
+    page.add_table(*run_tables.result_comparison(runs))
+    if unfinished := [run.name for run in runs if run.result is None]:
+        page.add_text(
+            f"Without a result, because training was stopped or still goes on: "
+            f"{', '.join(unfinished)}. Everything below was measured on the checkpoint."
+        )
+    if without_log := [run.name for run in runs if not run.metrics]:
+        page.add_text(
+            f"Without a metrics log, and therefore without a learning curve: "
+            f"{', '.join(without_log)}."
+        )
+    if len(runs) > 1:
+        page.add_heading("Settings that differ")
+        header, rows = run_tables.differing_settings(runs)
+        if rows:
+            page.add_table(header, rows)
+        else:
+            page.add_text("None.")
+
+
+def _add_animations(page: Page, animations: Sequence[Picture]) -> None:
+    page.add_heading("Watch it solve a puzzle")
+    page.add_text(
+        "One frame for each cycle of the recursion, until nothing changes any more. The color of a "
+        "cell shows the model's confidence, the probability of its token. Clues are gray, and "
+        "errors have a red frame."
+    )
+    page.add_pictures(animations)
+
+
+def _sections(runs: Sequence[Run], measured: Mapping[str, Measurements]) -> Iterator[_Section]:
+    yield from _training_sections(runs)
+    yield from _prediction_sections(measured)
+    yield _Section(
+        "Loss weights of the supervision steps",
+        "loss_weights",
+        gradient_pictures.loss_weights({run.name: _loss_weights(run) for run in runs}),
+        _loss_weights_caption(runs),
+    )
+    if any(each.moments for each in measured.values()):
+        yield from _gradient_sections(measured)
+
+
+def _training_sections(runs: Sequence[Run]) -> Iterator[_Section]:
+    curves = {run.name: read_learning_curve(run.metrics) for run in runs}
+    if not any(curve.steps for curve in curves.values()):
+        return
+    yield _Section(
+        "Learning curves",
+        "learning_curves",
+        pictures.learning_curves(curves),
+        "Top: exact accuracy on the validation split, with averaged parameters at full depth. With "
+        "evaluation.until_halted (the default), each puzzle's answer is the one at which the model "
+        "halts. Middle: training loss, including the loss weights of the run. It can rise while "
+        "accuracy rises, because easy examples halt early and leave the batch. Dotted lines mark "
+        "the steps at which the depth grows.",
+    )
+    yield _Section(
+        "Accuracy against training FLOPs",
+        "accuracy_by_flops",
+        pictures.accuracy_by_flops(curves),
+        "Model FLOPs that training had spent at each validation, computed from the curriculum: "
+        "they count matrix products, and a backward pass as two forward passes. "
+        "G, T and P are 10 to the power of 9, 12 and 15.",
+    )
+
+
+def _prediction_sections(measured: Mapping[str, Measurements]) -> Iterator[_Section]:
+    sizes = ", ".join(f"{each.num_puzzles:,} of {name}" for name, each in measured.items())
+    sample = f"Test puzzles, drawn at random: {sizes}. Full depth, all supervision steps."
+    yield _Section(
+        "Accuracy by supervision step",
+        "accuracy_by_step",
+        pictures.accuracy_by_step(
+            {name: each.accuracy_by_step() for name, each in measured.items()}
+        ),
+        f"{sample} An answer is exact if all its cells agree with the labeled answer.",
+    )
+    yield _Section(
+        "Halting",
+        "halting_histogram",
+        pictures.halting_histogram(
+            {name: each.halting_counts() for name, each in measured.items()}
+        ),
+        f"{sample} The model halts once its halting probability is above one half.",
+    )
+    yield _Section(
+        "Accuracy by difficulty",
+        "accuracy_by_difficulty",
+        pictures.accuracy_by_difficulty(
+            {name: each.accuracy_by_difficulty() for name, each in measured.items()}
+        ),
+        f"{sample} Groups of about equal size, from easy to hard; there are fewer groups if many "
+        "puzzles are equally difficult. Difficulty is the rating in the data: guesses of a Sudoku "
+        "solver, steps of a shortest path, or cells of an ARC grid.",
+    )
+
+
+def _gradient_sections(measured: Mapping[str, Measurements]) -> Iterator[_Section]:
+    norms = {
+        f"{name}, {when}": moments.norms
+        for name, each in measured.items()
+        for when, moments in each.moments.items()
+    }
+    yield _Section(
+        "Gradient norm by supervision step",
+        "gradient_norms",
+        gradient_pictures.gradient_norms(norms),
+        "Norm of the gradient of one supervision step's answer and halting loss, without loss "
+        "weights, with averaged parameters at full depth. The minibatches consist of augmented "
+        "training examples, none of which halts.",
+    )
+    yield _Section(
+        "Gradient variance with and without HSW",
+        "gradient_variances",
+        gradient_pictures.gradient_variances(_variances(measured)),
+        "Variance of the weighted gradient between minibatches, with uniform weights and with HSW "
+        "(decay 0.7); each set of weights sums to 1. All at once: the weighted sum over all "
+        "supervision steps of a minibatch. One at a time: one random supervision step per "
+        "minibatch, as in a trainer whose examples all began together. Right: the variance divided "
+        "by the squared norm of the mean gradient. The paper (Qasim and Zhang 2025, arXiv "
+        "2511.08653) claims a reduction of 40%; we do not know how it was measured. These are "
+        "our definitions, and the results hold for these parameters only. In a trained model, a "
+        "few puzzles cause most of the gradient: use many minibatches before you rely on a number.",
+    )
+
+
+def _variances(measured: Mapping[str, Measurements]) -> dict[str, tuple[Variance, Variance]]:
+    """Variances with uniform weights and with HSW, by label of the row."""
+    found = {}
+    for name, each in measured.items():
+        for when, moments in each.moments.items():
+            uniform, hierarchical = gradients.uniform_and_hierarchical(len(moments.norms))
+            for how, one_at_a_time in (("all at once", False), ("one at a time", True)):
+                found[f"{name}, {when}\n{how}"] = (
+                    moments.variance(uniform, one_at_a_time),
+                    moments.variance(hierarchical, one_at_a_time),
+                )
+    return found
+
+
+def _loss_weights(run: Run) -> dict[str, Sequence[float]]:
+    config = run.model.experiment.config
+    return gradients.weights_by_step(config.weighting, config.supervision.max_supervision_steps)
+
+
+def _loss_weights_caption(runs: Sequence[Run]) -> str:
+    caption = (
+        "Factors by which hierarchical supervision weighting (HSW) multiplies the loss of each "
+        "supervision step; 1 without HSW."
+    )
+    others = {}
+    for run in runs:
+        names = [entry[0] for entry in run.model.experiment.config.weighting]
+        others[run.name] = [name for name in names if name != gradients.HIERARCHICAL]
+    listed = [f"{name}: {', '.join(left)}" for name, left in others.items() if left]
+    return f"{caption} Other weightings are not shown: {'; '.join(listed)}." if listed else caption
