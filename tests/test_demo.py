@@ -81,7 +81,7 @@ def test_the_verdict_names_the_rule_that_the_best_answer_breaks():
     shown = drawing.draw_verdict(outcome, LOOK)
     assert "not solved" in shown
     assert "verified" not in shown
-    assert "it does not have every digit 1..4 once in row 1." in shown
+    assert "it has 1134 in row 1; expected every digit 1..4 once." in shown
 
 
 def test_an_answer_that_only_a_rollout_found_counts_and_is_shown():
