@@ -1,4 +1,4 @@
-"""How much training it takes to reach an accuracy, for several ways to train.
+r"""How much training it takes to reach an accuracy, for several ways to train.
 
     python benchmarks/time_to_target.py sudoku_mini --output=FILE.jsonl
     python benchmarks/time_to_target.py sudoku_mini --output=FILE.jsonl --ways=trm,cgar \
