@@ -49,7 +49,7 @@ class WeightingState(NamedTuple):
       terms: the memory of each loss term, in the tree structure of the losses.
     """
 
-    count: jax.Array
+    count: jax.Array  # pyright: ignore[reportIncompatibleMethodOverride]  (as in optax)
     terms: Any
 
 
@@ -171,7 +171,9 @@ def stateless(
       A weighting that multiplies each weight by the factor.
     """
 
-    def update(weights, state, losses=None, *, where=None, **extra_args):
+    # The names of the arguments are those of optax, which a caller may pass by keyword.
+    def update(updates, state, params=None, *, where=None, **extra_args):
+        weights, losses = updates, params
         _check_losses(name, weights, losses)
         extras = Extras(name, extra_args)
 
@@ -202,10 +204,11 @@ def stateful(
       A weighting that multiplies each weight by the factor; its state is a `WeightingState`.
     """
 
-    def init(losses):
-        return WeightingState(jnp.zeros([], jnp.int32), jax.tree.map(init_term, losses))
+    def init(params):
+        return WeightingState(jnp.zeros([], jnp.int32), jax.tree.map(init_term, params))
 
-    def update(weights, state, losses=None, *, where=None, **extra_args):
+    def update(updates, state, params=None, *, where=None, **extra_args):
+        weights, losses = updates, params
         _check_losses(name, weights, losses)
         extras = Extras(name, extra_args, len(jax.tree.leaves(losses)))
 
@@ -218,7 +221,7 @@ def stateful(
         memories = structure.flatten_up_to(state.terms)
         weighted = list(map(weigh_term, leaves, jax.tree.leaves(losses), memories))
         weights, terms = (structure.unflatten([pair[i] for pair in weighted]) for i in (0, 1))
-        return weights, WeightingState(optax.safe_increment(state.count), terms)
+        return weights, WeightingState(jnp.asarray(optax.safe_increment(state.count)), terms)
 
     return optax.GradientTransformationExtraArgs(init, update)
 

@@ -81,7 +81,7 @@ def bilevel_domain_gradient(
     domain = align(f"{name}: domain_ids", domain_ids, losses.shape)
     valid = valid_entries(where, losses.shape)
     gaps = jnp.where(valid, losses.astype(jnp.float32) - shadow_losses.astype(jnp.float32), 0)
-    gap, present = means_by_domain(gaps, domain, valid, len(logits), axis_name)
+    gap, present = means_by_domain(gaps, domain, valid, jnp.shape(logits)[0], axis_name)
     logits = jnp.asarray(logits, jnp.float32)
     among_present = mean_one_softmax(logits, present) / jnp.maximum(present.sum(), 1)
     centered = jnp.where(present, gap - jnp.sum(among_present * gap), 0)
@@ -185,7 +185,10 @@ def first_order_bilevel_weighting(
                 logits, term.losses, shadow_losses, domain, where=term.valid, axis_name=axis_name
             )
             step = -jnp.asarray(learning_rate, jnp.float32) * gradient
-            logits = logits + (step if clip is None else jnp.clip(step, -clip, clip))
+            if clip is not None:
+                largest = jnp.asarray(clip, jnp.float32)
+                step = jnp.clip(step, -largest, largest)
+            logits = logits + step
         return mean_one_softmax(logits, jnp.ones(num_domains, bool))[domain], logits
 
     return stateful(name, lambda loss: jnp.zeros(num_domains, jnp.float32), weigh)

@@ -101,9 +101,8 @@ def meta_alignment(
     def align_one(*example):
         one = jax.tree.map(lambda column: column[None], example)
         gradient = jax.grad(lambda p: per_example_loss_fn(p, *one)[0])(params)
-        return optax.tree.vdot(
-            optax.tree.cast(gradient, jnp.float32), optax.tree.cast(clean_gradient, jnp.float32)
-        )
+        gradients = (optax.tree.cast(tree, jnp.float32) for tree in (gradient, clean_gradient))
+        return jnp.asarray(optax.tree.vdot(*gradients))
 
     return jax.vmap(align_one)(*batch)
 
@@ -247,7 +246,8 @@ def meta_weighting(
         any_helpful = scale > 0
         if average is not None:
             any_valid = masked_mean(jnp.ones_like(helpful), term.valid, axis_name=axis_name) > 0
-            scale, updated = average.update(scale, memory)
+            averaged, updated = average.update(scale, memory)
+            scale = jnp.asarray(averaged)
             memory = jax.tree.map(lambda new, old: jnp.where(any_valid, new, old), updated, memory)
         without_help = {"uniform": 1, "zero": 0}[fallback]
         factor = helpful / jnp.where(any_helpful, scale, 1)

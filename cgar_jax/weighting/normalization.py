@@ -56,14 +56,14 @@ def unit_mean_weighting(axis_name: str | None = None) -> optax.GradientTransform
     """
 
     def update(
-        weights: chex.ArrayTree,
+        updates: optax.Updates,
         state: optax.OptState,
-        losses: chex.ArrayTree | None = None,
+        params: optax.Params | None = None,
         *,
         where: chex.Array | None = None,
         **extra_args: Any,
-    ) -> tuple[chex.ArrayTree, optax.OptState]:
-        del losses, extra_args
+    ) -> tuple[optax.Updates, optax.OptState]:
+        del params, extra_args
 
         def rescale(weight: jax.Array) -> jax.Array:
             valid = valid_entries(where, weight.shape)
@@ -71,6 +71,6 @@ def unit_mean_weighting(axis_name: str | None = None) -> optax.GradientTransform
             rescaled = weight.astype(jnp.float32) / jnp.where(mean > 0, mean, 1)
             return jnp.where(valid, rescaled, 0).astype(weight.dtype)
 
-        return jax.tree.map(rescale, weights), state
+        return jax.tree.map(rescale, updates), state
 
     return optax.GradientTransformationExtraArgs(optax.init_empty_state, update)

@@ -128,7 +128,7 @@ def prototype_gap_weighting(
         labeled = jnp.zeros(rows, bool)
         if num_classes is not None or "is_labeled" in extras:
             labeled = per_row(extras, "is_labeled", rows).astype(bool)
-        if num_classes is None:
+        if num_classes is None or num_features is None:
             prototypes = extras.get("prototypes", "an array [classes, features]")
             prototypes = jnp.asarray(prototypes, jnp.float32)
             check_shape(name, "prototypes", prototypes, ("classes", embeddings.shape[-1]))

@@ -113,7 +113,7 @@ def agreement_pseudo_label_weighting(
 
     def is_trusted(term: Term, extras: Extras, probabilities: jax.Array) -> jax.Array:
         if mode == "margin":
-            return lead(probabilities) > margin_threshold
+            return lead(probabilities) > jnp.asarray(margin_threshold)
         meaning = "class indices from weighting.neighbor_votes"
         neighbors = extras.per_loss("neighbor_labels", meaning, term)
         meaning = "numbers in [0, 1] from weighting.neighbor_votes"
@@ -193,8 +193,8 @@ def neighbor_votes(
     """
     owner = "neighbor_votes"
     check_shape(owner, "embeddings", embeddings, ("batch", "features"))
-    check_shape(owner, "bank_embeddings", bank_embeddings, ("bank", embeddings.shape[1]))
-    check_shape(owner, "bank_labels", bank_labels, (bank_embeddings.shape[0],))
+    check_shape(owner, "bank_embeddings", bank_embeddings, ("bank", jnp.shape(embeddings)[1]))
+    check_shape(owner, "bank_labels", bank_labels, (jnp.shape(bank_embeddings)[0],))
     check_number(owner, "k", k, "[1, inf)")
     embeddings, bank_embeddings = map(jax.lax.stop_gradient, (embeddings, bank_embeddings))
     similarity = cosines(embeddings, bank_embeddings)
