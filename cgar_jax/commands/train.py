@@ -79,6 +79,7 @@ def train(config: ml_collections.ConfigDict, workdir: str | os.PathLike) -> dict
             state = loop.run(state, feed, clock)
             scores = run_folder.score(pieces, averaged(state), dataset, workdir)
             result = scores | _account(config.seed, state, clock)
+            result["device"] = _device_name(pieces)
             run_folder.write_json(workdir / run_folder.RESULT, result)
             logs.say(result_table(result, "held-out test puzzles"), f"all of it is in {workdir}")
     return result
@@ -97,6 +98,12 @@ def _account(seed: int, state: TrainState, clock: Clock) -> dict[str, float | in
     }
 
 
+def _device_name(built: experiment.Experiment) -> str:
+    """The number and kind of the devices of a mesh, such as "8 x NVIDIA H200"."""
+    devices = built.mesh.devices
+    return f"{devices.size} x {devices.flat[0].device_kind}"
+
+
 def _check_held_out(dataset: data.Dataset) -> None:
     for split in ("validation", "test"):
         if not len(getattr(dataset, split)["inputs"]):
@@ -113,9 +120,8 @@ def _headline(
     sizes = [len(split["inputs"]) for split in (dataset.train, dataset.validation, dataset.test)]
     depths = ", ".join(f"{stage.depth} from step {stage.first_step:,}" for stage in pieces.stages)
     saved = 1 - pieces.curriculum.relative_cost("gradient_aware")
-    devices = pieces.mesh.devices
     return [
-        f"{parameters:,} parameters on {devices.size} x {devices.flat[0].device_kind}; "
+        f"{parameters:,} parameters on {_device_name(pieces)}; "
         "puzzles: {:,} train, {:,} validation, {:,} test".format(*sizes),
         f"depth {depths}: {saved:.0%} cheaper than the last one throughout",
         f"{'resuming at step' if step else 'beginning at step'} {step:,}, in {workdir}",

@@ -98,6 +98,7 @@ def test_the_card_has_the_results_and_the_front_matter_of_the_hub(card, finished
     assert f"| exact accuracy | {result['exact_accuracy']:.2%} (95% interval " in card
     assert f"| model FLOPs of training | {result['model_flops']:.3g} |" in card
     assert "| training | 40 steps in" in card
+    assert "| device | 1 x cpu |" in card
     assert "| seed | 0 |" in card
 
 
