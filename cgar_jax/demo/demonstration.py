@@ -1,6 +1,6 @@
 """From a visitor's text to a puzzle, and from the puzzle to the answers of three solving modes.
 
-Nothing here knows HTML or Gradio.
+This file is independent of HTML and Gradio.
 """
 
 import math

@@ -1,7 +1,7 @@
 """From outcomes to HTML; every text that comes from outside is escaped.
 
 Cells that the model fills in are colored by its confidence, clues are not, and cells that break a
-rule are marked. Nothing here knows Gradio.
+rule are marked. This file is independent of Gradio.
 """
 
 import html

@@ -100,7 +100,7 @@ def _network_call(experiment: Experiment, num_examples: int) -> Callable[[], Any
 
 
 def _add_repeatedly(array: jax.Array) -> jax.Array:
-    # A loop inside one program: otherwise the start of each call would count as memory traffic.
+    # The loop is inside the program, so that the start of a call does not count as memory traffic.
     return lax.fori_loop(0, ADDITIONS_PER_CALL, lambda _, x: 0.5 * x + 1, array)
 
 
