@@ -1,4 +1,7 @@
-"""Checks at the border: what a function is given, against what it takes. Private."""
+"""Checks of arguments at the public functions, with errors that say what was expected.
+
+They check Python numbers and static shapes only, so that they work under `jax.jit`.
+"""
 
 from collections.abc import Sequence
 from typing import Any
@@ -7,9 +10,18 @@ import jax.numpy as jnp
 
 
 def check_number(owner: str, setting: str, value: Any, interval: str) -> None:
-    """Raise a ValueError unless ``value`` lies in ``interval``, as ``"(0, 1]"`` or ``"[1, inf)"``.
+    """Raises an error unless a number lies in an interval.
 
-    What is not a Python number, an array or a traced value, is not checked.
+    Arrays and traced values are not checked.
+
+    Args:
+      owner: name of the public function, for the error.
+      setting: name of the argument, for the error.
+      value: value of the argument.
+      interval: interval such as `"(0, 1]"` or `"[1, inf)"`.
+
+    Raises:
+      ValueError: `value` is a Python number outside the interval.
     """
     if not isinstance(value, int | float):
         return
@@ -21,9 +33,18 @@ def check_number(owner: str, setting: str, value: Any, interval: str) -> None:
 
 
 def check_shape(owner: str, argument: str, array: Any, expected: Sequence[int | str]) -> None:
-    """Raise a ValueError unless ``array`` has the ``expected`` shape; a name stands for any size.
+    """Raises an error unless an array has the expected shape.
 
-    ``check_shape("rank_list_loss", "scores", scores, ("batch", "items"))``.
+    `check_shape("rank_list_loss", "scores", scores, ("batch", "items"))` accepts any matrix.
+
+    Args:
+      owner: name of the public function, for the error.
+      argument: name of the argument, for the error.
+      array: the argument.
+      expected: size of each axis; a string stands for any size.
+
+    Raises:
+      ValueError: `array` has another shape.
     """
     shape = jnp.shape(array)
     fits = len(shape) == len(expected) and all(

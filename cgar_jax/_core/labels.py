@@ -1,4 +1,4 @@
-"""The one convention that data, losses and metrics share. It imports nothing."""
+"""The label convention that data, losses and metrics share. This file imports nothing."""
 
 IGNORE_LABEL = -100
-"""The label of a position that does not count: losses and metrics leave it out."""
+"""The label of positions that losses and metrics ignore."""

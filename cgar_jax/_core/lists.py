@@ -1,4 +1,4 @@
-"""Lists and pairs: what the ranking and the metric-learning losses share. Private."""
+"""Lists and pairs of items, for ranking and metric-learning losses."""
 
 from typing import Any
 
@@ -13,12 +13,18 @@ from cgar_jax._core.masking import valid_entries
 def read_lists(
     owner: str, where: jax.typing.ArrayLike | None, **lists: Any
 ) -> tuple[jax.Array, ...]:
-    """Return which items count, then each list as float32 with zeros for those that do not.
+    """Returns which items count, followed by each list as float32 with zeros elsewhere.
 
     Args:
-      owner: the loss, for errors.
-      where: bool ``[batch]`` or ``[batch, items]``; None counts all.
-      **lists: arrays ``[batch, items]`` by the name of their argument.
+      owner: name of the public function, for errors.
+      where: mask, bool `[batch]` or `[batch, items]`; None means all True.
+      **lists: arrays `[batch, items]`, by the names of their arguments.
+
+    Returns:
+      The mask, bool `[batch, items]`, and one float32 `[batch, items]` for each list.
+
+    Raises:
+      ValueError: the shapes do not fit each other.
     """
     first, *others = lists
     shape = jnp.shape(lists[first])
@@ -32,26 +38,27 @@ def read_lists(
 
 
 def differences(values: chex.Array) -> jax.Array:
-    """``values_i - values_j`` for all pairs of items: ``[..., items, items]``."""
+    """Computes `values_i - values_j` for all pairs of items, `[..., items, items]`."""
     return values[..., :, None] - values[..., None, :]
 
 
 def both(where: chex.Array) -> jax.Array:
-    """The pairs of which both items count: ``[..., items, items]``."""
+    """Returns the pairs of which both items count, bool `[..., items, items]`."""
     return where[..., :, None] & where[..., None, :]
 
 
 def dense_ranks(labels: chex.Array, comparable: chex.Array) -> jax.Array:
-    """1 plus the number of different better labels: equal labels share a rank, no rank is left out.
+    """Computes 1 plus the number of distinct better labels.
 
-    Unlike places in a sorted list, these do not depend on the order in which tied items come.
+    Equal labels share a rank, and no rank is left out. Unlike positions in a sorted list, these
+    ranks do not depend on the order of tied items.
 
     Args:
-      labels: ``[..., items]``, higher is better.
-      comparable: bool ``[..., items, items]``, the pairs whose labels are compared.
+      labels: labels `[..., items]`, higher is better.
+      comparable: pairs whose labels are compared, bool `[..., items, items]`.
 
     Returns:
-      int32 ``[..., items]``.
+      Ranks, int32 `[..., items]`.
     """
     better = labels[..., None, :] > labels[..., :, None]
     equal = labels[..., None, :] == labels[..., :, None]
@@ -61,7 +68,10 @@ def dense_ranks(labels: chex.Array, comparable: chex.Array) -> jax.Array:
 
 
 def log_one_plus_sum_exp(values: chex.Array, weights: chex.Array) -> jax.Array:
-    """``log(1 + sum weights exp(values))`` over the last axis; what has weight 0 is left out."""
+    """Computes `log(1 + sum weights exp(values))` over the last axis.
+
+    Entries with weight 0 are left out.
+    """
     one_more = [(0, 0)] * (values.ndim - 1) + [(0, 1)]
     return jax.nn.logsumexp(
         jnp.pad(values, one_more),

@@ -1,7 +1,7 @@
-"""The one place for masks: how a mask meets an array, and how statistics ignore what is masked.
+"""Masks: how a mask meets an array, and statistics that ignore masked entries.
 
-Private: ``losses``, ``weighting`` and ``curricula`` share it. Masked values are replaced *before*
-they are used, never multiplied by zero afterwards: 0 * NaN is NaN, in value and gradient.
+Masked values are replaced *before* they are used, never multiplied by zero afterwards, because
+0 * NaN is NaN, in value and gradient. All rooms use these functions instead of masks of their own.
 """
 
 from collections.abc import Sequence
@@ -15,18 +15,20 @@ from cgar_jax._core.labels import IGNORE_LABEL
 
 
 def align(name: str, array: jax.typing.ArrayLike, shape: Sequence[int]) -> jax.Array:
-    """Broadcast ``array`` over the trailing axes that it lacks: ``[batch]`` to ``[batch, steps]``.
+    """Broadcasts an array over the trailing axes that it lacks.
+
+    For example, `[batch]` becomes `[batch, steps]`.
 
     Args:
-      name: what to call ``array`` in an error, with its quotes.
-      array: its axes are the leading axes of ``shape``, in full or of size one.
-      shape: the shape wanted.
+      name: name of the array in an error, with its quotes.
+      array: array whose axes are the leading axes of `shape`, in full or of size one.
+      shape: wanted shape.
 
     Returns:
-      ``array`` with shape ``shape``.
+      The array with shape `shape`.
 
     Raises:
-      ValueError: ``array`` has other axes.
+      ValueError: the array has other axes.
     """
     array = jnp.asarray(array)
     expanded = array.reshape(array.shape + (1,) * (len(shape) - array.ndim))
@@ -40,7 +42,18 @@ def align(name: str, array: jax.typing.ArrayLike, shape: Sequence[int]) -> jax.A
 
 
 def valid_entries(where: jax.typing.ArrayLike | None, shape: Sequence[int]) -> jax.Array:
-    """Return ``where`` (bool, aligned as in `align`; None is all True) with shape ``shape``."""
+    """Returns the mask `where` as a bool array with shape `shape`.
+
+    Args:
+      where: mask whose axes are the leading axes of `shape`; None means all True.
+      shape: wanted shape.
+
+    Returns:
+      Mask, bool with shape `shape`.
+
+    Raises:
+      ValueError: `where` has other axes.
+    """
     return align("'where'", jnp.asarray(True if where is None else where, bool), shape)
 
 
@@ -74,22 +87,32 @@ def masked_mean(
     axis: int | Sequence[int] | None = None,
     axis_name: str | None = None,
 ) -> jax.Array:
-    """Mean over the entries that count, zero where none does.
+    """Computes the mean over the entries that count, and zero where none does.
 
-    ``sum(where * values) / max(sum(where), 1)``: what a masked entry holds, NaN included, reaches
-    neither the value nor the gradient.
+    `sum(where * values) / max(sum(where), 1)`. Masked entries, even NaN, affect neither the value
+    nor the gradient.
+
+    Use it to average losses or metrics over the tokens of an example or over a batch.
 
     Args:
-      values: any shape and dtype, for example losses ``[batch, length]``.
-      where: bool, the shape of ``values`` or its leading axes (``[batch]``); None counts all.
-      axis: the axes to reduce, as in `jax.numpy.mean`; ``-1`` gives one mean per example.
-      axis_name: under `jax.shard_map` or `jax.vmap`, the mesh axis to take the mean over, too.
+      values: numbers of any shape and dtype, for example losses `[batch, length]`.
+      where: mask, bool with the shape of `values` or its leading axes (`[batch]`). None means all
+        True.
+      axis: axes to reduce, as in `jax.numpy.mean`; `-1` gives one mean per example.
+      axis_name: under `jax.shard_map` or `jax.vmap`, name of a mesh axis to average over as well.
 
     Returns:
-      float32, ``values`` without the reduced axes.
+      Means, float32 with the shape of `values` without the reduced axes.
 
     Raises:
-      ValueError: the axes of ``where`` are not the leading ones of ``values``.
+      ValueError: the axes of `where` are not the leading axes of `values`.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> from cgar_jax.losses import masked_mean
+      >>> values = jnp.array([[1.0, 3.0], [5.0, jnp.nan]])
+      >>> print(masked_mean(values, where=jnp.array([[True, True], [True, False]]), axis=-1))
+      [2. 5.]
     """
     where = valid_entries(where, values.shape)
     total = jnp.sum(jnp.where(where, values, 0), axis=axis, dtype=jnp.float32)
@@ -105,9 +128,10 @@ def masked_max(
     axis: int | Sequence[int] | None = None,
     axis_name: str | None = None,
 ) -> jax.Array:
-    """Largest of the entries that count, ``-inf`` where none does; the axes reduced stay, size 1.
+    """Returns the largest entry that counts, and `-inf` where none does.
 
-    ``-masked_max(-values, ...)`` is the smallest. Arguments as for `masked_mean`.
+    The reduced axes stay, with size 1. `-masked_max(-values, ...)` is the smallest entry. The
+    arguments are those of `masked_mean`.
     """
     largest = jnp.max(values, axis=axis, keepdims=True, initial=-jnp.inf, where=where)
     return largest if axis_name is None else jax.lax.pmax(largest, axis_name)
@@ -119,10 +143,10 @@ def mean_one_softmax(
     axis: int | Sequence[int] | None = None,
     axis_name: str | None = None,
 ) -> jax.Array:
-    """Softmax times the number of entries that count: mean 1 over them, 0 elsewhere.
+    """Computes the softmax times the number of entries that count.
 
-    Scores that are all equal give ones exactly. Arguments as for `masked_mean`; the result has the
-    shape of ``scores``, float32.
+    The result is float32 with the shape of `scores`, has mean 1 over the entries that count and is
+    0 elsewhere. Equal scores give exactly one. The arguments are those of `masked_mean`.
     """
     scores = jnp.where(where, scores, 0).astype(jnp.float32)
     largest = masked_max(scores, where, axis, axis_name)
@@ -132,17 +156,18 @@ def mean_one_softmax(
     )
     if axis_name is not None:
         total, count = jax.lax.psum((total, count), axis_name)
-    # The ratio first: XLA may divide an array by a number through its reciprocal, which is inexact.
+    # The ratio of the numbers comes first: XLA may divide an array by a number by multiplying with
+    # the number's reciprocal, which is inexact.
     return powers * (jnp.where(count > 0, count, 1) / jnp.where(count > 0, total, 1))
 
 
 class Ranks(NamedTuple):
-    """Where each entry stands among those that count; float32. 0 for one that does not count.
+    """Position of each entry among the entries that count, float32, 0 for all others.
 
     Attributes:
-      smaller: how many are smaller; the values' shape.
-      no_larger: how many are no larger, itself among them; the values' shape.
-      count: scalar, how many there are.
+      smaller: number of smaller entries, with the shape of the values.
+      no_larger: number of entries that are not larger, including the entry itself.
+      count: scalar, number of entries that count.
     """
 
     smaller: jax.Array
@@ -151,7 +176,10 @@ class Ranks(NamedTuple):
 
 
 def masked_ranks(values: chex.Array, where: chex.Array, axis_name: str | None = None) -> Ranks:
-    """Rank each entry among all that count. Arguments as for `masked_mean`; equal values tie."""
+    """Ranks each entry among all entries that count; equal values tie.
+
+    The arguments are those of `masked_mean`.
+    """
     values = jnp.where(where, values, jnp.inf).astype(jnp.float32)
     ordered, count = values, jnp.sum(where, dtype=jnp.float32)
     if axis_name is not None:

@@ -1,4 +1,4 @@
-"""Random keys of methods that are handed one key: they must not draw alike. Private."""
+"""Independent random keys for methods that are given the same key."""
 
 import zlib
 
@@ -6,5 +6,5 @@ import jax
 
 
 def own_key(owner: str, key: jax.Array) -> jax.Array:
-    """The key of ``owner`` alone, made of a key that others may have been given as well."""
+    """Returns a key for one method, derived from a key that other methods may also be given."""
     return jax.random.fold_in(key, zlib.crc32(owner.encode()))

@@ -1,6 +1,6 @@
-"""Looking things up by the name a config gives: a wrong name is an error that names the right one.
+"""Lookup by the name that a config gives, with an error that suggests the right name.
 
-Private: the rooms' ``build`` functions use it. It imports nothing but the standard library.
+The `build` functions of the rooms use it. This file imports only the standard library.
 """
 
 import difflib
@@ -10,7 +10,16 @@ from typing import Any
 
 
 def check_name(kind: str, name: Any, accepted: Iterable[str]) -> None:
-    """Raise a ValueError that names the nearest accepted name, unless ``name`` is one of them."""
+    """Raises an error that names the nearest accepted name unless a name is accepted.
+
+    Args:
+      kind: kind of object that is named, for the error.
+      name: name to check.
+      accepted: accepted names.
+
+    Raises:
+      ValueError: `name` is not accepted.
+    """
     accepted = list(accepted)
     if name in accepted:
         return
@@ -26,7 +35,20 @@ def call_by_name(
     name: str,
     settings: Mapping[str, Any],
 ) -> Any:
-    """Return ``registry[name](**settings)``; wrong names and missing settings are ValueErrors."""
+    """Returns `registry[name](**settings)`.
+
+    Args:
+      kind: kind of object that is named, for errors.
+      registry: functions by name.
+      name: name of the function.
+      settings: keyword arguments of the function.
+
+    Returns:
+      The result of the function.
+
+    Raises:
+      ValueError: the name or a setting is unknown, or a setting without a default is missing.
+    """
     check_name(kind, name, registry)
     parameters = inspect.signature(registry[name]).parameters
     for keyword in settings:

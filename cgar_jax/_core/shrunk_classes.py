@@ -1,4 +1,4 @@
-"""The shrunk class space of an uncertain prediction: what a loss and a weighting both look at."""
+"""The reduced set of classes of an uncertain prediction, used by a loss and by a weighting."""
 
 from typing import NamedTuple
 
@@ -8,14 +8,14 @@ import jax.numpy as jnp
 
 
 class ShrunkClasses(NamedTuple):
-    """The classes that are left for each prediction.
+    """Classes that are left for each prediction.
 
     Attributes:
-      kept: bool ``[..., classes]``: the likeliest class, and those from the first rank on at which
-        the threshold is reached; all where the prediction is certain.
-      certain: bool ``[...]``: the likeliest class reaches the threshold among all classes.
-      reached: bool ``[...]``: it does not, but does among those that are kept.
-      confidence: float32 ``[...]``: the probability of the likeliest class among all.
+      kept: bool `[..., classes]`, the likeliest class and the classes from the rank on at which the
+        threshold is reached; all classes where the prediction is certain.
+      certain: bool `[...]`, whether the likeliest class reaches the threshold among all classes.
+      reached: bool `[...]`, whether it reaches the threshold among the kept classes only.
+      confidence: float32 `[...]`, probability of the likeliest class among all classes.
     """
 
     kept: jax.Array
@@ -25,22 +25,31 @@ class ShrunkClasses(NamedTuple):
 
 
 def shrunk_classes(probabilities: chex.Array, threshold: chex.Numeric = 0.95) -> ShrunkClasses:
-    """Drop as few of the runners-up as make the likeliest class certain.
+    """Drops as few of the runners-up as needed to make the likeliest class certain.
 
-    With the probabilities sorted, ``q_1 >= q_2 >= ...``, the classes of rank 2 to r are dropped for
-    the smallest r with ``q_1 / (q_1 + sum_{k > r} q_k) >= threshold``. The last class always stays,
-    so r is at most ``classes - 1``: there the threshold may not be reached, and with two classes it
+    With the sorted probabilities `q_1 >= q_2 >= ...`, the classes of rank 2 to r are dropped for
+    the smallest r with `q_1 / (q_1 + sum_{k > r} q_k) >= threshold`. The last class always stays,
+    so r is at most `classes - 1`; the threshold may not be reached there, and with two classes it
     never is.
 
+    Use it to see which classes `shrunk_class_consistency_loss` compares.
+
     Args:
-      probabilities: ``[..., classes]``, summing to 1; they are not differentiated.
-      threshold: in (0, 1].
+      probabilities: predictions, float `[..., classes]`, summing to 1; not differentiated.
+      threshold: probability from which on a prediction is certain, in (0, 1].
 
     Returns:
-      A `ShrunkClasses`.
+      The kept classes and what is known about them, a `ShrunkClasses`.
 
-    Source: Yang et al., Shrinking Class Space for Enhanced Certainty in Semi-Supervised Learning,
-    ICCV 2023, arXiv 2308.06777; certain (released code).
+    Example:
+      >>> import jax.numpy as jnp
+      >>> from cgar_jax.losses import shrunk_classes
+      >>> print(shrunk_classes(jnp.array([0.6, 0.3, 0.06, 0.04]), threshold=0.8).kept)
+      [ True False  True  True]
+
+    Reference:
+      Yang et al., 2023, Shrinking Class Space for Enhanced Certainty in Semi-Supervised Learning,
+      arXiv 2308.06777; as in the released code.
     """
     probabilities = jax.lax.stop_gradient(jnp.asarray(probabilities, jnp.float32))
     last = probabilities.shape[-1] - 1
@@ -49,7 +58,7 @@ def shrunk_classes(probabilities: chex.Array, threshold: chex.Numeric = 0.95) ->
     confidence = descending[..., 0]
     rest = jax.lax.cumsum(descending, axis=descending.ndim - 1, reverse=True)
     total = confidence[..., None] + rest
-    # At place c (from 0): the confidence if the classes at the places 1 to c - 1 are dropped.
+    # Entry c (from 0) is the confidence if the classes at the places 1 to c - 1 are dropped.
     shrunk = confidence[..., None] / jnp.where(total > 0, total, 1)
     enough = (shrunk >= threshold) & (jnp.arange(last + 1) >= 2)
     first = jnp.where(enough.any(-1), jnp.argmax(enough, axis=-1), last)

@@ -1,4 +1,13 @@
-"""Losses that are inspired by a paper whose equations are unconfirmed."""
+"""Losses inspired by papers whose exact formulas are unconfirmed.
+
+>>> import jax.numpy as jnp
+>>> from cgar_jax import contrib
+>>> scores, labels = jnp.array([[3.0, 1.0, 2.0]]), jnp.array([[2.0, 1.0, 0.0]])
+>>> print(contrib.rank_list_loss(scores, labels, max_distance=1).round(3))
+[1.44]
+
+They have the interface of `cgar_jax.losses`. A loss moves there once its formula is confirmed.
+"""
 
 from typing import Literal
 
@@ -14,47 +23,60 @@ from cgar_jax._core.registry import check_name
 def rank_list_loss(
     scores: chex.Array,
     labels: chex.Array,
+    *,
     form: Literal["skip", "lse"] = "skip",
     max_distance: chex.Numeric | None = None,
     margin: chex.Numeric = 0.0,
     minimum_gap: chex.Numeric = 0.0,
     distance_weights: chex.Array | None = None,
-    *,
     where: jax.typing.ArrayLike | None = None,
 ) -> jax.Array:
-    """Pairs of items up to a distance in the target order, to begin with those side by side.
+    """Computes a ranking loss of the pairs whose items are near each other in the target order.
 
-    With ``d_ij`` how many ranks the item j is below i, over the pairs with
-    ``1 <= d_ij <= max_distance``:
+    With `d_ij` the number of ranks by which item j is below item i, over the pairs with
+    `1 <= d_ij <= max_distance`:
 
-    - ``"skip"``: ``sum_ij weight(d_ij) softplus(s_j - s_i + margin)``;
-    - ``"lse"``: ``sum_i log(1 + sum_j weight(d_ij) exp(s_j - s_i + margin))``.
+    - `"skip"`: `sum_ij weight(d_ij) softplus(s_j - s_i + margin)`;
+    - `"lse"`: `sum_i log(1 + sum_j weight(d_ij) exp(s_j - s_i + margin))`.
 
-    ``"skip"`` at every distance is RankNet. ``"lse"`` at every distance is ListMLE if no labels are
-    equal, and in any case rax's ``unique_softmax_loss`` without gain. Without weights, ``"lse"`` is
-    never above ``"skip"``.
+    Over all distances, `"skip"` is RankNet, and `"lse"` is the `unique_softmax_loss` of `rax`
+    without gain, which is ListMLE if no labels are equal. Without weights, `"lse"` is never above
+    `"skip"`.
+
+    Use it with a `max_distance` that grows over training, to compare neighbors first.
 
     Args:
-      scores: ``[batch, items]``, any float dtype.
-      labels: ``[batch, items]``. Items with equal labels share a rank and form no pair.
-      form: how the pairs of an item are put together.
-      max_distance: int, 1 or more, ``K``; may be traced, so that it can grow over training, as with
-        `cgar_jax.contrib.skip_schedule`. None takes every pair.
-      margin: ``m``, how much more the better item is to score.
-      minimum_gap: 0 or more; labels that differ by this or less form no pair.
-      distance_weights: float ``[items - 1]``, ``lambda_k`` for the distances from 1 on; None is
-        all ones.
-      where: bool ``[batch]`` or ``[batch, items]``; False does not count, and the ranks are those
-        of the items that do.
+      scores: scores of the items, float `[batch, items]`.
+      labels: relevance of the items `[batch, items]`; items with equal labels share a rank and form
+        no pair.
+      form: combination of the pairs of an item.
+      max_distance: largest distance `K` of ranks that is compared, int, 1 or more; may be traced,
+        so that it can grow over training, as with `contrib.rank_skip_curriculum`. None means all.
+      margin: amount `m` by which the better item should score higher.
+      minimum_gap: difference of labels, 0 or more, up to which two items form no pair.
+      distance_weights: weights `lambda_k` of the distances from 1 on, float `[items - 1]`; None
+        means ones.
+      where: mask, bool `[batch]` or `[batch, items]`; False items do not count and have no rank.
 
     Returns:
-      float32 ``[batch]``.
+      Losses, float32 `[batch]`.
 
     Raises:
-      ValueError: a setting out of its range; shapes that do not fit.
+      ValueError: a setting is out of its range, or the shapes do not fit each other.
 
-    Source: Inspired by Naini, Diaz, Busso, RankList, 2025, arXiv 2508.09826; reconstructed from its
-    abstract, not the paper's equations.
+    Example:
+      >>> import jax.numpy as jnp
+      >>> from cgar_jax.contrib import rank_list_loss
+      >>> scores, labels = jnp.zeros((1, 4)), jnp.array([[4.0, 3.0, 2.0, 1.0]])
+      >>> for distance in (1, 2, 3):
+      ...     print(rank_list_loss(scores, labels, max_distance=distance).round(3))
+      [2.079]
+      [3.466]
+      [4.159]
+
+    Reference:
+      Inspired by Naini, Diaz, Busso, 2025, RankList, arXiv 2508.09826. The formula is reconstructed
+      from the abstract and unconfirmed.
     """
     check_name("form", form, ("skip", "lse"))
     check_number("rank_list_loss", "max_distance", max_distance, "[1, inf]")

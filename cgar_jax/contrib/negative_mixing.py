@@ -1,4 +1,14 @@
-"""Negatives that are mixed from others, for contrastive losses."""
+"""Synthetic negatives for contrastive losses, mixed from existing ones.
+
+>>> import jax
+>>> from cgar_jax import contrib
+>>> queries = jax.random.normal(jax.random.key(0), (2, 8))
+>>> negatives = jax.random.normal(jax.random.key(1), (2, 5, 8))
+>>> print(contrib.online_negative_mixing(jax.random.key(2), queries, negatives, 3).shape)
+(2, 1, 8)
+
+The results are the `negatives` of `losses.info_nce_loss`.
+"""
 
 from typing import Literal
 
@@ -18,43 +28,55 @@ def online_negative_mixing(
     queries: chex.Array,
     negatives: chex.Array,
     num_hardest: int,
+    *,
     num_mixed: int = 1,
     form: Literal["pair", "list"] = "pair",
     share: chex.Numeric | None = None,
     temperature: chex.Numeric = 1.0,
-    *,
     where: jax.typing.ArrayLike | None = None,
 ) -> jax.Array:
-    """Harder negatives than there are, mixed from the hardest of each query.
+    """Mixes new negatives from the hardest negatives of each query.
 
-    Of the ``num_hardest`` negatives with the largest cosine to the query:
+    Of the `num_hardest` negatives with the largest cosine to the query:
 
-    - ``"pair"``: ``unit(a n_i + (1 - a) n_j)``, two different ones at random, ``a`` from 0 to 1;
-    - ``"list"``: ``unit(sum_i w_i n_i)``, ``w = softmax(cos(q, n_i) / temperature)``.
+    - `"pair"`: `unit(a n_i + (1 - a) n_j)` for two different random ones, with `a` from 0 to 1;
+    - `"list"`: `unit(sum_i w_i n_i)` with `w = softmax(cos(q, n_i) / temperature)`.
 
-    The gradient flows into the negatives, not into the choice or the mixing numbers.
+    Use it if the negatives of a batch are too easy. The gradient flows into the negatives, but
+    neither into their choice nor into the mixing coefficients.
 
     Args:
-      key: of `jax.random.key`; ``"list"`` does not use it.
-      queries: ``[batch, features]``, any float dtype.
-      negatives: ``[batch, negatives, features]``, any float dtype and length.
-      num_hardest: int, 1 up to the number of negatives.
-      num_mixed: int, 1 or more, how many to mix for each query; ``"list"`` gives one.
-      form: what is mixed.
-      share: ``a``, in [0, 1], a number or ``[batch, num_mixed]``, as drawn by `jax.random.beta`;
-        None draws it evenly. For ``"pair"``.
-      temperature: above 0; towards 0 the hardest negative is left as it is. For ``"list"``.
-      where: bool ``[batch]`` or ``[batch, negatives]``; False is not mixed. A query without
-        negatives gets zeros.
+      key: random key from `jax.random.key`; unused by `"list"`.
+      queries: vectors, float `[batch, features]`.
+      negatives: negatives of each query, of any length, float `[batch, negatives, features]`.
+      num_hardest: number of negatives to mix from, between 1 and the number of negatives.
+      num_mixed: number of mixtures for each query, 1 or more; `"list"` makes one.
+      form: kind of mixture.
+      share: coefficient `a` of `"pair"` in [0, 1], a number or `[batch, num_mixed]`, for example
+        from `jax.random.beta`. None draws it uniformly.
+      temperature: divisor of the cosines in `"list"`, above 0; towards 0 the mixture becomes the
+        hardest negative.
+      where: mask, bool `[batch]` or `[batch, negatives]`; False negatives are not mixed. A query
+        without negatives gets zeros.
 
     Returns:
-      float32 ``[batch, num_mixed, features]``, of length 1, for `info_nce_loss`.
+      Vectors of length 1, float32 `[batch, num_mixed, features]`.
 
     Raises:
-      ValueError: a setting out of its range; shapes that do not fit.
+      ValueError: a setting is out of its range, or the shapes do not fit each other.
 
-    Source: Inspired by Zhao et al., KaLM-Embedding-V2, 2025, arXiv 2506.20923; reconstructed from
-    its abstract, not the paper's equations. How ``a`` is drawn and the temperature are ours.
+    Example:
+      >>> import jax, jax.numpy as jnp
+      >>> from cgar_jax.contrib import online_negative_mixing
+      >>> queries, negatives = jnp.array([[1.0, 0.0]]), jnp.array([[[0.6, 0.8], [0.0, -1.0]]])
+      >>> mixed = online_negative_mixing(jax.random.key(0), queries, negatives, 1, form="list")
+      >>> print(mixed.round(1))
+      [[[0.6 0.8]]]
+
+    Reference:
+      Inspired by Zhao et al., 2025, KaLM-Embedding-V2, arXiv 2506.20923. The formula is
+      reconstructed from the abstract and unconfirmed; the distribution of `a` and the temperature
+      are ours.
     """
     check_name("form", form, ("pair", "list"))
     check_shape(
@@ -84,12 +106,12 @@ def online_negative_mixing(
 
 
 def _random_pairs(key, found, num_hardest, num_mixed, share):
-    """How much of each of the first ``found`` is in each mixture, ``[batch, mixed, hardest]``."""
+    """Draws pairs of the first `found` negatives, as coefficients `[batch, mixed, hardest]`."""
     shape = (*found.shape, num_mixed)
     keys = jax.random.split(own_key("online_negative_mixing", key), 3)
     found = jnp.maximum(found, 1)[:, None]
     first = jax.random.randint(keys[0], shape, 0, found)
-    # One of the others; where there is no other, itself.
+    # A different negative, or the same one if there is only one.
     offset = jax.random.randint(keys[1], shape, 1, jnp.maximum(found, 2))
     other = (first + offset) % found
     share = jax.random.uniform(keys[2], shape) if share is None else share

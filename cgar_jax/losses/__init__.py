@@ -1,39 +1,46 @@
 """Losses: pure functions from model outputs to unreduced float32 losses.
 
-Every loss has the signature ``(model outputs, targets, *, where=None) -> losses`` and keeps one
-value per example or token. How much each value counts is decided in `cgar_jax.weighting`, where
-the one reduction also is; only `masked_mean`, tokens to examples, is here. What turns losses into
-losses (`comp_sum_loss`, `loss_over_loss`, `pass_at_n_loss`) gives back the dtype it gets.
+>>> import jax.numpy as jnp
+>>> from cgar_jax import losses
+>>> logits, labels = jnp.zeros((2, 9, 11)), jnp.ones((2, 9), int)
+>>> per_token = losses.stablemax_cross_entropy_loss(logits, labels)
+>>> print(per_token.shape, losses.masked_mean(per_token, axis=-1).round(3))
+(2, 9) [2.398 2.398]
 
-| name | formula | use it | source | how sure |
+Every loss has the signature `(model outputs, targets, *, where=None) -> losses` and keeps one value
+per example or token. How much each value counts, and the one reduction over the batch, are the
+business of `cgar_jax.weighting`; only `masked_mean`, from tokens to examples, is here. Losses that
+are computed from other losses (`comp_sum_loss`, `loss_over_loss`, `pass_at_n_loss`) keep the dtype
+of their input. `LOSSES` lists all losses by name.
+
+| name | formula | use it for | reference | what is unconfirmed |
 | --- | --- | --- | --- | --- |
-| `clipped_inverse_propensity_loss` | (Y / p) l_1 + c (1 - Y / p) l_0, p = max(propensity, clip) | clicks: positives seen only where someone looked | 1909.03601 | certain |
-| `comp_sum_loss` | (exp((1 - tau) loss) - 1) / (1 - tau) | cross-entropy with noisy labels, tau > 1 | 2304.07288 | certain |
-| `early_distillation_loss` | (1 - omega) CE(label) + omega T^2 CE(teacher) | a smaller teacher helps the first steps (SALT) | 2410.18779 | likely: omega, T |
-| `halting_loss` | binary cross-entropy of "solved", sigmoid(halt logit) | when to stop | 2510.04871 | certain |
-| `info_nce_loss` | -log softmax over keys of cos / T, at the own key | two views of one thing | 1807.03748 | certain |
-| `lambda_preference_loss` | sum Delta_ij softplus(s_j - s_i), Delta the change of DCG | preferences over lists of answers (LiPO) | 2402.01878 | certain but for the log's base |
-| `loss_over_loss` | l_j + strength (S / P) sum_{i < j} max(0, l_j - l_i + margin) | later steps ought to be better | 2204.11545 | certain; detached: ours |
-| `multi_similarity_loss` | soft maxima of hard pairs' cosines, over the batch | embeddings from classes | 1904.06627 | certain; likely: base, beta |
-| `multi_similarity_pair_loss` | the same of anchors with their own items | embeddings, from a memory too | 1904.06627 | certain; likely: base, beta |
-| `pair_weight_loss` | sum_neg w s - sum_pos w s, w constant | one loss's weights, another's scores | 1904.06627, 2510.14824 | certain |
-| `pass_at_n_loss` | -log(1 - (1 - exp(-loss))^n) | n answers are sampled | 2502.07154 | certain |
-| `plackett_luce_distillation_loss` | sum_k q_k (logsumexp_{l >= k} s_l - s_k) | learn the teacher's order of the classes (PLD) | 2506.12542 | likely: the weights |
-| `self_adjusting_dice_loss` | 1 - (2 u y + g) / (u + y + g), u = (1 - p)^alpha p | rare classes, F1 as a loss | 1911.02855 | certain |
-| `shrunk_class_consistency_loss` | -log softmax over the kept classes, at the weak view's top class | unlabeled examples in doubt (ShrinkMatch) | 2308.06777 | certain |
-| `smooth_adversarial_comp_sum_loss` | comp_sum(CE(h / margin), tau) + strength (how far an attack moves the margins) | robust classification | 2304.07288 | likely: what the margin divides |
-| `softmax_cross_entropy_loss` | -log(exp(x_label) / sum exp(x)) | any classification | optax | certain |
-| `stablemax_cross_entropy_loss` | -log(s(x_label) / sum s(x)), s = x + 1 or 1 / (1 - x) | logits that must not grow | 2501.04697 | certain |
+| `clipped_inverse_propensity_loss` | (Y / p) l_1 + c (1 - Y / p) l_0, p = max(propensity, clip) | clicks: positives that are only seen where someone looked | 1909.03601 | |
+| `comp_sum_loss` | (exp((1 - tau) loss) - 1) / (1 - tau) | cross-entropy with wrong labels, tau > 1 | 2304.07288 | |
+| `early_distillation_loss` | (1 - omega) CE(label) + omega T^2 CE(teacher) | the first steps, with the help of a smaller teacher (SALT) | 2410.18779 | omega, T |
+| `halting_loss` | binary cross-entropy of "solved", sigmoid(halt logit) | a head that decides when to stop | 2510.04871 | |
+| `info_nce_loss` | -log softmax over keys of cos / T, at the own key | two views of one thing | 1807.03748 | |
+| `lambda_preference_loss` | sum Delta_ij softplus(s_j - s_i), Delta the change of DCG | preferences over lists of answers (LiPO) | 2402.01878 | base of the logarithm |
+| `loss_over_loss` | l_j + strength (S / P) sum_{i < j} max(0, l_j - l_i + margin) | steps of which later ones should be better | 2204.11545 | |
+| `multi_similarity_loss` | soft maxima of hard pairs' cosines, over the batch | embeddings from class labels | 1904.06627 | base, beta |
+| `multi_similarity_pair_loss` | the same for anchors with their own items | embeddings, with items from a memory | 1904.06627 | base, beta |
+| `pair_weight_loss` | sum_neg w s - sum_pos w s, w constant | the weights of one loss with the scores of another | 1904.06627, 2510.14824 | |
+| `pass_at_n_loss` | -log(1 - (1 - exp(-loss))^n) | evaluation that samples n answers | 2502.07154 | |
+| `plackett_luce_distillation_loss` | sum_k q_k (logsumexp_{l >= k} s_l - s_k) | a teacher's order of the classes (PLD) | 2506.12542 | weights |
+| `self_adjusting_dice_loss` | 1 - (2 u y + g) / (u + y + g), u = (1 - p)^alpha p | rare classes, F1 as a loss | 1911.02855 | defaults |
+| `shrunk_class_consistency_loss` | -log softmax over the kept classes, at the weak view's top class | unlabeled examples in doubt (ShrinkMatch) | 2308.06777 | |
+| `smooth_adversarial_comp_sum_loss` | comp_sum(CE(h / margin), tau) + strength (how far an attack moves the margins) | robust classification | 2304.07288 | what the margin divides |
+| `softmax_cross_entropy_loss` | -log(exp(x_label) / sum exp(x)) | any classification | optax | |
+| `stablemax_cross_entropy_loss` | -log(s(x_label) / sum s(x)), s = x + 1 or 1 / (1 - x) | logits that must not grow | 2501.04697 | |
 | `wasserstein1_ordinal_loss` | sum_k abs(cdf_p(k) - cdf_q(k)) | classes that have an order | ours | |
-| `wasserstein_list_loss` | W2 of Gaussians fitted to predicted and wanted lists | graded relevance (SyCL) | 2503.23239 | certain |
-| `weighted_ranknet_loss` | mean softplus(s_j - s_i) / (r_i + r_j) | the top of a list matters most (FIRST) | 2406.15657 | certain |
+| `wasserstein_list_loss` | W2 of Gaussians fitted to predicted and labeled lists | graded relevance (SyCL) | 2503.23239 | temperature |
+| `weighted_ranknet_loss` | mean softplus(s_j - s_i) / (r_i + r_j) | reranking: the top of a list matters most (FIRST) | 2406.15657 | |
 
-`log_stablemax` is log(s(x) / sum s(x)); `valid_labels` says which tokens count, label !=
-IGNORE_LABEL and where; `masked_mean` is sum(where * values) / max(count, 1); `shrunk_classes` drops
-the classes that make a prediction uncertain.
-
-Weights of pairs, for `pair_weight_loss`, come from `general_pair_weights` (of any loss of pairs) or
-`decoupled_pair_weights`; `inverse_rank_sum_lambdaweight` is for rax's pairwise losses.
+Helpers: `log_stablemax` is log(s(x) / sum s(x)); `valid_labels` returns which tokens count;
+`masked_mean` is sum(where * values) / max(count, 1); `shrunk_classes` drops the classes that make a
+prediction uncertain. `general_pair_weights` (of any pair loss) and `decoupled_pair_weights` compute
+weights for `pair_weight_loss`; `inverse_rank_sum_lambdaweight` is for the pairwise losses of rax.
+Losses whose formula is not confirmed are in `cgar_jax.contrib`.
 """
 
 from cgar_jax._core.labels import IGNORE_LABEL
@@ -46,25 +53,25 @@ from cgar_jax.losses.cross_entropy import (
     stablemax_cross_entropy_loss,
 )
 from cgar_jax.losses.dice import self_adjusting_dice_loss
-from cgar_jax.losses.distillation import early_distillation_loss
-from cgar_jax.losses.halting import halting_loss
-from cgar_jax.losses.metric_learning import (
-    info_nce_loss,
-    multi_similarity_loss,
-    multi_similarity_pair_loss,
-)
-from cgar_jax.losses.of_losses import (
+from cgar_jax.losses.early_distillation import early_distillation_loss
+from cgar_jax.losses.from_losses import (
     comp_sum_loss,
     loss_over_loss,
     pass_at_n_loss,
     smooth_adversarial_comp_sum_loss,
+)
+from cgar_jax.losses.halting_head import halting_loss
+from cgar_jax.losses.inverse_propensity import clipped_inverse_propensity_loss
+from cgar_jax.losses.metric_learning import (
+    info_nce_loss,
+    multi_similarity_loss,
+    multi_similarity_pair_loss,
 )
 from cgar_jax.losses.pair_weights import (
     decoupled_pair_weights,
     general_pair_weights,
     pair_weight_loss,
 )
-from cgar_jax.losses.propensity import clipped_inverse_propensity_loss
 from cgar_jax.losses.ranking import (
     inverse_rank_sum_lambdaweight,
     lambda_preference_loss,

@@ -1,4 +1,14 @@
-"""Consistency between the predictions for two views of one example."""
+"""Consistency between the predictions for two views of one example.
+
+>>> import jax.numpy as jnp
+>>> from cgar_jax import losses
+>>> weak, strong = jnp.array([[0.5, 0.3, 0.2]]), jnp.zeros((1, 3))
+>>> print(losses.shrunk_class_consistency_loss(weak, strong, threshold=0.7).round(3))
+[0.693]
+
+Losses that compare two predictions of one model without any label belong here; how much an
+unlabeled example counts is decided in the weighting room.
+"""
 
 import chex
 import jax
@@ -16,32 +26,43 @@ def shrunk_class_consistency_loss(
     *,
     where: jax.typing.ArrayLike | None = None,
 ) -> jax.Array:
-    """Teach the strong view the likeliest class of the weak one, without the classes in doubt.
+    """Computes the consistency of a strong view with a weak view, without the doubtful classes.
 
-    ``-log(exp(x_top) / sum over kept classes of exp(x))`` where the weak view is uncertain, with
-    the kept classes of `shrunk_classes`; 0 where it is certain: those are for the ordinary loss.
+    Where the weak view is uncertain, `-log(exp(x_top) / sum_kept exp(x))`: `top` is the likeliest
+    class of the weak view, and the sum is over the classes that `shrunk_classes` keeps. Where the
+    weak view is certain, 0, because the ordinary pseudo-label loss covers those examples.
 
-    The loss is the same whether or not the threshold is reached in the end; weigh it with
-    `cgar_jax.weighting.shrunk_class_weighting`, which drops it where not.
+    Use it to learn from unlabeled examples of which the model is not sure. The loss does not depend
+    on whether the threshold is reached among the kept classes; `weighting.shrunk_class_weighting`
+    gives examples for which it is not reached the weight 0.
 
     Args:
-      weak_probabilities: ``[batch, classes]`` of the weakly augmented view, summing to 1; they are
-        not differentiated.
-      strong_logits: ``[batch, classes]`` of the strongly augmented view, any float dtype; in the
-        paper from a head of their own.
-      threshold: in (0, 1], ``tau`` in the paper.
-      where: bool ``[batch]``; False does not count.
+      weak_probabilities: predictions for the weakly augmented view, float `[batch, classes]`,
+        summing to 1; not differentiated.
+      strong_logits: predictions for the strongly augmented view, float `[batch, classes]`; the
+        paper computes them with a separate head.
+      threshold: probability from which on a prediction is certain, in (0, 1], `tau` in the paper.
+      where: mask, bool `[batch]`; False examples do not count.
 
     Returns:
-      float32 ``[batch]``, value 0 and gradient 0 for an example that is certain or does not count.
-      The mean belongs over all examples, the certain among them.
+      Losses, float32 `[batch]`, with value 0 and gradient 0 for examples that are certain or do not
+      count. Average over all examples, including the certain ones.
 
     Raises:
-      ValueError: the two shapes differ; the axes of ``where`` are not the leading ones of theirs; a
-        threshold out of its range.
+      ValueError: the shapes of the predictions differ, the axes of `where` are not their leading
+        axes, or the threshold is out of its range.
 
-    Source: Yang et al., Shrinking Class Space for Enhanced Certainty in Semi-Supervised Learning,
-    ICCV 2023, arXiv 2308.06777; certain (released code).
+    Example:
+      >>> import jax.numpy as jnp
+      >>> from cgar_jax.losses import shrunk_class_consistency_loss
+      >>> weak = jnp.array([[0.5, 0.3, 0.2], [0.98, 0.01, 0.01]])
+      >>> strong = jnp.array([[2.0, 1.0, 0.0], [2.0, 1.0, 0.0]])
+      >>> print(shrunk_class_consistency_loss(weak, strong, threshold=0.7).round(3))
+      [0.127 0.   ]
+
+    Reference:
+      Yang et al., 2023, Shrinking Class Space for Enhanced Certainty in Semi-Supervised Learning,
+      arXiv 2308.06777; as in the released code.
     """
     owner = "shrunk_class_consistency_loss"
     check_number(owner, "threshold", threshold, "(0, 1]")

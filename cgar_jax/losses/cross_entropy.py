@@ -1,6 +1,13 @@
-"""Cross-entropy over a vocabulary, one value per token: stablemax and softmax.
+"""Cross-entropies over a vocabulary, one value per token.
 
-No reduction happens here. Logits of any float dtype are read as float32.
+>>> import jax.numpy as jnp
+>>> from cgar_jax import losses
+>>> logits, labels = jnp.zeros((2, 9, 11)), jnp.ones((2, 9), int)
+>>> print(losses.stablemax_cross_entropy_loss(logits, labels).shape)
+(2, 9)
+
+Both losses accept logits of any float dtype, compute in float32 and reduce nothing. Mixtures with
+a teacher's cross-entropy are in `early_distillation`, transformed cross-entropies in `from_losses`.
 """
 
 import chex
@@ -13,26 +20,35 @@ from cgar_jax._core.masking import valid_labels
 
 
 def log_stablemax(logits: chex.Array, axis: int = -1) -> jax.Array:
-    """Log-probabilities of stablemax, a softmax whose exponential grows only linearly.
+    """Computes log-probabilities of stablemax, a softmax whose exponential grows only linearly.
 
-    ``log(s(x) / sum s(x))`` with ``s(x) = x + 1`` for ``x >= 0`` and ``1 / (1 - x)`` for ``x < 0``.
-    Since ``log s(x) = sign(x) log(1 + |x|)``, stablemax is the softmax of that, and is computed so.
+    `log(s(x) / sum s(x))` with `s(x) = x + 1` for `x >= 0` and `s(x) = 1 / (1 - x)` for `x < 0`.
+    Because `log s(x) = sign(x) log(1 + |x|)`, stablemax is the softmax of that logarithm.
+
+    Use it where a model should not lower its loss by scaling its logits up.
 
     Args:
-      logits: ``[..., vocab]``, any float dtype.
-      axis: the axis of the vocabulary.
+      logits: model outputs, float `[..., vocab]`.
+      axis: axis of the vocabulary.
 
     Returns:
-      float32, the shape of ``logits``. It agrees with float64 to a few float32 roundings, in value
-      and gradient, for every finite logit.
+      Log-probabilities, float32 with the shape of `logits`. Value and gradient agree with float64
+      to a few float32 roundings for every finite logit.
 
-    Source: Prieto, Barsbey, Mediano, Birdal, 2025, arXiv 2501.04697; certain. The published TRM
-    code works in float64 and adds 1e-30 to ``1 - x``, which changes nothing in float32.
+    Example:
+      >>> import jax.numpy as jnp
+      >>> from cgar_jax.losses import log_stablemax
+      >>> print(jnp.exp(log_stablemax(jnp.array([0.0, 2.0]))).round(4))
+      [0.25 0.75]
+
+    Reference:
+      Prieto, Barsbey, Mediano, Birdal, 2025, arXiv 2501.04697. The published TRM code works in
+      float64 and adds 1e-30 to `1 - x`, which has no effect in float32.
     """
     logits = logits.astype(jnp.float32)
-    # Each branch sees only logits of its own side and zeros for the rest, so that both are finite
-    # with finite gradients everywhere: a gradient through `where` multiplies the branch not taken
-    # by zero, and 0 * inf is NaN.
+    # Each branch sees only the logits of its own side and zeros elsewhere, so that both branches
+    # have finite gradients. A gradient through `where` multiplies the branch that was not taken by
+    # zero, and 0 * inf is NaN.
     positive = logits >= 0
     log_above = jnp.log1p(jnp.where(positive, logits, 0))
     log_below = -jnp.log1p(-jnp.where(positive, 0, logits))
@@ -42,25 +58,36 @@ def log_stablemax(logits: chex.Array, axis: int = -1) -> jax.Array:
 def stablemax_cross_entropy_loss(
     logits: chex.Array, labels: chex.Array, *, where: jax.typing.ArrayLike | None = None
 ) -> jax.Array:
-    """Cross-entropy of the labels under stablemax, per token.
+    """Computes the cross-entropy of the labels under stablemax, per token.
 
-    ``-log(s(x_label) / sum s(x))``, with ``s`` as in `log_stablemax`.
+    `-log(s(x_label) / sum s(x))` with `s` as in `log_stablemax`.
+
+    Use it as HRM and TRM do: as the answer loss of a model whose logits must not grow.
 
     Args:
-      logits: ``[..., vocab]``, any float dtype.
-      labels: ``[...]``, int, in ``0 .. vocab - 1`` or `IGNORE_LABEL`.
-      where: bool, ``[...]`` or its leading axes; False does not count. None counts every token
-        whose label is not `IGNORE_LABEL`.
+      logits: model outputs, float `[..., vocab]`.
+      labels: classes, int `[...]` in `0 .. vocab - 1`, or `IGNORE_LABEL`.
+      where: mask, bool `[...]` or its leading axes; False tokens do not count. None means that
+        every token with a label counts.
 
     Returns:
-      float32 ``[...]``. A token that does not count has value 0 and gradient 0, whatever its
-      logits and label.
+      Losses, float32 `[...]`. A token that does not count has value 0 and gradient 0, whatever its
+      logits and label are.
 
     Raises:
-      ValueError: the shape of ``labels`` is not that of ``logits`` without its last axis; the axes
-        of ``where`` are not the leading ones of ``labels``.
+      ValueError: `labels` does not have the shape of `logits` without the last axis, or the axes
+        of `where` are not the leading axes of `labels`.
 
-    Source: Prieto et al., 2025, arXiv 2501.04697; the token loss of HRM and TRM; certain.
+    Example:
+      >>> import jax.numpy as jnp
+      >>> from cgar_jax.losses import IGNORE_LABEL, stablemax_cross_entropy_loss
+      >>> logits = jnp.array([[0.0, 2.0], [0.0, 2.0]])
+      >>> print(stablemax_cross_entropy_loss(logits, jnp.array([1, IGNORE_LABEL])).round(3))
+      [0.288 0.   ]
+
+    Reference:
+      Prieto, Barsbey, Mediano, Birdal, 2025, arXiv 2501.04697; used by HRM (arXiv 2506.21734) and
+      TRM (arXiv 2510.04871).
     """
     valid, logits, labels = _countable("stablemax_cross_entropy_loss", logits, labels, where)
     log_probabilities = jnp.take_along_axis(log_stablemax(logits), labels[..., None], axis=-1)
@@ -70,23 +97,33 @@ def stablemax_cross_entropy_loss(
 def softmax_cross_entropy_loss(
     logits: chex.Array, labels: chex.Array, *, where: jax.typing.ArrayLike | None = None
 ) -> jax.Array:
-    """Cross-entropy of the labels under softmax, per token: optax's, in float32, masked safely.
+    """Computes the cross-entropy of the labels under softmax, per token.
 
-    ``-log(exp(x_label) / sum exp(x))``.
+    `-log(exp(x_label) / sum exp(x))`.
+
+    Use it for any classification. It is optax's loss, computed in float32, with safe masks.
 
     Args:
-      logits: ``[..., vocab]``, any float dtype.
-      labels: ``[...]``, int, in ``0 .. vocab - 1`` or `IGNORE_LABEL`.
-      where: bool, as in `stablemax_cross_entropy_loss`.
+      logits: model outputs, float `[..., vocab]`.
+      labels: classes, int `[...]` in `0 .. vocab - 1`, or `IGNORE_LABEL`.
+      where: mask, bool `[...]` or its leading axes; False tokens do not count. None means that
+        every token with a label counts.
 
     Returns:
-      float32 ``[...]``, value 0 and gradient 0 for a token that does not count.
+      Losses, float32 `[...]`, with value 0 and gradient 0 for tokens that do not count.
 
     Raises:
-      ValueError: the shape of ``labels`` is not that of ``logits`` without its last axis; the axes
-        of ``where`` are not the leading ones of ``labels``.
+      ValueError: `labels` does not have the shape of `logits` without the last axis, or the axes
+        of `where` are not the leading axes of `labels`.
 
-    Source: `optax.softmax_cross_entropy_with_integer_labels`; certain.
+    Example:
+      >>> import jax.numpy as jnp
+      >>> from cgar_jax.losses import softmax_cross_entropy_loss
+      >>> print(softmax_cross_entropy_loss(jnp.zeros((2, 4)), jnp.array([3, 1])).round(3))
+      [1.386 1.386]
+
+    Reference:
+      `optax.softmax_cross_entropy_with_integer_labels`.
     """
     valid, logits, labels = _countable("softmax_cross_entropy_loss", logits, labels, where)
     losses = optax.softmax_cross_entropy_with_integer_labels(logits, labels)
@@ -96,7 +133,7 @@ def softmax_cross_entropy_loss(
 def _countable(
     owner: str, logits: chex.Array, labels: chex.Array, where: jax.typing.ArrayLike | None
 ) -> tuple[jax.Array, jax.Array, jax.Array]:
-    """Return which tokens count, and float32 logits and labels that are harmless where not."""
+    """Returns which tokens count, and float32 logits and labels with zeros at the others."""
     check_shape(owner, "labels", labels, logits.shape[:-1])
     valid = valid_labels(labels, where)
     logits = jnp.where(valid[..., None], logits.astype(jnp.float32), 0)

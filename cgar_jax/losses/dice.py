@@ -1,4 +1,12 @@
-"""Dice losses: F1 as a loss, for classes that are rare."""
+"""Dice losses, which turn the F1 score into a loss for rare classes.
+
+>>> import jax.numpy as jnp
+>>> from cgar_jax import losses
+>>> print(losses.self_adjusting_dice_loss(jnp.zeros(2), jnp.array([1, 0])).round(3))
+[0.333 0.2  ]
+
+Losses that compare overlaps of predicted and true positives belong here.
+"""
 
 from typing import Literal
 
@@ -14,6 +22,7 @@ from cgar_jax._core.registry import check_name
 def self_adjusting_dice_loss(
     logits: chex.Array,
     labels: chex.Array,
+    *,
     alpha: chex.Numeric = 1.0,
     smoothing: chex.Numeric = 1.0,
     squared: bool = False,
@@ -21,46 +30,54 @@ def self_adjusting_dice_loss(
     false_negative_weight: chex.Numeric = 0.5,
     per: Literal["example", "batch"] = "example",
     detach_factor: bool = True,
-    *,
     where: jax.typing.ArrayLike | None = None,
 ) -> jax.Array:
-    """Dice loss in which examples that are already sure count little.
+    """Computes a Dice loss in which examples that are already certain count little.
 
-    ``1 - (2 u y + g) / (u + y + g)``, ``u = (1 - p)^alpha p``, with ``p`` the probability of a
-    class, ``y`` 1 if it is the true one and else 0, ``g`` the smoothing. With C classes, the mean
-    over the classes, each against the rest; the released code takes the sum.
+    `1 - (2 u y + g) / (u + y + g)` with `u = (1 - p)^alpha p`, where `p` is the probability of a
+    class, `y` is 1 for the true class and else 0, and `g` is the smoothing. With several classes it
+    is the mean over the classes, each against the rest; the released code takes the sum.
 
-    The *value* is no metric: at alpha 1, p = 0.1 and p = 0.9 have the same. With the factor
-    detached, a step always moves ``p`` towards ``y``. Differentiated through the factor, as in the
-    released code, at alpha 1 the loss depends on ``p (1 - p)`` alone: it takes a positive to
-    p = 0.5 and no further, and moves a negative with p above 0.5 *up*.
+    Use it for imbalanced classes that are evaluated by their F1 score. Do not read its value as a
+    metric: at `alpha=1`, p = 0.1 and p = 0.9 have the same loss. With `detach_factor=True` every
+    step moves `p` towards `y`. With False, as in the released code, the loss at `alpha=1` depends
+    only on `p (1 - p)`: it moves a positive to p = 0.5 and no further, and moves a negative with p
+    > 0.5 up.
 
     Args:
-      logits: the shape of ``labels`` (a sigmoid each), or with classes as one more axis (a softmax
-        over them); any float dtype.
-      labels: ``[...]``: with a sigmoid bool, int or float in [0, 1], with a softmax the int of the
-        class. `IGNORE_LABEL` does not count.
-      alpha: 0 or more; 0 is the soft Dice loss.
-      smoothing: above 0, ``g``. optax's ``smooth`` is half of it.
-      squared: ``u^2 + y^2`` in the denominator.
-      false_positive_weight: 0 or more; how much of ``2 u (1 - y)`` is in the denominator. With
-        other weights than 0.5 this is the Tversky loss.
-      false_negative_weight: the same for ``2 (1 - u) y``.
-      per: ``"example"``: one Dice coefficient per label. ``"batch"``: one for all, per class, of
-        sums over what counts; one loss for the batch.
-      detach_factor: whether ``(1 - p)^alpha`` gets no gradient; True is ours.
-      where: bool, the shape of ``labels`` or its leading axes, such as ``[batch]``; False does not
-        count.
+      logits: model outputs, float, with the shape of `labels` (a sigmoid for each) or with one more
+        axis of classes (a softmax over them).
+      labels: targets `[...]`: bool, int or float in [0, 1] with a sigmoid, int classes with a
+        softmax. Entries with `IGNORE_LABEL` do not count.
+      alpha: exponent of the factor `1 - p`, 0 or more; 0 gives the soft Dice loss.
+      smoothing: constant `g`, above 0; twice the `smooth` of optax.
+      squared: whether the denominator has `u^2 + y^2` in place of `u + y`.
+      false_positive_weight: weight of `2 u (1 - y)` in the denominator, 0 or more. Weights other
+        than 0.5 give the Tversky loss.
+      false_negative_weight: weight of `2 (1 - u) y` in the denominator, 0 or more.
+      per: `"example"` for one Dice coefficient per label, `"batch"` for one coefficient per class
+        from sums over the whole batch.
+      detach_factor: whether the factor `(1 - p)^alpha` has no gradient; True is our choice.
+      where: mask, bool with the shape of `labels` or its leading axes; False entries do not count.
 
     Returns:
-      float32, the shape of ``labels``; value 0 and gradient 0 where it does not count. With
-      ``per="batch"`` the one loss is repeated, so that its mean over what counts is the loss.
+      Losses, float32 with the shape of `labels`, with value 0 and gradient 0 for entries that do
+      not count. With `per="batch"` the one loss of the batch is repeated, so that the mean over the
+      entries that count is that loss.
 
     Raises:
-      ValueError: a setting out of its range; shapes that do not fit.
+      ValueError: a setting is out of its range, or the shapes do not fit each other.
 
-    Source: Li et al., Dice Loss for Data-imbalanced NLP Tasks, 2019, arXiv 1911.02855; certain.
-    Alpha 1 and smoothing 1 are the paper's as remembered (likely); its code defaults to 0 and 1e-4.
+    Example:
+      >>> import jax.numpy as jnp
+      >>> from cgar_jax.losses import self_adjusting_dice_loss
+      >>> logits, labels = jnp.array([-1.0, 0.0, 1.0]), jnp.array([1, 1, 1])
+      >>> print(self_adjusting_dice_loss(logits, labels, alpha=0.0).round(3))
+      [0.322 0.2   0.098]
+
+    Reference:
+      Li et al., 2019, Dice Loss for Data-imbalanced NLP Tasks, arXiv 1911.02855. That the paper
+      uses alpha 1 and smoothing 1 is unconfirmed; its code has 0 and 1e-4 as defaults.
     """
     check_number("self_adjusting_dice_loss", "alpha", alpha, "[0, inf)")
     check_number("self_adjusting_dice_loss", "smoothing", smoothing, "(0, inf)")
@@ -91,7 +108,7 @@ def self_adjusting_dice_loss(
 
 
 def _read(logits, labels, where):
-    """Return what counts, and ``p``, ``1 - p`` and ``y`` with an axis of classes, float32."""
+    """Returns which entries count, and `p`, `1 - p` and `y` as float32 with an axis of classes."""
     labels = jnp.asarray(labels)
     valid = valid_labels(labels, where)
     logits = jnp.asarray(logits, jnp.float32)
@@ -106,7 +123,7 @@ def _read(logits, labels, where):
 
 
 def _power(rest, alpha, detach):
-    """``rest^alpha``; below alpha 1 its slope at 0 is infinite, and none is asked for there."""
+    """Computes `rest^alpha` with gradient 0 at 0, where the slope is infinite for alpha < 1."""
     some = rest > 0
     power = jnp.where(some, jnp.where(some, rest, 1) ** alpha, alpha == 0)
     return jax.lax.stop_gradient(power) if detach else power

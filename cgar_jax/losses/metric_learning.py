@@ -1,4 +1,14 @@
-"""Metric learning: embeddings of what belongs together near each other, of the rest far apart."""
+"""Metric learning: similar embeddings for examples that belong together.
+
+>>> import jax, jax.numpy as jnp
+>>> from cgar_jax import losses
+>>> embeddings, labels = jax.random.normal(jax.random.key(0), (6, 8)), jnp.array([0, 0, 1, 1, 2, 2])
+>>> print(losses.multi_similarity_loss(embeddings, labels).shape)
+(6,)
+
+Losses of embeddings and of their similarities belong here; losses of scores in a list are in
+`ranking`. Cosines are computed at full precision.
+"""
 
 import chex
 import jax
@@ -14,41 +24,54 @@ from cgar_jax._core.vectors import products, read_vectors, unit_vectors
 def multi_similarity_pair_loss(
     similarities: chex.Array,
     is_positive: chex.Array,
+    *,
     alpha: chex.Numeric = 2.0,
     beta: chex.Numeric = 50.0,
     base: chex.Numeric = 0.5,
     mining_margin: chex.Numeric | None = 0.1,
-    *,
     where: jax.typing.ArrayLike | None = None,
 ) -> jax.Array:
-    """Multi-similarity loss of anchors, each with its own items, from their similarities.
+    """Computes the multi-similarity loss of anchors from the similarities to their own items.
 
-    ``log(1 + sum_P exp(-alpha (s - base))) / alpha + log(1 + sum_N exp(beta (s - base))) / beta``,
-    over the positives ``P`` and negatives ``N`` that are kept: a negative if it is more similar
-    than the least similar positive less ``mining_margin``, a positive if it is less similar than
-    the most similar negative plus ``mining_margin``.
+        log(1 + sum_P exp(-alpha (s - base))) / alpha + log(1 + sum_N exp(beta (s - base))) / beta
+
+    `P` and `N` are the selected positives and negatives: negatives more similar than the least
+    similar positive minus `mining_margin`, positives less similar than the most similar negative
+    plus `mining_margin`.
+
+    Use it if the items of an anchor come from a memory; `multi_similarity_loss` takes them from the
+    batch.
 
     Args:
-      similarities: ``[batch, items]``, any float dtype, such as cosines: of each anchor with its
-        items, from the batch or from a memory.
-      is_positive: bool ``[batch, items]``.
-      alpha: above 0, the sharpness for positives.
-      beta: above 0, the sharpness for negatives.
-      base: ``lambda``, the similarity from which on a pair counts as wrong.
-      mining_margin: ``epsilon``; None, or infinity, keeps every pair of an anchor that has both
-        positives and negatives; None also those of the others.
-      where: bool ``[batch]`` or ``[batch, items]``; False does not count.
+      similarities: similarities of each anchor to its items, such as cosines, float
+        `[batch, items]`.
+      is_positive: whether an item belongs to its anchor, bool `[batch, items]`.
+      alpha: sharpness for positives, above 0.
+      beta: sharpness for negatives, above 0.
+      base: similarity at which a pair begins to count as wrong, `lambda` in the paper.
+      mining_margin: margin of the selection of hard pairs, `epsilon` in the paper. None keeps every
+        pair; infinity keeps every pair of an anchor that has both positives and negatives.
+      where: mask, bool `[batch]` or `[batch, items]`; False items do not count.
 
     Returns:
-      float32 ``[batch]``; 0 for an anchor of which no pair is kept.
+      Losses, float32 `[batch]`, 0 for anchors without any selected pair.
 
     Raises:
-      ValueError: a setting out of its range; shapes that do not fit.
+      ValueError: a setting is out of its range, or the shapes do not fit each other.
 
-    Source: Wang et al., CVPR 2019, arXiv 1904.06627; certain (released code). Of the settings,
-    alpha 2 and the margin are the paper's, likely; base 0.5 is that of the released code and of
-    pytorch-metric-learning (the paper's is 1, as remembered), and beta 50 that of the paper and of
-    pytorch-metric-learning (the released configuration has 40).
+    Example:
+      >>> import jax.numpy as jnp
+      >>> from cgar_jax.losses import multi_similarity_pair_loss
+      >>> similarities = jnp.array([[0.9, 0.1, 0.2], [0.2, 0.7, 0.1]])
+      >>> is_positive = jnp.array([[True, False, False], [True, False, False]])
+      >>> print(multi_similarity_pair_loss(similarities, is_positive).round(3))
+      [0.    0.719]
+
+    Reference:
+      Wang et al., 2019, Multi-Similarity Loss with General Pair Weighting for Deep Metric Learning,
+      arXiv 1904.06627; as in the released code. The defaults are unconfirmed in part: alpha 2 and
+      the margin are probably the paper's, base 0.5 is that of the released code (the paper probably
+      has 1), and beta 50 is that of pytorch-metric-learning (the released configuration has 40).
     """
     for name, value in (("alpha", alpha), ("beta", beta)):
         check_number("multi_similarity_pair_loss", name, value, "(0, inf)")
@@ -72,36 +95,49 @@ def multi_similarity_pair_loss(
 def multi_similarity_loss(
     embeddings: chex.Array,
     labels: chex.Array,
+    *,
     alpha: chex.Numeric = 2.0,
     beta: chex.Numeric = 50.0,
     base: chex.Numeric = 0.5,
     mining_margin: chex.Numeric | None = 0.1,
-    *,
     where: jax.typing.ArrayLike | None = None,
 ) -> jax.Array:
-    """Multi-similarity loss: each example is the anchor of its pairs with the rest of the batch.
+    """Computes the multi-similarity loss of a batch in which every example is an anchor.
 
-    `multi_similarity_pair_loss` of the cosines ``s_ij`` of all pairs but that of an example with
-    itself; those with equal labels are positive.
+    This is `multi_similarity_pair_loss` of the cosines between all pairs of different examples.
+    Pairs with equal labels are positive.
+
+    Use it to learn embeddings from class labels.
 
     Args:
-      embeddings: ``[batch, features]``, any float dtype and length.
-      labels: ``[batch]``, int.
-      alpha: as all settings, that of `multi_similarity_pair_loss`.
-      beta: the same.
-      base: the same.
-      mining_margin: the same.
-      where: bool ``[batch]``; False is neither an anchor nor in any pair.
+      embeddings: vectors of any length, float `[batch, features]`.
+      labels: classes, int `[batch]`.
+      alpha: sharpness for positives, above 0.
+      beta: sharpness for negatives, above 0.
+      base: similarity at which a pair begins to count as wrong, `lambda` in the paper.
+      mining_margin: margin of the selection of hard pairs, `epsilon` in the paper. None keeps every
+        pair; infinity keeps every pair of an anchor that has both positives and negatives.
+      where: mask, bool `[batch]`; a False example is neither an anchor nor part of any pair.
 
     Returns:
-      float32 ``[batch]``, one loss per anchor. The released code leaves duplicates (cosine 1) out
-      of the positives; here only the example itself is.
+      Losses, float32 `[batch]`, one per anchor. The released code also excludes duplicates (cosine
+      1) from the positives; here only the example itself is excluded.
 
     Raises:
-      ValueError: a setting out of its range; shapes that do not fit.
+      ValueError: a setting is out of its range, or the shapes do not fit each other.
 
-    Source: Wang et al., CVPR 2019, arXiv 1904.06627; certain, see `multi_similarity_pair_loss` for
-    its settings.
+    Example:
+      >>> import jax.numpy as jnp
+      >>> from cgar_jax.losses import multi_similarity_loss
+      >>> embeddings = jnp.array([[1.0, 0.0], [0.0, 1.0], [0.8, 0.6], [0.6, 0.8]])
+      >>> print(multi_similarity_loss(embeddings, jnp.array([0, 0, 1, 1])).round(2))
+      [0.96 0.96 0.   0.  ]
+
+    Reference:
+      Wang et al., 2019, Multi-Similarity Loss with General Pair Weighting for Deep Metric Learning,
+      arXiv 1904.06627; as in the released code. The defaults are unconfirmed in part: alpha 2 and
+      the margin are probably the paper's, base 0.5 is that of the released code (the paper probably
+      has 1), and beta 50 is that of pytorch-metric-learning (the released configuration has 40).
     """
     check_shape("multi_similarity_loss", "embeddings", embeddings, ("batch", "features"))
     batch = len(embeddings)
@@ -129,29 +165,40 @@ def info_nce_loss(
     negatives_where: jax.typing.ArrayLike | None = None,
     where: jax.typing.ArrayLike | None = None,
 ) -> jax.Array:
-    """InfoNCE: each query is to find its own key among those of the batch.
+    """Computes the InfoNCE loss, which asks each query to find its key among those of the batch.
 
-    ``-log(exp(c_ii / T) / (sum_j exp(c_ij / T) + sum_k exp(cos(q_i, n_ik) / T)))``,
-    ``c_ij = cos(q_i, k_j)``.
+        -log(exp(c_ii / T) / (sum_j exp(c_ij / T) + sum_k exp(cos(q_i, n_ik) / T)))
+
+    with `c_ij = cos(q_i, k_j)` and the further negatives `n_ik`.
+
+    Use it for two views of the same thing, without labels.
 
     Args:
-      queries: ``[batch, features]``, any float dtype and length.
-      keys: ``[batch, features]``, that of each query.
-      negatives: ``[batch, negatives, features]``, more to tell apart, of each query; None for none.
-        See `online_negative_mixing`.
-      temperature: above 0, ``T``.
-      negatives_where: bool ``[batch, negatives]``; False does not count.
-      where: bool ``[batch]``; False is neither a query nor a key of others.
+      queries: vectors of any length, float `[batch, features]`.
+      keys: the key of each query, float `[batch, features]`.
+      negatives: further negatives of each query, float `[batch, negatives, features]`, or None. See
+        `contrib.online_negative_mixing`.
+      temperature: divisor `T` of the cosines, above 0.
+      negatives_where: mask of the negatives, bool `[batch, negatives]`; False ones do not count.
+      where: mask, bool `[batch]`; a False example is neither a query nor a key for others.
 
     Returns:
-      float32 ``[batch]``.
+      Losses, float32 `[batch]`.
 
     Raises:
-      ValueError: a setting out of its range; shapes that do not fit.
+      ValueError: the temperature is out of its range, or the shapes do not fit each other.
 
-    Source: van den Oord et al., 2018, arXiv 1807.03748, in the form with in-batch negatives of Yao
-    et al., Self-supervised Learning for Large-scale Item Recommendations, 2020, arXiv 2007.12865
-    (id from memory); certain. Temperature 0.1 is that of the latter, likely.
+    Example:
+      >>> import jax.numpy as jnp
+      >>> from cgar_jax.losses import info_nce_loss
+      >>> print(info_nce_loss(jnp.eye(3), jnp.eye(3), temperature=1.0).round(3))
+      [0.551 0.551 0.551]
+
+    Reference:
+      van den Oord, Li, Vinyals, 2018, Representation Learning with Contrastive Predictive Coding,
+      arXiv 1807.03748; with in-batch negatives as in Yao et al., 2020, Self-supervised Learning for
+      Large-scale Item Recommendations, arXiv 2007.12865. That the latter has temperature 0.1 is
+      unconfirmed.
     """
     check_number("info_nce_loss", "temperature", temperature, "(0, inf]")
     check_shape("info_nce_loss", "queries", queries, ("batch", "features"))
@@ -160,7 +207,7 @@ def info_nce_loss(
     valid = valid_entries(where, (batch,))
     query = unit_vectors(read_vectors(queries, valid))
     cosines = products("ad,bd->ab", query, unit_vectors(read_vectors(keys, valid)))
-    # A query that does not count keeps its own key, so that there is something to normalize.
+    # A masked query keeps its own key, so that its softmax is never over an empty set.
     counts = both(valid) | jnp.eye(batch, dtype=bool)
     if negatives is not None:
         check_shape("info_nce_loss", "negatives", negatives, (batch, "negatives", features))

@@ -1,7 +1,14 @@
-"""What a loss of pairs does to its scores: the weight of each pair, apart from its direction.
+"""Weights of pairs, separated from the scores that they train.
 
-The gradient of such a loss is a weight times -1 for a positive and +1 for a negative. Here the two
-are taken apart, so that the weights of one loss can train the scores of another.
+>>> import jax.numpy as jnp
+>>> from cgar_jax import losses
+>>> scores, positive = jnp.array([[2.0, 0.0, 1.0]]), jnp.array([[True, False, False]])
+>>> weights = losses.decoupled_pair_weights(scores, positive, "contrastive")
+>>> print(weights.round(3), losses.pair_weight_loss(scores, positive, weights).round(3))
+[[0.335 0.09  0.245]] [-0.425]
+
+The gradient of a pair loss is the weight of a pair times -1 for a positive and +1 for a negative.
+Here both are separate, so that the weights of one loss can train the scores of another.
 """
 
 from collections.abc import Callable
@@ -23,27 +30,37 @@ def general_pair_weights(
     *,
     where: jax.typing.ArrayLike | None = None,
 ) -> jax.Array:
-    """Pair weights of any loss of pairs (general pair weighting, GPW), to look at and to compare.
+    """Computes the pair weights of any pair loss (general pair weighting).
 
-    ``w = -dL/ds`` for a positive and ``dL/ds`` for a negative. For a loss that pulls every positive
-    and pushes every negative, this is the paper's ``|dL/ds|``.
+    `w = -dL/ds` for a positive and `dL/ds` for a negative. For a loss that pulls every positive and
+    pushes every negative, this is the `|dL/ds|` of the paper.
+
+    Use it to inspect and compare pair losses.
 
     Args:
-      pair_loss: ``(scores, is_positive, *, where) -> losses``, as `multi_similarity_pair_loss`;
-        settings by `functools.partial`.
-      scores: ``[batch, items]``, any float dtype: of each anchor with its items, such as
-        similarities.
-      is_positive: bool ``[batch, items]``.
-      where: bool ``[batch]`` or ``[batch, items]``; False does not count.
+      pair_loss: function `(scores, is_positive, *, where) -> losses`, such as
+        `multi_similarity_pair_loss`; bind its settings with `functools.partial`.
+      scores: scores of each anchor with its items, such as similarities, float `[batch, items]`.
+      is_positive: whether an item belongs to its anchor, bool `[batch, items]`.
+      where: mask, bool `[batch]` or `[batch, items]`; False items do not count.
 
     Returns:
-      float32 ``[batch, items]``, 0 where it does not count; it passes no gradient on.
-      `pair_weight_loss` with these weights has the gradient of ``pair_loss``.
+      Weights, float32 `[batch, items]`, 0 for items that do not count, without a gradient.
+      `pair_weight_loss` with these weights has the gradient of `pair_loss`.
 
     Raises:
-      ValueError: shapes that do not fit.
+      ValueError: the shapes do not fit each other.
 
-    Source: Wang et al., CVPR 2019, arXiv 1904.06627; certain.
+    Example:
+      >>> import jax.numpy as jnp
+      >>> from cgar_jax.losses import general_pair_weights, multi_similarity_pair_loss
+      >>> scores, positive = jnp.array([[0.3, 0.6, 0.1]]), jnp.array([[True, False, False]])
+      >>> print(general_pair_weights(multi_similarity_pair_loss, scores, positive).round(3))
+      [[0.599 0.993 0.   ]]
+
+    Reference:
+      Wang et al., 2019, Multi-Similarity Loss with General Pair Weighting for Deep Metric Learning,
+      arXiv 1904.06627.
     """
     valid, scores, sign = read_lists(
         "general_pair_weights", where, scores=scores, is_positive=is_positive
@@ -62,33 +79,44 @@ def decoupled_pair_weights(
     *,
     where: jax.typing.ArrayLike | None = None,
 ) -> jax.Array:
-    """Pair weights of contrastive learning or of supervised fine-tuning, for `pair_weight_loss`.
+    """Computes the pair weights of contrastive learning or of supervised fine-tuning.
 
-    With ``s`` the scores over the temperature ``T``; positive, then negative items:
+    With `s` the scores divided by the temperature `T`, for positive and for negative items:
 
-    - ``"contrastive"``: ``(1 - k p) / T`` and ``k p / T``; ``p = softmax(s)`` over the list, ``k``
-      its number of positives. With several, a positive may weigh less than nothing. In a list
-      without masks the weights of the positives and those of the negatives have one sum.
-    - ``"supervised"``: ``(1 - sigmoid(s)) / T`` and ``sigmoid(s) / T``, each item by itself.
-    - ``"uniform"``: 1.
+    - `"contrastive"`: `(1 - k p) / T` and `k p / T`, with `p = softmax(s)` over the list and `k`
+      its number of positives. With several positives, the weight of a positive may be negative. In
+      a list without masks, the weights of the positives and of the negatives have the same sum.
+    - `"supervised"`: `(1 - sigmoid(s)) / T` and `sigmoid(s) / T`, for each item independently.
+    - `"uniform"`: 1.
+
+    Use them with `pair_weight_loss`, to combine the weights of one objective with scores of
+    another.
 
     Args:
-      scores: ``[batch, items]``, any float dtype; not necessarily those that are trained: those of
-        a teacher, or another read-out of the same model.
-      is_positive: bool ``[batch, items]``.
-      weighting: whose weights.
-      temperature: above 0, ``T``; 1 (ours) leaves the scores as they are.
-      where: bool ``[batch]`` or ``[batch, items]``; False does not count.
+      scores: scores of each anchor with its items, float `[batch, items]`. They may come from a
+        teacher or from another head than the one that is trained.
+      is_positive: whether an item belongs to its anchor, bool `[batch, items]`.
+      weighting: objective whose weights are computed.
+      temperature: divisor `T`, above 0; 1 (our default) leaves the scores unchanged.
+      where: mask, bool `[batch]` or `[batch, items]`; False items do not count.
 
     Returns:
-      float32 ``[batch, items]``, 0 where it does not count; it passes no gradient on.
+      Weights, float32 `[batch, items]`, 0 for items that do not count, without a gradient.
 
     Raises:
-      ValueError: a setting out of its range; shapes that do not fit.
+      ValueError: a setting is out of its range, or the shapes do not fit each other.
 
-    Source: Dai et al., Supervised Fine-Tuning or Contrastive Learning? Towards Better Multimodal
-    LLM Reranking, 2025, arXiv 2510.14824. The weights are certain (they are the gradients of
-    softmax and sigmoid cross-entropy); how the paper normalizes them is not confirmed.
+    Example:
+      >>> import jax.numpy as jnp
+      >>> from cgar_jax.losses import decoupled_pair_weights
+      >>> scores, positive = jnp.array([[2.0, 0.0]]), jnp.array([[True, False]])
+      >>> print(decoupled_pair_weights(scores, positive, "supervised").round(3))
+      [[0.119 0.5  ]]
+
+    Reference:
+      Dai et al., 2025, Supervised Fine-Tuning or Contrastive Learning? Towards Better Multimodal
+      LLM Reranking, arXiv 2510.14824. The weights are the gradients of softmax and sigmoid
+      cross-entropy; how the paper normalizes them is unconfirmed.
     """
     check_name("weighting", weighting, ("contrastive", "supervised", "uniform"))
     check_number("decoupled_pair_weights", "temperature", temperature, "(0, inf)")
@@ -114,28 +142,37 @@ def pair_weight_loss(
     *,
     where: jax.typing.ArrayLike | None = None,
 ) -> jax.Array:
-    """The loss whose gradient is given: the weights, downwards for positives, upwards for others.
+    """Computes the loss whose gradient with respect to the scores is given by weights.
 
-    ``sum over negatives of w s - sum over positives of w s``; the weights get no gradient.
+    `sum over negatives of w s - sum over positives of w s`. The weights have no gradient.
 
-    Its *value* means nothing, and is no metric: log the loss that the weights come from. Which
-    scores are trained (the direction) and which give the weights is free: train the log-odds of
-    yes over no with contrastive weights, or one score with supervised ones.
+    Use it to choose freely which scores are trained and which scores determine the weights: for
+    example, train the log-odds of "yes" over "no" with contrastive weights. Do not read its value
+    as a metric; log the loss that the weights come from.
 
     Args:
-      scores: ``[batch, items]``, any float dtype: of each anchor with its items.
-      is_positive: bool ``[batch, items]``.
-      weights: ``[batch, items]``, by `general_pair_weights`, `decoupled_pair_weights` or any other.
-      where: bool ``[batch]`` or ``[batch, items]``; False does not count.
+      scores: scores of each anchor with its items, float `[batch, items]`.
+      is_positive: whether an item belongs to its anchor, bool `[batch, items]`.
+      weights: weights of the pairs, float `[batch, items]`, from `general_pair_weights`,
+        `decoupled_pair_weights` or elsewhere.
+      where: mask, bool `[batch]` or `[batch, items]`; False items do not count.
 
     Returns:
-      float32 ``[batch]``.
+      Losses, float32 `[batch]`.
 
     Raises:
-      ValueError: shapes that do not fit.
+      ValueError: the shapes do not fit each other.
 
-    Source: Wang et al., CVPR 2019, arXiv 1904.06627, and Dai et al., 2025, arXiv 2510.14824;
-    certain.
+    Example:
+      >>> import jax, jax.numpy as jnp
+      >>> from cgar_jax.losses import pair_weight_loss
+      >>> positive, weights = jnp.array([[True, False]]), jnp.array([[0.5, 0.2]])
+      >>> total = lambda scores: pair_weight_loss(scores, positive, weights).sum()
+      >>> print(jax.grad(total)(jnp.zeros((1, 2))))
+      [[-0.5  0.2]]
+
+    Reference:
+      Wang et al., 2019, arXiv 1904.06627, and Dai et al., 2025, arXiv 2510.14824.
     """
     _, scores, positive, weights = read_lists(
         "pair_weight_loss", where, scores=scores, is_positive=is_positive, weights=weights

@@ -1,7 +1,13 @@
-"""Ranking losses: scores of the items of a list, against what their order should be.
+"""Ranking losses: scores of the items of a list, compared with the order that they should have.
 
-One loss per list. `rax` does what it can; here is what it lacks. Labels are rax's: the higher, the
-better; only their order matters unless a docstring says otherwise.
+>>> import jax.numpy as jnp
+>>> from cgar_jax import losses
+>>> scores, labels = jnp.array([[3.0, 1.0, 2.0]]), jnp.array([[2.0, 1.0, 0.0]])
+>>> print(losses.weighted_ranknet_loss(scores, labels).round(3))
+[0.128]
+
+There is one loss per list. This file has what `rax` lacks and builds on `rax` elsewhere. As in
+`rax`, higher labels are better, and only their order matters unless a docstring says otherwise.
 """
 
 import functools
@@ -28,25 +34,38 @@ def inverse_rank_sum_lambdaweight(
     segments: chex.Array | None = None,
     weights: chex.Array | None = None,
 ) -> jax.Array:
-    """Weight of a pair by the target ranks of its items: mistakes at the top count most.
+    """Computes weights of pairs that count mistakes at the top of a list most.
 
-    ``1 / (r_i + r_j)``, with ``r`` the rank by label, 1 for the best. Items with equal labels share
-    a rank, and no rank is left out. To be passed to any pairwise loss of rax as its
-    ``lambdaweight_fn``.
+    `1 / (r_i + r_j)` with `r` the rank by label, 1 for the best. Items with equal labels share a
+    rank, and no rank is left out.
+
+    Pass it as `lambdaweight_fn` to any pairwise loss of `rax`.
 
     Args:
-      scores: ``[..., items]``, not used.
-      labels: ``[..., items]``.
-      where: bool ``[..., items]``; False counts in no rank. None counts all.
-      segments: int ``[..., items]``; items of different segments form no pair, and ranks are those
-        within a segment.
-      weights: not used.
+      scores: scores of the items `[..., items]`, unused.
+      labels: labels of the items, `[..., items]`.
+      where: mask, bool `[..., items]`; False items count in no rank. None means all True.
+      segments: segment of each item, int `[..., items]`; items of different segments form no pair,
+        and ranks are those within a segment.
+      weights: unused.
 
     Returns:
-      float32 ``[..., items * items]``, rax's order of pairs; 0 for a pair that does not count.
+      Weights, float32 `[..., items * items]` in the order of pairs that `rax` uses, 0 for pairs
+      that do not count.
 
-    Source: Gangi Reddy et al., FIRST, 2024, arXiv 2406.15657; certain (released code), which breaks
-    ties by place and ranks one list per call.
+    Example:
+      >>> import jax.numpy as jnp, rax
+      >>> from cgar_jax.losses import inverse_rank_sum_lambdaweight
+      >>> scores, labels = jnp.array([3.0, 1.0, 2.0]), jnp.array([2.0, 1.0, 0.0])
+      >>> loss = rax.pairwise_hinge_loss(
+      ...     scores, labels, lambdaweight_fn=inverse_rank_sum_lambdaweight)
+      >>> print(loss.round(3))
+      0.133
+
+    Reference:
+      Gangi Reddy et al., 2024, FIRST: Faster Improved Listwise Reranking with Single Token
+      Decoding, arXiv 2406.15657; as in the released code, which breaks ties by position and ranks
+      one list per call.
     """
     del scores, weights
     labels = jnp.asarray(labels)
@@ -67,28 +86,40 @@ def weighted_ranknet_loss(
     *,
     where: jax.typing.ArrayLike | None = None,
 ) -> jax.Array:
-    """RankNet whose pairs are weighted by their target ranks: mistakes at the top count most.
+    """Computes RankNet's loss with weights by target ranks: mistakes at the top count most.
 
-    ``mean over pairs with r_i < r_j of softplus(-(s_i - s_j)) / (r_i + r_j)``, with ``r`` the rank
-    by label, 1 for the best.
+    The mean over the pairs with `r_i < r_j` of `softplus(-(s_i - s_j)) / (r_i + r_j)`, with `r` the
+    rank by label, 1 for the best.
+
+    Use it for reranking, where the first items matter most.
 
     Args:
-      scores: ``[batch, items]``, any float dtype.
-      labels: ``[batch, items]``; of target ranks, pass the negative.
-      pair_weight: ``"none"`` is RankNet.
-      reduction: over the pairs of a list. The released code takes one mean over the pairs of all
-        lists together.
-      where: bool ``[batch]`` or ``[batch, items]``; False does not count.
+      scores: scores of the items, float `[batch, items]`.
+      labels: relevance of the items `[batch, items]`; pass negated ranks to give target ranks.
+      pair_weight: weight of each pair; `"none"` gives RankNet.
+      reduction: reduction over the pairs of a list. The released code takes one mean over the pairs
+        of all lists together.
+      where: mask, bool `[batch]` or `[batch, items]`; False items do not count.
 
     Returns:
-      float32 ``[batch]``. The released code adds 10 times this to its language-model loss; that 10
-      is not applied here.
+      Losses, float32 `[batch]`. The released code adds 10 times this loss to its language-model
+      loss; the factor is not applied here.
 
     Raises:
-      ValueError: an unknown setting; shapes that do not fit.
+      ValueError: a setting is unknown, or the shapes do not fit each other.
 
-    Source: Gangi Reddy et al., FIRST, 2024, arXiv 2406.15657; certain (released code). How equal
-    labels are ranked is ours, see `inverse_rank_sum_lambdaweight`.
+    Example:
+      >>> import jax.numpy as jnp
+      >>> from cgar_jax.losses import weighted_ranknet_loss
+      >>> labels = jnp.array([[3.0, 2.0, 1.0], [3.0, 2.0, 1.0]])
+      >>> scores = jnp.array([[2.0, 3.0, 1.0], [3.0, 1.0, 2.0]])  # mistake at the top, at the end
+      >>> print(weighted_ranknet_loss(scores, labels).round(3))
+      [0.18  0.128]
+
+    Reference:
+      Gangi Reddy et al., 2024, FIRST: Faster Improved Listwise Reranking with Single Token
+      Decoding, arXiv 2406.15657; as in the released code. The ranks of equal labels are our choice,
+      see `inverse_rank_sum_lambdaweight`.
     """
     check_name("pair_weight", pair_weight, ("inverse_rank_sum", "none"))
     check_name("reduction", reduction, ("mean", "sum"))
@@ -111,37 +142,50 @@ def lambda_preference_loss(
     labels: chex.Array,
     beta: chex.Numeric,
     reference_log_probabilities: chex.Array | None = None,
+    *,
     label_gain: Literal["exp2", "linear"] = "exp2",
     log_base: chex.Numeric = 2.0,
-    *,
     where: jax.typing.ArrayLike | None = None,
 ) -> jax.Array:
-    """LiPO-lambda: preference optimization over a list of answers, weighted as in LambdaRank.
+    """Computes the LiPO-lambda loss: preferences over a list of answers, weighted as in LambdaRank.
 
-    ``sum over y_i > y_j of Delta_ij softplus(-(s_i - s_j))``, with the scores
-    ``s = beta (log pi - log pi_ref)`` and
-    ``Delta_ij = |2^y_i - 2^y_j| |1 / log(1 + r_i) - 1 / log(1 + r_j)|``, ``r`` the rank by score, 1
-    for the highest. ``Delta`` has no gradient.
+        sum over y_i > y_j of Delta_ij softplus(-(s_i - s_j)),  s = beta (log pi - log pi_ref)
+        Delta_ij = |2^y_i - 2^y_j| |1 / log(1 + r_i) - 1 / log(1 + r_j)|
+
+    with `r` the rank by score, 1 for the highest. `Delta` has no gradient.
+
+    Use it to train a policy on several graded answers per prompt.
 
     Args:
-      log_probabilities: ``[batch, items]``, any float dtype, of each answer under the policy.
-      labels: ``[batch, items]``, the quality of each answer, ``psi`` in the paper; rescale raw
-        rewards, to [0, 4] for example: ``2^y`` overflows.
-      beta: above 0; the paper tunes it.
-      reference_log_probabilities: ``[batch, items]``, of each answer under the reference; it gets
-        no gradient. None is all zeros: the first argument then is a score.
-      label_gain: ``"linear"`` takes ``|y_i - y_j|`` in place of the powers of 2.
-      log_base: above 1, of the logarithm in ``Delta``. Another base is one constant factor.
-      where: bool ``[batch]`` or ``[batch, items]``; False does not count.
+      log_probabilities: log-probability of each answer under the policy, float `[batch, items]`.
+      labels: quality of each answer, `psi` in the paper, `[batch, items]`. Rescale raw rewards, for
+        example to [0, 4], because `2^y` overflows.
+      beta: factor of the scores, above 0, tuned in the paper.
+      reference_log_probabilities: log-probability of each answer under the reference policy, float
+        `[batch, items]`, without a gradient. None means zeros, so that the first argument is a
+        score.
+      label_gain: gain of a label; `"linear"` replaces `|2^y_i - 2^y_j|` by `|y_i - y_j|`.
+      log_base: base of the logarithm in `Delta`, above 1. Another base changes the loss by a
+        constant factor.
+      where: mask, bool `[batch]` or `[batch, items]`; False items do not count.
 
     Returns:
-      float32 ``[batch]``. It is rax's pairwise logistic loss with `rax.dcg_lambdaweight`, without
-      the list size by which rax multiplies.
+      Losses, float32 `[batch]`: the pairwise logistic loss of `rax` with `rax.dcg_lambdaweight`,
+      divided by the list size by which `rax` multiplies.
 
     Raises:
-      ValueError: a setting out of its range; shapes that do not fit.
+      ValueError: a setting is out of its range, or the shapes do not fit each other.
 
-    Source: Liu et al., LiPO, 2024, arXiv 2402.01878; certain but for the base of the logarithm.
+    Example:
+      >>> import jax.numpy as jnp
+      >>> from cgar_jax.losses import lambda_preference_loss
+      >>> log_probabilities, labels = jnp.array([[-3.0, -1.0, -2.0]]), jnp.array([[2.0, 1.0, 0.0]])
+      >>> print(lambda_preference_loss(log_probabilities, labels, beta=0.5).round(3))
+      [1.871]
+
+    Reference:
+      Liu et al., 2024, LiPO: Listwise Preference Optimization through Learning-to-Rank,
+      arXiv 2402.01878. The base of the logarithm is unconfirmed.
     """
     check_number("lambda_preference_loss", "beta", beta, "(0, inf)")
     check_number("lambda_preference_loss", "log_base", log_base, "(1, inf)")
@@ -179,32 +223,44 @@ def plackett_luce_distillation_loss(
     *,
     where: jax.typing.ArrayLike | None = None,
 ) -> jax.Array:
-    """Plackett-Luce distillation (PLD): the student learns the teacher's order of the classes.
+    """Computes the loss of learning a teacher's order of the classes (PLD).
 
-    ``sum_k q_k (logsumexp_{l >= k} s_l - s_k)``: the classes in the order label first, then by
-    teacher logit downwards; ``s`` the student's logits, ``q = softmax(teacher / temperature)``.
-    The first term is the softmax cross-entropy times ``q`` of the label. Convex in ``s``. The
-    teacher gets no gradient.
+    `sum_k q_k (logsumexp_{l >= k} s_l - s_k)`, over the classes ordered with the label first and
+    the others by decreasing teacher logit, with `s` the student's logits and
+    `q = softmax(teacher / T)`. The first term is the softmax cross-entropy times the teacher's
+    probability of the label. The loss is convex in `s`.
+
+    Use it for distillation where the order of the wrong classes carries information.
 
     Args:
-      student_logits: ``[..., classes]``, any float dtype.
-      teacher_logits: ``[..., classes]``, any float dtype; ``-inf`` is a class that the teacher
-        rules out, and where the student's is ``-inf``, too, it is as if masked.
-      labels: ``[...]``, int. What is no class, `IGNORE_LABEL` for one, does not count.
-      temperature: above 0, of the weights alone; infinity weighs every place alike (ListMLE over
-        the number of classes).
-      top_k: 1 or more; only the first ``top_k`` terms count. None takes all.
-      where: bool, ``[..., classes]`` or its leading axes, such as ``[batch]``. A class that is
-        False takes no part; where that is the label's, the example does not count.
+      student_logits: outputs of the student, float `[..., classes]`.
+      teacher_logits: outputs of the teacher, float `[..., classes]`, without a gradient. A class
+        with `-inf` is ruled out; if the student has `-inf`, too, the class is treated as masked.
+      labels: classes, int `[...]`. An example whose label is not a class, such as `IGNORE_LABEL`,
+        does not count.
+      temperature: divisor `T` of the teacher's logits in the weights, above 0. Infinity gives all
+        places the same weight (ListMLE divided by the number of classes).
+      top_k: number of first terms that count, 1 or more; None means all.
+      where: mask, bool `[..., classes]` or its leading axes, such as `[batch]`. False classes are
+        left out; an example whose label is left out does not count.
 
     Returns:
-      float32 ``[...]``, value 0 and gradient 0 for an example that does not count.
+      Losses, float32 `[...]`, with value 0 and gradient 0 for examples that do not count.
 
     Raises:
-      ValueError: a setting out of its range; shapes that do not fit.
+      ValueError: a setting is out of its range, or the shapes do not fit each other.
 
-    Source: Bassam, Zhu, Bian, 2025, arXiv 2506.12542; likely: the weights are derived from the
-    abstract and a summary, and the paper's temperature, here 1 (ours), is not known.
+    Example:
+      >>> import jax.numpy as jnp
+      >>> from cgar_jax.losses import plackett_luce_distillation_loss
+      >>> student, teacher = jnp.array([[2.0, 0.0, 1.0]]), jnp.array([[2.0, 1.0, 0.0]])
+      >>> print(plackett_luce_distillation_loss(student, teacher, jnp.array([0])).round(3))
+      [0.593]
+
+    Reference:
+      Bassam, Zhu, Bian, 2025, PLD: A Choice-Theoretic List-Wise Knowledge Distillation,
+      arXiv 2506.12542. The weights are derived from the abstract and a summary, and the paper's
+      temperature is unconfirmed.
     """
     check_number("plackett_luce_distillation_loss", "temperature", temperature, "(0, inf]")
     check_number("plackett_luce_distillation_loss", "top_k", top_k, "[1, inf]")
@@ -218,7 +274,7 @@ def plackett_luce_distillation_loss(
     teacher = jnp.where(valid, jnp.asarray(teacher_logits, jnp.float32), 0)
     teacher = jax.lax.stop_gradient(teacher)
     weights = jax.nn.softmax(teacher / jnp.float32(temperature), where=valid)
-    # The gradient of cumlogsumexp is NaN at -inf.
+    # The gradient of cumlogsumexp is NaN at -inf, so the lowest finite number stands in for it.
     lowest = jnp.finfo(jnp.float32).min
     student = jnp.where(valid, jnp.asarray(student_logits, jnp.float32), lowest)
     keys = (~is_label, ~valid, -teacher)

@@ -1,4 +1,13 @@
-"""Wasserstein losses: how far what is predicted must be moved to be what was asked for."""
+"""Wasserstein losses: the distance by which predictions must be moved to match their targets.
+
+>>> import jax.numpy as jnp
+>>> from cgar_jax import losses
+>>> logits = jnp.array([[0.0, 9.0, 0.0], [0.0, 0.0, 9.0]])
+>>> print(losses.wasserstein1_ordinal_loss(logits, jnp.array([0, 0])).round(2))
+[1. 2.]
+
+Losses for which it matters how far a wrong prediction is from the right one belong here.
+"""
 
 import chex
 import jax
@@ -16,33 +25,44 @@ def wasserstein_list_loss(
     *,
     where: jax.typing.ArrayLike | None = None,
 ) -> jax.Array:
-    """Wasserstein distance between the lists as scored and as labeled: one loss for the batch.
+    """Computes the Wasserstein distance between the lists as scored and as labeled.
 
-    ``|m_P - m_Q|^2 + tr(C_P + C_Q - 2 (C_P C_Q)^(1/2))``: the squared 2-Wasserstein distance
-    between Gaussians with the mean and covariance of the rows of ``P = softmax(scores / T)`` and of
-    ``Q = softmax(labels)``. With ``A``, ``D`` the centered rows over ``sqrt(B - 1)``, the trace of
-    the root is the sum of the singular values of ``A D^T``, and is computed so.
+    `|m_P - m_Q|^2 + tr(C_P + C_Q - 2 (C_P C_Q)^(1/2))`: the squared 2-Wasserstein distance between
+    Gaussians with the mean and covariance of the rows of `P = softmax(scores / T)` and of
+    `Q = softmax(labels)`. The trace of the root is computed as the sum of the singular values of
+    `A D^T`, where `A` and `D` are the centered rows divided by `sqrt(batch - 1)`.
+
+    Use it for graded relevance. There is one loss for the whole batch.
 
     Args:
-      scores: ``[batch, items]``, any float dtype. An item that is another query's counts as one
+      scores: scores of the items, float `[batch, items]`. Items of other queries count as items
         with label 0.
-      labels: ``[batch, items]``, graded relevance, 3 to 0 for example; their size matters. They
-        get no gradient.
-      temperature: above 0, ``T``; the paper's is not known.
-      where: bool ``[batch]`` or ``[batch, items]``; False does not count: the item has probability
-        0, and a list without any item is no row.
+      labels: graded relevance, for example 3 to 0, `[batch, items]`, without a gradient; its scale
+        matters.
+      temperature: divisor `T` of the scores, above 0.
+      where: mask, bool `[batch]` or `[batch, items]`. False items have probability 0, and a list
+        without any item is left out.
 
     Returns:
-      float32 ``[batch]``: the one loss of the batch, repeated, so that its mean over the lists that
-      count is the loss; 0 for a list that does not. Near the optimum it is a difference of equal
-      numbers, and may be below 0 by a float32 rounding. A batch of one list gives
-      ``|P - Q|^2``.
+      Losses, float32 `[batch]`: the one loss of the batch, repeated, so that the mean over the
+      lists that count is the loss; 0 for lists that do not count. Near the optimum the loss is a
+      difference of equal numbers and may be negative by a float32 rounding. A batch of one list
+      gives `|P - Q|^2`.
 
     Raises:
-      ValueError: a setting out of its range; shapes that do not fit.
+      ValueError: the temperature is out of its range, or the shapes do not fit each other.
 
-    Source: Esfandiarpoor et al., Beyond Contrastive Learning (SyCL), 2025, arXiv 2503.23239;
-    certain (released code; its eigenvalues are replaced by singular values).
+    Example:
+      >>> import jax.numpy as jnp
+      >>> from cgar_jax.losses import wasserstein_list_loss
+      >>> labels = jnp.array([[3.0, 1.0, 0.0], [0.0, 3.0, 1.0]])
+      >>> print(wasserstein_list_loss(jnp.zeros((2, 3)), labels, temperature=1.0).round(3))
+      [0.689 0.689]
+
+    Reference:
+      Esfandiarpoor et al., 2025, Beyond Contrastive Learning: Synthetic Data Enables List-wise
+      Training with Multiple Levels of Relevance (SyCL), arXiv 2503.23239; as in the released code,
+      with singular values in place of its eigenvalues. The paper's temperature is unconfirmed.
     """
     check_number("wasserstein_list_loss", "temperature", temperature, "(0, inf)")
     valid, scores, labels = read_lists("wasserstein_list_loss", where, scores=scores, labels=labels)
@@ -59,7 +79,7 @@ def wasserstein_list_loss(
 
 
 def _centered_rows(logits, valid, rows, count):
-    """Softmax of each row less the mean row, over ``sqrt(count - 1)``; and the mean row."""
+    """Returns softmax rows minus their mean, over `sqrt(count - 1)`, and the mean row."""
     probabilities = jax.nn.softmax(logits, where=valid)
     mean = jnp.sum(probabilities, axis=0) / jnp.maximum(count, 1)
     centered = jnp.where(rows[:, None], probabilities - mean, 0)
@@ -69,24 +89,34 @@ def _centered_rows(logits, valid, rows, count):
 def wasserstein1_ordinal_loss(
     logits: chex.Array, labels: chex.Array, *, where: jax.typing.ArrayLike | None = None
 ) -> jax.Array:
-    """Wasserstein distance between predicted and true class, for classes that have an order.
+    """Computes the Wasserstein distance between predicted and true class, for ordered classes.
 
-    ``sum_k |cdf_p(k) - cdf_q(k)|`` with ``p = softmax(logits)`` and ``q`` the target; for one label
-    ``y``, ``sum_k p_k |k - y|``: the expected number of classes to go.
+    `sum_k |cdf_p(k) - cdf_q(k)|` with `p = softmax(logits)` and `q` the target distribution. For a
+    single label `y` this is `sum_k p_k |k - y|`, the expected number of classes by which the
+    prediction is off.
+
+    Use it for grades, ages and other classes that have an order.
 
     Args:
-      logits: ``[..., classes]``, any float dtype.
-      labels: ``[...]``, int, in ``0 .. classes - 1`` or `IGNORE_LABEL`; or ``[..., classes]``, a
-        target distribution, which gets no gradient.
-      where: bool, ``[...]`` or its leading axes, such as ``[batch]``; False does not count.
+      logits: model outputs, float `[..., classes]`.
+      labels: classes, int `[...]` in `0 .. classes - 1`, or `IGNORE_LABEL`; or a target
+        distribution, float `[..., classes]`, without a gradient.
+      where: mask, bool `[...]` or its leading axes, such as `[batch]`; False entries do not count.
 
     Returns:
-      float32 ``[...]``, value 0 and gradient 0 where it does not count.
+      Losses, float32 `[...]`, with value 0 and gradient 0 for entries that do not count.
 
     Raises:
-      ValueError: shapes that do not fit.
+      ValueError: the shapes do not fit each other.
 
-    Source: ours. The 1-Wasserstein distance on a line is textbook material.
+    Example:
+      >>> import jax.numpy as jnp
+      >>> from cgar_jax.losses import wasserstein1_ordinal_loss
+      >>> print(wasserstein1_ordinal_loss(jnp.zeros((3, 4)), jnp.array([0, 1, 2])))
+      [1.5 1.  1. ]
+
+    Reference:
+      Ours. The 1-Wasserstein distance on a line is textbook material.
     """
     shape = jnp.shape(logits)
     if jnp.ndim(labels) == len(shape):
@@ -100,5 +130,5 @@ def wasserstein1_ordinal_loss(
     logits = jnp.where(valid[..., None], jnp.asarray(logits, jnp.float32), 0)
     target = jnp.where(valid[..., None], target, 0)
     to_move = jnp.cumsum(jax.nn.softmax(logits) - target, axis=-1)
-    # The last of the sums is 1 - 1, and only rounding.
+    # The last of the sums is 1 - 1, that is, only a rounding error.
     return jnp.where(valid, jnp.sum(jnp.abs(to_move[..., :-1]), axis=-1), 0)
