@@ -15,7 +15,7 @@ both = pytest.mark.parametrize("cross_entropy", CROSS_ENTROPIES)
 
 
 def reference_stablemax(logits, labels):
-    """Loss and its gradient in the logits, in float64, straight from the definition."""
+    """Returns the loss and its gradient in float64, computed from the definition."""
     x = np.asarray(logits, np.float64)
     s = np.where(x < 0, 1 / (1 - np.minimum(x, 0)), x + 1)
     probabilities = s / s.sum(-1, keepdims=True)
@@ -36,13 +36,13 @@ def value_and_gradient(cross_entropy, logits, labels, where=None):
     return value, gradient
 
 
-def some(batch=4, length=3, vocabulary=5):
+def logits_and_labels(batch=4, length=3, vocabulary=5):
     rng = np.random.default_rng(0)
     logits = rng.normal(size=(batch, length, vocabulary)).astype(np.float32)
     return logits, rng.integers(0, vocabulary, size=(batch, length))
 
 
-def test_stablemax_of_hand_worked_logits():
+def test_stablemax_equals_probabilities_computed_by_hand():
     # s(1) = 2, s(0) = 1, s(-1) = 1/2: probabilities 4/7, 2/7, 1/7.
     probabilities = jnp.exp(losses.log_stablemax(jnp.array([1.0, 0.0, -1.0])))
     np.testing.assert_allclose(probabilities, [4 / 7, 2 / 7, 1 / 7], rtol=1e-6)
@@ -98,7 +98,7 @@ def test_softmax_agrees_with_optax(seed, scale):
 
 @both
 def test_losses_are_unreduced_float32(cross_entropy):
-    logits, labels = some()
+    logits, labels = logits_and_labels()
     found, _ = value_and_gradient(cross_entropy, jnp.asarray(logits, jnp.bfloat16), labels)
     assert found.shape == labels.shape
     assert found.dtype == jnp.float32
@@ -118,7 +118,7 @@ def test_masked_tokens_have_no_value_and_no_gradient_whatever_their_logits(cross
 
 
 @both
-def test_a_masked_label_may_be_out_of_the_vocabulary(cross_entropy):
+def test_a_masked_label_may_lie_outside_the_vocabulary(cross_entropy):
     labels = np.array([10**6, -7, losses.IGNORE_LABEL])
     where = np.array([False, False, True])
     found, _ = value_and_gradient(cross_entropy, np.ones((3, 5), np.float32), labels, where)
@@ -126,8 +126,8 @@ def test_a_masked_label_may_be_out_of_the_vocabulary(cross_entropy):
 
 
 @both
-def test_a_mask_of_examples_covers_their_tokens_and_leaves_the_others(cross_entropy):
-    logits, labels = some()
+def test_a_mask_of_examples_masks_all_their_tokens_and_no_others(cross_entropy):
+    logits, labels = logits_and_labels()
     rows = np.array([True, False, True, False])
     found, _ = value_and_gradient(cross_entropy, logits, labels, rows)
     unmasked, _ = value_and_gradient(cross_entropy, logits, labels)
@@ -136,7 +136,7 @@ def test_a_mask_of_examples_covers_their_tokens_and_leaves_the_others(cross_entr
 
 @both
 def test_jit_and_vmap_equal_eager(cross_entropy):
-    logits, labels = some()
+    logits, labels = logits_and_labels()
     labels[1, 1:] = losses.IGNORE_LABEL
     eager = cross_entropy(jnp.asarray(logits), jnp.asarray(labels))
     jitted, _ = value_and_gradient(cross_entropy, logits, labels)
@@ -152,12 +152,12 @@ def test_labels_of_another_shape_are_refused(cross_entropy):
 
 
 @both
-def test_a_mask_of_another_shape_is_refused_with_the_shapes_that_fit(cross_entropy):
+def test_the_error_for_a_mask_of_another_shape_names_the_accepted_shapes(cross_entropy):
     with pytest.raises(ValueError, match=r"'where' has shape \(3,\).*\(2,\) or \(2, 3\)"):
         cross_entropy(jnp.ones((2, 3, 5)), jnp.zeros((2, 3), jnp.int32), where=jnp.ones(3, bool))
 
 
-def test_valid_labels_are_those_not_ignored_and_not_masked():
+def test_labels_are_valid_if_they_are_neither_ignored_nor_masked():
     labels = jnp.array([[1, losses.IGNORE_LABEL], [2, 3]])
     found = losses.valid_labels(labels, where=jnp.array([True, False]))
     np.testing.assert_array_equal(found, [[True, False], [False, False]])

@@ -21,14 +21,14 @@ def example(seed):
 
 
 @given(seeds)
-def test_without_the_teacher_it_is_the_cross_entropy_bit_for_bit(seed):
+def test_with_omega_zero_the_loss_is_the_cross_entropy_bit_for_bit(seed):
     logits, labels, teacher = example(seed)
     expected = optax.softmax_cross_entropy_with_integer_labels(logits, labels)
     np.testing.assert_array_equal(distillation(logits, labels, teacher, 0.0, 2.0), expected)
 
 
 @given(seeds)
-def test_with_the_teacher_alone_it_is_the_cross_entropy_with_its_prediction(seed):
+def test_with_omega_one_the_loss_is_the_cross_entropy_with_the_teachers_prediction(seed):
     logits, labels, teacher = example(seed)
     expected = optax.softmax_cross_entropy(logits, jax.nn.softmax(teacher))
     np.testing.assert_allclose(distillation(logits, labels, teacher, 1.0), expected, rtol=1e-5)
@@ -43,7 +43,7 @@ def test_the_gradient_is_the_prediction_minus_the_mixed_target(seed, omega):
 
 
 @given(seeds, shares)
-def test_a_teacher_that_is_sure_of_the_label_changes_nothing(seed, omega):
+def test_a_teacher_that_is_certain_of_the_label_changes_nothing(seed, omega):
     logits, labels, _ = example(seed)
     teacher = np.where(np.eye(VOCAB, dtype=bool)[labels], 0, -np.inf).astype(np.float32)
     expected = optax.softmax_cross_entropy_with_integer_labels(logits, labels)
@@ -52,7 +52,7 @@ def test_a_teacher_that_is_sure_of_the_label_changes_nothing(seed, omega):
 
 
 @given(seeds, st.floats(0.5, 8))
-def test_the_temperature_softens_both_and_its_square_scales_the_term(seed, temperature):
+def test_the_temperature_divides_both_logits_and_its_square_scales_the_term(seed, temperature):
     logits, labels, teacher = example(seed)
     expected = temperature**2 * optax.softmax_cross_entropy(
         logits / temperature, jax.nn.softmax(teacher / temperature)
@@ -62,32 +62,32 @@ def test_the_temperature_softens_both_and_its_square_scales_the_term(seed, tempe
 
 
 @given(seeds)
-def test_the_temperature_leaves_the_term_with_the_label_alone(seed):
+def test_the_temperature_does_not_change_the_term_with_the_label(seed):
     logits, labels, teacher = example(seed)
     both = [distillation(logits, labels, teacher, 0.0, t) for t in (1.0, 4.0)]
     np.testing.assert_array_equal(*both)
 
 
 @given(seeds, shares)
-def test_the_teacher_gets_no_gradient(seed, omega):
+def test_the_teacher_has_gradient_zero(seed, omega):
     np.testing.assert_array_equal(gradient(*example(seed), omega)[1], 0)
 
 
-def test_a_class_that_both_rule_out_is_finite():
+def test_a_class_that_teacher_and_student_rule_out_gives_finite_losses():
     logits, teacher = jnp.array([[0.0, 1.0, -jnp.inf]]), jnp.array([[1.0, 0.0, -jnp.inf]])
     found = gradient(logits, jnp.array([0]), teacher, 0.5)[0]
     assert np.isfinite(distillation(logits, jnp.array([0]), teacher, 0.5)).all()
     assert np.isfinite(found).all()
 
 
-def test_tokens_with_the_ignored_label_cost_nothing():
+def test_tokens_with_the_ignored_label_have_loss_zero():
     logits, _, teacher = example(0)
     labels = np.array([1, losses.IGNORE_LABEL, 2, losses.IGNORE_LABEL])
     found = np.asarray(distillation(logits, labels, teacher, 0.5))
     np.testing.assert_array_equal(found == 0, labels == losses.IGNORE_LABEL)
 
 
-def test_sequences_have_one_loss_for_each_token():
+def test_every_token_of_a_sequence_has_its_own_loss():
     logits, labels, teacher = example(0)
     found = distillation(logits[None], labels[None], teacher[None], 0.3)
     np.testing.assert_allclose(found[0], distillation(logits, labels, teacher, 0.3), rtol=1e-6)
@@ -102,7 +102,7 @@ def test_sequences_have_one_loss_for_each_token():
         ({"teacher_logits": np.zeros((4, 6))}, r"teacher_logits has shape \(4, 6\)"),
     ],
 )
-def test_arguments_that_do_not_fit_are_an_error(change, message):
+def test_wrong_arguments_are_refused(change, message):
     arguments = dict(zip(("logits", "labels", "teacher_logits"), example(0), strict=True))
     with pytest.raises(ValueError, match=message):
         losses.early_distillation_loss(**arguments | {"omega": 0.5} | change)

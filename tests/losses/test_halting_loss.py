@@ -6,7 +6,7 @@ import pytest
 from cgar_jax import losses
 
 
-def test_halting_loss_of_hand_worked_logits():
+def test_the_halting_loss_equals_values_computed_by_hand():
     # sigmoid(log 3) = 3/4.
     logits = jnp.log(jnp.array([3.0, 3.0, 1.0]))
     found = losses.halting_loss(logits, jnp.array([True, False, True]))

@@ -1,4 +1,4 @@
-"""A list with a masked item is the list without it, for every loss of lists."""
+"""Every loss of lists treats a masked item as if it were absent."""
 
 import functools
 
@@ -12,34 +12,34 @@ from cgar_jax import contrib, losses
 BATCH, ITEMS, HIDDEN = 3, 5, 2
 rng = np.random.default_rng(0)
 SCORES = rng.normal(size=(BATCH, ITEMS)).astype(np.float32)
-# The label 0, which a masked item is given inside, comes after it, and is not the lowest.
+# Losses give masked items the label 0, so other items have it, too, and it is not the lowest.
 GRADES = np.float32([[1, -1, 1, 0, 0], [0, 1, 0, -1, -1], [1, 1, 0, 0, -1]])
 POSITIVE = np.arange(ITEMS) % 2 == 0
 OTHER = rng.normal(size=(BATCH, ITEMS)).astype(np.float32)
 
 
-def of_answers(scores, labels, where=None):
+def preference_loss(scores, labels, where=None):
     return losses.lambda_preference_loss(scores, labels, 0.5, where=where)
 
 
-def of_classes(scores, teacher, where=None):
+def distillation_loss(scores, teacher, where=None):
     labels = jnp.zeros(len(scores), jnp.int32)
     return losses.plackett_luce_distillation_loss(scores, teacher, labels, where=where)
 
 
-def of_pairs(scores, weights, where=None):
+def weighted_pair_loss(scores, weights, where=None):
     positive = jnp.broadcast_to(jnp.arange(scores.shape[1]) < 2, scores.shape)
     return losses.pair_weight_loss(scores, positive, weights, where=where)
 
 
 LOSSES = {
     "weighted_ranknet_loss": (losses.weighted_ranknet_loss, GRADES),
-    "lambda_preference_loss": (of_answers, GRADES),
+    "lambda_preference_loss": (preference_loss, GRADES),
     "rank_list_loss, skip": (contrib.rank_list_loss, GRADES),
     "rank_list_loss, near": (functools.partial(contrib.rank_list_loss, max_distance=1), GRADES),
     "rank_list_loss, lse": (functools.partial(contrib.rank_list_loss, form="lse"), GRADES),
-    "plackett_luce_distillation_loss": (of_classes, OTHER),
-    "pair_weight_loss": (of_pairs, OTHER),
+    "plackett_luce_distillation_loss": (distillation_loss, OTHER),
+    "pair_weight_loss": (weighted_pair_loss, OTHER),
     "multi_similarity_pair_loss": (
         losses.multi_similarity_pair_loss,
         np.broadcast_to(POSITIVE, SCORES.shape),
@@ -82,7 +82,7 @@ def test_a_masked_item_changes_neither_value_nor_gradient(name):
 
 
 @every_list_loss
-def test_a_list_without_items_costs_nothing_beside_others(name):
+def test_a_list_without_items_has_loss_zero_next_to_other_lists(name):
     loss, targets = LOSSES[name]
     where = np.ones(SCORES.shape, bool)
     where[0] = False

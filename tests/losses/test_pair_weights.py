@@ -15,8 +15,8 @@ BATCH, ITEMS = 3, 5
 seeds = st.integers(0, 2**31)
 
 weights_of = jax.jit(losses.decoupled_pair_weights, static_argnames="weighting")
-surrogate = jax.jit(losses.pair_weight_loss)
-surrogate_gradient = jax.jit(jax.grad(lambda *args: losses.pair_weight_loss(*args).sum()))
+pair_weight_loss = jax.jit(losses.pair_weight_loss)
+pair_weight_gradient = jax.jit(jax.grad(lambda *args: losses.pair_weight_loss(*args).sum()))
 
 
 def softmax_loss(scores, is_positive, *, where=None):
@@ -50,45 +50,47 @@ def scores_and_positives(seed, positives="several"):
 
 
 @given(seeds)
-def test_contrastive_weights_train_like_raxs_softmax_loss(seed):
+def test_contrastive_weights_have_the_gradient_of_raxs_softmax_loss(seed):
     scores, positive = scores_and_positives(seed)
-    found = surrogate_gradient(scores, positive, weights_of(scores, positive, "contrastive"))
+    found = pair_weight_gradient(scores, positive, weights_of(scores, positive, "contrastive"))
     expected = gradient_of(softmax_loss, scores, positive)
     np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-6)
 
 
 @given(seeds, st.floats(0.2, 5))
-def test_contrastive_weights_of_one_positive_train_like_softmax_cross_entropy(seed, temperature):
+def test_contrastive_weights_of_one_positive_have_the_gradient_of_softmax_cross_entropy(
+    seed, temperature
+):
     scores, positive = scores_and_positives(seed, "one")
     weights = weights_of(scores, positive, "contrastive", temperature)
     expected = (
         gradient_of(softmax_cross_entropy, scores / np.float32(temperature), positive) / temperature
     )
-    found = surrogate_gradient(scores, positive, weights)
+    found = pair_weight_gradient(scores, positive, weights)
     np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-6)
 
 
 @given(seeds, st.floats(0.2, 5))
-def test_supervised_weights_train_like_sigmoid_cross_entropy(seed, temperature):
+def test_supervised_weights_have_the_gradient_of_sigmoid_cross_entropy(seed, temperature):
     scores, positive = scores_and_positives(seed)
     weights = weights_of(scores, positive, "supervised", temperature)
     expected = (
         gradient_of(sigmoid_binary_cross_entropy, scores / np.float32(temperature), positive)
         / temperature
     )
-    found = surrogate_gradient(scores, positive, weights)
+    found = pair_weight_gradient(scores, positive, weights)
     np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-6)
 
 
 @given(seeds)
-def test_uniform_weights_push_every_score_alike(seed):
+def test_uniform_weights_move_every_score_by_the_same_amount(seed):
     scores, positive = scores_and_positives(seed)
-    found = surrogate_gradient(scores, positive, weights_of(scores, positive, "uniform"))
+    found = pair_weight_gradient(scores, positive, weights_of(scores, positive, "uniform"))
     np.testing.assert_array_equal(found, np.where(positive, -1, 1))
 
 
 @given(seeds)
-def test_contrastive_weights_of_positives_and_negatives_have_one_sum(seed):
+def test_contrastive_weights_of_positives_and_of_negatives_have_the_same_sum(seed):
     scores, positive = scores_and_positives(seed)
     weights = np.array(weights_of(scores, positive, "contrastive"))
     np.testing.assert_allclose(
@@ -96,28 +98,28 @@ def test_contrastive_weights_of_positives_and_negatives_have_one_sum(seed):
     )
 
 
-def test_supervised_weights_of_positives_and_negatives_have_sums_of_their_own():
+def test_supervised_weights_of_positives_and_of_negatives_have_different_sums():
     scores, positive = np.float32([[3, 3, 3]]), np.array([[True, False, False]])
     weights = np.array(weights_of(scores, positive, "supervised"))
     assert weights[positive].sum() < 0.1 * weights[~positive].sum()
 
 
-def test_one_scores_weights_train_another_score():
+def test_the_weights_of_one_score_can_train_another_score():
     scores, positive = scores_and_positives(0)
     teacher, _ = scores_and_positives(1)
     weights = weights_of(teacher, positive, "supervised")
-    found = surrogate_gradient(scores, positive, weights)
+    found = pair_weight_gradient(scores, positive, weights)
     np.testing.assert_array_equal(found, np.where(positive, -weights, weights))
 
 
-def test_the_surrogate_is_the_sum_of_signed_weighted_scores():
+def test_the_pair_weight_loss_is_the_sum_of_signed_weighted_scores():
     scores, positive = scores_and_positives(0)
     weights = np.random.default_rng(1).normal(size=scores.shape).astype(np.float32)
     expected = (np.where(positive, -1, 1) * weights * scores).sum(1)
-    np.testing.assert_allclose(surrogate(scores, positive, weights), expected, rtol=1e-5)
+    np.testing.assert_allclose(pair_weight_loss(scores, positive, weights), expected, rtol=1e-5)
 
 
-def test_weights_pass_no_gradient_on():
+def test_pair_weights_have_no_gradient():
     scores, positive = scores_and_positives(0)
 
     @jax.jit
@@ -130,14 +132,14 @@ def test_weights_pass_no_gradient_on():
     assert not np.any(gradient(scores))
 
 
-def test_weights_given_to_the_surrogate_get_no_gradient():
+def test_the_weights_of_the_pair_weight_loss_have_gradient_zero():
     scores, positive = scores_and_positives(0)
-    total = lambda weights: surrogate(scores, positive, weights).sum()  # noqa: E731
+    total = lambda weights: pair_weight_loss(scores, positive, weights).sum()  # noqa: E731
     assert not np.any(jax.grad(total)(np.ones_like(scores)))
 
 
 @pytest.mark.parametrize("weighting", ["contrastive", "supervised", "uniform"])
-def test_masked_items_weigh_nothing_and_do_not_change_the_rest(weighting):
+def test_masked_items_have_weight_zero_and_do_not_change_the_others(weighting):
     scores, positive = scores_and_positives(0)
     where = np.ones(scores.shape, bool)
     where[:, 1] = False
@@ -152,16 +154,16 @@ def test_masked_items_weigh_nothing_and_do_not_change_the_rest(weighting):
 
 
 @given(seeds, st.sampled_from([softmax_loss, losses.multi_similarity_pair_loss]))
-def test_general_weights_train_like_the_loss_that_they_come_from(seed, loss):
+def test_general_weights_have_the_gradient_of_the_loss_that_they_come_from(seed, loss):
     scores, positive = scores_and_positives(seed)
     scores = np.tanh(scores)
-    found = surrogate_gradient(scores, positive, general_weights(loss, scores, positive))
+    found = pair_weight_gradient(scores, positive, general_weights(loss, scores, positive))
     expected = gradient_of(loss, scores, positive)
     np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-6)
 
 
 @given(seeds)
-def test_general_weights_of_a_loss_that_pulls_and_pushes_are_absolute_derivatives(seed):
+def test_general_weights_are_absolute_derivatives_of_a_loss_that_pulls_and_pushes(seed):
     scores, positive = scores_and_positives(seed)
     loss = losses.multi_similarity_pair_loss
     found = general_weights(loss, np.tanh(scores), positive)
@@ -191,7 +193,7 @@ def test_general_weights_of_the_multi_similarity_loss_have_a_closed_form(seed):
 without_mining = functools.partial(losses.multi_similarity_pair_loss, beta=10.0, mining_margin=None)
 
 
-def test_general_weights_of_masked_items_are_zero_and_the_rest_as_without_them():
+def test_general_weights_of_masked_items_are_zero_and_do_not_change_the_others():
     scores, positive = scores_and_positives(0)
     where = np.broadcast_to(np.arange(ITEMS) != 1, scores.shape)
     hidden = np.where(where, scores, np.nan)
@@ -201,7 +203,7 @@ def test_general_weights_of_masked_items_are_zero_and_the_rest_as_without_them()
     np.testing.assert_allclose(np.delete(found, 1, 1), without, rtol=1e-5, atol=1e-6)
 
 
-def test_an_unknown_weighting_names_the_nearest():
+def test_the_error_for_an_unknown_weighting_suggests_the_nearest():
     with pytest.raises(ValueError, match="did you mean 'supervised'"):
         losses.decoupled_pair_weights(*scores_and_positives(0), "supervise")
 

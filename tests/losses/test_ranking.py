@@ -9,7 +9,7 @@ import rax
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cgar_jax import contrib, losses
+from cgar_jax import losses
 
 BATCH, ITEMS = 4, 6
 seeds = st.integers(0, 2**31)
@@ -18,7 +18,7 @@ forms = pytest.mark.parametrize("form", ["skip", "lse"])
 
 @functools.partial(jax.jit, static_argnames="loss")
 def by_rax(loss, scores, labels, **kwargs):
-    """A loss of rax, one value per list."""
+    """Computes a loss of rax, one value per list."""
     return jax.vmap(functools.partial(loss, reduce_fn=jnp.sum, **kwargs))(scores, labels)
 
 
@@ -29,7 +29,7 @@ rax_unique_softmax_loss = functools.partial(rax.unique_softmax_loss, gain_fn=Non
 
 
 def scores_and(labels, seed):
-    """Random scores; labels with ties ("grades") or without ("order")."""
+    """Returns random scores, and labels with ties ("grades") or without ("order")."""
     rng = np.random.default_rng(seed)
     scores = rng.normal(scale=2, size=(BATCH, ITEMS)).astype(np.float32)
     if labels == "grades":
@@ -42,7 +42,7 @@ def softplus(x):
 
 
 def pairs_of(scores, labels):
-    """For each list, the pairs ``(s_i, s_j, r_i, r_j)`` with item i better than j, in float64."""
+    """Yields the pairs `(s_i, s_j, r_i, r_j)` of each list with item i better than item j."""
     for list_scores, list_labels in zip(np.float64(scores), labels, strict=True):
         levels = sorted(set(list_labels), reverse=True)
         ranks = [1 + levels.index(label) for label in list_labels]
@@ -56,7 +56,7 @@ ranknet = jax.jit(losses.weighted_ranknet_loss, static_argnames=("pair_weight", 
 
 
 @given(seeds)
-def test_ranknet_is_the_mean_over_pairs_weighted_by_rank_sums(seed):
+def test_ranknet_is_the_mean_over_pairs_weighted_by_inverse_rank_sums(seed):
     scores, labels = scores_and("grades", seed)
     expected = [
         np.mean([softplus(t - s) / (r + q) for s, t, r, q in pairs] or [0])
@@ -66,7 +66,7 @@ def test_ranknet_is_the_mean_over_pairs_weighted_by_rank_sums(seed):
 
 
 @given(seeds)
-def test_ranknet_without_weights_sums_to_raxs_pairwise_logistic_loss(seed):
+def test_the_sum_of_ranknet_without_weights_is_raxs_pairwise_logistic_loss(seed):
     scores, labels = scores_and("grades", seed)
     expected = by_rax(rax.pairwise_logistic_loss, scores, labels)
     found = ranknet(scores, labels, pair_weight="none", reduction="sum")
@@ -97,7 +97,7 @@ def test_ranknet_does_not_change_when_items_and_labels_are_permuted_together(see
     np.testing.assert_allclose(found, ranknet(scores, labels), rtol=1e-5)
 
 
-def test_ranknet_punishes_an_error_at_the_top_more_than_the_same_at_the_bottom():
+def test_ranknet_is_higher_for_a_mistake_at_the_top_than_at_the_bottom():
     right = np.arange(ITEMS, 0, -1.0)
     top, bottom = right.copy(), right.copy()
     top[[0, 1]] = right[[1, 0]]
@@ -119,13 +119,13 @@ def test_ranknet_of_equal_labels_is_zero_with_zero_gradient():
     assert not np.any(gradient)
 
 
-def test_lambdaweight_is_a_table_of_inverse_rank_sums():
+def test_the_lambdaweight_is_a_table_of_inverse_rank_sums():
     weights = losses.inverse_rank_sum_lambdaweight(jnp.zeros(3), jnp.array([2.0, 7.0, 2.0]))
     expected = [[1 / 4, 1 / 3, 1 / 4], [1 / 3, 1 / 2, 1 / 3], [1 / 4, 1 / 3, 1 / 4]]
     np.testing.assert_allclose(weights.reshape(3, 3), expected, rtol=1e-6)
 
 
-def test_lambdaweight_serves_other_losses_of_rax_with_their_masks():
+def test_the_lambdaweight_works_with_other_losses_of_rax_and_their_masks():
     scores, labels = scores_and("order", 0)
     where = np.arange(ITEMS) != 1
     hinge = functools.partial(
@@ -136,7 +136,7 @@ def test_lambdaweight_serves_other_losses_of_rax_with_their_masks():
     np.testing.assert_allclose(found, expected, rtol=1e-6)
 
 
-def test_lambdaweight_ranks_within_segments():
+def test_the_lambdaweight_ranks_within_segments():
     labels = jnp.array([3.0, 2.0, 9.0, 8.0])
     segments = jnp.array([0, 0, 1, 1])
     weights = losses.inverse_rank_sum_lambdaweight(labels, labels, segments=segments)
@@ -149,7 +149,7 @@ def test_lambdaweight_ranks_within_segments():
     ("setting", "value", "nearest"),
     [("pair_weight", "inverse_rank", "inverse_rank_sum"), ("reduction", "means", "mean")],
 )
-def test_ranknet_names_the_nearest_setting(setting, value, nearest):
+def test_the_error_for_an_unknown_ranknet_setting_suggests_the_nearest(setting, value, nearest):
     with pytest.raises(ValueError, match=f"did you mean '{nearest}'"):
         losses.weighted_ranknet_loss(*scores_and("order", 0), **{setting: value})
 
@@ -160,7 +160,7 @@ preference = jax.jit(losses.lambda_preference_loss, static_argnames="label_gain"
 
 
 @given(seeds, st.floats(0.1, 2))
-def test_preference_is_raxs_dcg_weighted_logistic_loss_without_its_list_size(seed, beta):
+def test_preference_is_raxs_dcg_weighted_logistic_loss_divided_by_the_list_size(seed, beta):
     log_probabilities, labels = scores_and("grades", seed)
     reference, _ = scores_and("grades", seed + 1)
     scores = np.float32(beta) * (log_probabilities - reference)
@@ -182,7 +182,7 @@ def test_preference_with_weight_one_is_the_logistic_loss():
     np.testing.assert_allclose(found, [softplus(2)], rtol=1e-5)
 
 
-def test_preference_weighs_by_ranks_of_the_scores_not_of_the_labels():
+def test_preference_weights_pairs_by_ranks_of_the_scores_not_of_the_labels():
     labels = np.float32([[3, 2, 1]])
     scores = np.float32([[0, 5, 9]])
     # The best answer is third by score, the second second, the worst first.
@@ -210,7 +210,7 @@ def test_preference_of_equal_labels_is_zero():
     np.testing.assert_array_equal(preference(scores, np.full_like(scores, 2), 0.5), 0)
 
 
-def test_preference_weights_and_reference_have_no_gradient():
+def test_labels_and_reference_of_the_preference_loss_have_gradient_zero():
     policy, labels = scores_and("order", 3)
     reference, _ = scores_and("order", 4)
     total = lambda p, y, r: preference(p, y, 0.5, r).sum()  # noqa: E731
@@ -218,7 +218,7 @@ def test_preference_weights_and_reference_have_no_gradient():
     assert not any(np.any(gradient) for gradient in gradients)
 
 
-def test_preference_in_another_base_differs_by_a_constant_factor():
+def test_another_base_changes_the_preference_loss_by_a_constant_factor():
     scores, labels = scores_and("grades", 0)
     found = preference(scores, labels, 0.5, log_base=10.0)
     np.testing.assert_allclose(
@@ -232,170 +232,9 @@ def test_preference_refuses_settings_out_of_range(setting, value):
         losses.lambda_preference_loss(*scores_and("order", 0), **{"beta": 1, setting: value})
 
 
-def test_preference_names_the_nearest_gain():
+def test_the_error_for_an_unknown_gain_suggests_the_nearest():
     with pytest.raises(ValueError, match="did you mean 'exp2'"):
         losses.lambda_preference_loss(*scores_and("order", 0), 1.0, label_gain="exp")
-
-
-# rank_list_loss
-
-rank_list = jax.jit(contrib.rank_list_loss, static_argnames="form")
-
-
-@given(seeds, st.integers(1, ITEMS - 1), st.floats(-1, 1))
-def test_skip_form_is_the_weighted_sum_over_near_pairs(seed, max_distance, margin):
-    scores, labels = scores_and("grades", seed)
-    by_distance = 1 / (ITEMS - np.arange(1, ITEMS, dtype=np.float32))
-    expected = [
-        sum(
-            by_distance[q - r - 1] * softplus(t - s + margin)
-            for s, t, r, q in pairs
-            if q - r <= max_distance
-        )
-        for pairs in pairs_of(scores, labels)
-    ]
-    found = rank_list(
-        scores, labels, max_distance=max_distance, margin=margin, distance_weights=by_distance
-    )
-    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6)
-
-
-@given(seeds, st.integers(1, ITEMS - 1), st.floats(-1, 1))
-def test_lse_form_puts_the_near_pairs_of_an_item_under_one_logarithm(seed, max_distance, margin):
-    scores, labels = scores_and("grades", seed)
-    by_distance = 1 / (ITEMS - np.arange(1, ITEMS, dtype=np.float32))
-    expected = []
-    for pairs, list_scores in zip(pairs_of(scores, labels), np.float64(scores), strict=True):
-        terms = [
-            1
-            + sum(
-                by_distance[q - r - 1] * np.exp(t - s + margin)
-                for s, t, r, q in pairs
-                if s == score and q - r <= max_distance
-            )
-            for score in list_scores
-        ]
-        expected.append(np.log(terms).sum())
-    found = rank_list(
-        scores, labels, "lse", max_distance, margin=margin, distance_weights=by_distance
-    )
-    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6)
-
-
-@forms
-def test_rank_list_of_two_items_is_ranknet(form):
-    found = rank_list(np.float32([[1, 3]]), np.float32([[1, 0]]), form)
-    np.testing.assert_allclose(found, [softplus(2)], rtol=1e-6)
-
-
-@given(seeds)
-def test_skip_form_of_all_pairs_is_raxs_pairwise_logistic_loss(seed):
-    scores, labels = scores_and("grades", seed)
-    expected = by_rax(rax.pairwise_logistic_loss, scores, labels)
-    np.testing.assert_allclose(rank_list(scores, labels), expected, rtol=1e-5)
-
-
-@given(seeds)
-def test_lse_form_of_all_pairs_is_listmle(seed):
-    scores, labels = scores_and("order", seed)
-    expected = by_rax(rax.listmle_loss, scores, labels)
-    np.testing.assert_allclose(rank_list(scores, labels, "lse"), expected, rtol=1e-5)
-
-
-@given(seeds)
-def test_lse_form_with_ties_is_raxs_unique_softmax_loss(seed):
-    scores, labels = scores_and("grades", seed)
-    expected = by_rax(rax_unique_softmax_loss, scores, labels)
-    np.testing.assert_allclose(rank_list(scores, labels, "lse"), expected, rtol=1e-5, atol=1e-6)
-
-
-@given(seeds, st.integers(1, ITEMS - 1))
-def test_lse_form_is_never_above_the_skip_form(seed, max_distance):
-    scores, labels = scores_and("grades", seed)
-    lse, skip = (rank_list(scores, labels, form, max_distance) for form in ("lse", "skip"))
-    assert np.all(lse <= skip * (1 + 1e-6) + 1e-6)
-
-
-@given(seeds)
-def test_lse_form_is_at_least_its_largest_pair(seed):
-    scores, labels = scores_and("order", seed)
-    largest = [max(softplus(t - s) for s, t, *_ in pairs) for pairs in pairs_of(scores, labels)]
-    assert np.all(rank_list(scores, labels, "lse") >= np.array(largest) * (1 - 1e-6))
-
-
-@forms
-@given(seed=seeds)
-def test_rank_list_grows_with_the_distance(form, seed):
-    scores, labels = scores_and("order", seed)
-    values = [rank_list(scores, labels, form, distance) for distance in range(1, ITEMS)]
-    assert np.all(np.diff(values, axis=0) > 0)
-
-
-@forms
-@given(seed=seeds, shift=st.floats(-20, 20))
-def test_rank_list_does_not_change_with_a_shift_of_a_lists_scores(form, seed, shift):
-    scores, labels = scores_and("grades", seed)
-    found = rank_list(scores + np.float32(shift), labels, form)
-    np.testing.assert_allclose(found, rank_list(scores, labels, form), rtol=1e-4, atol=1e-4)
-
-
-@forms
-@given(seed=seeds)
-def test_rank_list_does_not_change_when_items_and_labels_are_permuted_together(form, seed):
-    scores, labels = scores_and("grades", seed)
-    order = np.random.default_rng(seed).permutation(ITEMS)
-    found = rank_list(scores[:, order], labels[:, order], form, 1)
-    np.testing.assert_allclose(found, rank_list(scores, labels, form, 1), rtol=1e-5, atol=1e-6)
-
-
-@forms
-def test_labels_within_the_minimum_gap_form_no_pair(form):
-    scores = np.float32([[0, 1, 5]])
-    labels = np.float32([[3, 2.5, 1]])
-    found = rank_list(scores, labels, form, minimum_gap=0.5)
-    np.testing.assert_allclose(found, [softplus(5) + softplus(4)], rtol=1e-6)
-
-
-@forms
-def test_rank_list_of_equal_labels_is_zero_with_zero_gradient(form):
-    scores, _ = scores_and("grades", 0)
-    total = lambda scores: rank_list(scores, np.ones((BATCH, ITEMS)), form).sum()  # noqa: E731
-    value, gradient = jax.value_and_grad(total)(scores)
-    assert value == 0
-    assert not np.any(gradient)
-
-
-@forms
-def test_rank_list_stays_finite_for_scores_far_apart(form):
-    scores = np.float32([[-1e4, 0, 1e4]])
-    total = lambda scores: rank_list(scores, np.float32([[3, 2, 1]]), form).sum()  # noqa: E731
-    value, gradient = jax.value_and_grad(total)(scores)
-    assert np.isfinite(value)
-    assert np.isfinite(gradient).all()
-
-
-def test_rank_list_of_one_item_is_zero():
-    one = np.ones((2, 1), np.float32)
-    found = rank_list(one, one, distance_weights=np.zeros(0))
-    np.testing.assert_array_equal(found, 0)
-
-
-def test_rank_list_names_the_nearest_form():
-    with pytest.raises(ValueError, match="did you mean 'skip'"):
-        contrib.rank_list_loss(*scores_and("order", 0), form="skipp")
-
-
-@pytest.mark.parametrize(
-    ("setting", "value", "message"),
-    [
-        ("max_distance", 0, "max_distance is 0"),
-        ("minimum_gap", -1, "minimum_gap is -1"),
-        ("distance_weights", np.ones(ITEMS), r"distance_weights has shape \(6,\).*\[5\]"),
-    ],
-)
-def test_rank_list_refuses_settings_out_of_range(setting, value, message):
-    with pytest.raises(ValueError, match=message):
-        contrib.rank_list_loss(*scores_and("order", 0), **{setting: value})
 
 
 # plackett_luce_distillation_loss
@@ -422,7 +261,7 @@ def softmax(x):
 
 
 @given(seeds, st.floats(0.3, 3), st.integers(1, ITEMS))
-def test_distillation_is_the_sum_of_choices_in_the_teachers_order(seed, temperature, top_k):
+def test_distillation_is_a_weighted_sum_of_choices_in_the_teachers_order(seed, temperature, top_k):
     student, teacher, labels = student_teacher_and_labels(seed)
     weights = softmax(teacher / temperature)
     expected = [
@@ -437,7 +276,7 @@ def test_distillation_is_the_sum_of_choices_in_the_teachers_order(seed, temperat
 
 
 @given(seeds)
-def test_distillation_from_a_teacher_sure_of_the_label_is_cross_entropy(seed):
+def test_distillation_from_a_teacher_certain_of_the_label_is_cross_entropy(seed):
     student, teacher, labels = student_teacher_and_labels(seed)
     teacher += 200 * np.eye(ITEMS, dtype=np.float32)[labels]
     expected = optax.softmax_cross_entropy_with_integer_labels(student, labels)
@@ -446,7 +285,7 @@ def test_distillation_from_a_teacher_sure_of_the_label_is_cross_entropy(seed):
 
 
 @given(seeds)
-def test_distillation_with_even_weights_is_listmle(seed):
+def test_distillation_with_equal_weights_is_listmle(seed):
     student, teacher, labels = student_teacher_and_labels(seed)
     places = np.argsort(order_of(teacher, labels), axis=1)
     expected = by_rax(rax.listmle_loss, student, -places.astype(np.float32))
@@ -481,25 +320,25 @@ def test_distillation_is_convex_in_the_students_logits(seed, share):
     assert np.all(between <= (share * ends[0] + (1 - share) * ends[1]) * (1 + 1e-5) + 1e-6)
 
 
-def test_distillation_gives_the_teacher_no_gradient():
+def test_the_teacher_of_the_distillation_has_gradient_zero():
     student, teacher, labels = student_teacher_and_labels(0)
     total = lambda teacher: distillation(student, teacher, labels).sum()  # noqa: E731
     assert not np.any(jax.grad(total)(teacher))
 
 
 @pytest.mark.parametrize("label", [losses.IGNORE_LABEL, ITEMS, -1])
-def test_a_label_that_is_no_class_does_not_count(label):
+def test_an_example_whose_label_is_not_a_class_has_loss_zero(label):
     student, teacher, _ = student_teacher_and_labels(0)
     assert not np.any(distillation(student, teacher, np.full(BATCH, label)))
 
 
-def test_an_example_whose_labels_class_is_masked_does_not_count():
+def test_an_example_whose_label_is_masked_has_loss_zero():
     student, teacher, labels = student_teacher_and_labels(0)
     where = np.arange(ITEMS) != labels[:, None]
     assert not np.any(distillation(student, teacher, labels, where=where))
 
 
-def test_classes_that_both_rule_out_are_as_if_masked():
+def test_classes_that_teacher_and_student_rule_out_are_treated_as_masked():
     student, teacher, labels = student_teacher_and_labels(0)
     out = (np.arange(ITEMS) - labels[:, None]) % ITEMS > ITEMS - 3
     total = lambda student, *rest, **kwargs: distillation(student, *rest, **kwargs).sum()  # noqa: E731
@@ -510,7 +349,7 @@ def test_classes_that_both_rule_out_are_as_if_masked():
     np.testing.assert_allclose(gradient, expected_gradient, rtol=1e-5, atol=1e-7)
 
 
-def test_distillation_takes_tokens_too():
+def test_distillation_accepts_sequences():
     student, teacher, labels = student_teacher_and_labels(0)
     tokens = [array.reshape(2, 2, *array.shape[1:]) for array in (student, teacher, labels)]
     expected = distillation(student, teacher, labels).reshape(2, 2)
@@ -523,7 +362,7 @@ def test_distillation_refuses_settings_out_of_range(setting, value):
         losses.plackett_luce_distillation_loss(*student_teacher_and_labels(0), **{setting: value})
 
 
-def test_distillation_refuses_labels_that_are_not_one_per_example():
+def test_distillation_refuses_labels_of_another_shape():
     student, teacher, labels = student_teacher_and_labels(0)
     with pytest.raises(ValueError, match="labels has shape"):
         losses.plackett_luce_distillation_loss(student, teacher, labels[:-1])

@@ -20,7 +20,7 @@ lists_gradient = jax.jit(
 ordinal = jax.jit(losses.wasserstein1_ordinal_loss)
 
 
-def two(seed, batch=BATCH):
+def scores_and_labels(seed, batch=BATCH):
     rng = np.random.default_rng(seed)
     return rng.normal(scale=2, size=(2, batch, ITEMS)).astype(np.float32)
 
@@ -36,7 +36,7 @@ def mean_term(scores, labels, temperature):
 
 
 def by_eigenvalues(scores, labels, temperature):
-    """The distance straight from its definition, in float64."""
+    """Computes the distance from its definition, in float64."""
     p, q = softmax(np.float64(scores) / temperature), softmax(labels)
     c_p, c_q = np.cov(p.T), np.cov(q.T)
     root = np.sqrt(np.maximum(np.linalg.eigvals(c_p @ c_q).real, 0)).sum()
@@ -45,49 +45,49 @@ def by_eigenvalues(scores, labels, temperature):
 
 @given(seeds, st.floats(0.3, 3))
 def test_list_loss_is_the_distance_between_gaussians(seed, temperature):
-    scores, labels = two(seed)
+    scores, labels = scores_and_labels(seed)
     expected = by_eigenvalues(scores, labels, temperature)
     np.testing.assert_allclose(lists(scores, labels, temperature), expected, rtol=1e-4, atol=1e-6)
 
 
 @given(seeds)
-def test_the_gradient_is_that_of_the_definition(seed):
-    scores, labels = two(seed)
-    direction, _ = two(seed + 1)
+def test_the_gradient_of_the_list_loss_is_that_of_its_definition(seed):
+    scores, labels = scores_and_labels(seed)
+    direction, _ = scores_and_labels(seed + 1)
     ahead, behind = (by_eigenvalues(scores + t * direction, labels, 1) for t in (1e-4, -1e-4))
     found = np.sum(lists_gradient(scores, labels, 1.0) * direction)
     np.testing.assert_allclose(found, (ahead - behind) / 2e-4, rtol=1e-2, atol=5e-4)
 
 
 @given(seeds)
-def test_equal_lists_cost_nothing_with_a_small_finite_gradient(seed):
-    scores, _ = two(seed)
+def test_equal_lists_have_loss_zero_with_a_small_finite_gradient(seed):
+    scores, _ = scores_and_labels(seed)
     np.testing.assert_allclose(lists(scores, scores, 1.0), 0, atol=1e-5)
     np.testing.assert_allclose(lists_gradient(scores, scores, 1.0), 0, atol=1e-4)
 
 
 @given(seeds)
-def test_list_loss_is_symmetric_in_predicted_and_wanted(seed):
-    scores, labels = two(seed)
+def test_list_loss_is_symmetric_in_scores_and_labels(seed):
+    scores, labels = scores_and_labels(seed)
     there, back = lists(scores, labels, 1.0), lists(labels, scores, 1.0)
     np.testing.assert_allclose(there, back, rtol=1e-4, atol=1e-6)
 
 
 @given(seeds)
 def test_list_loss_is_at_least_the_distance_of_the_means(seed):
-    scores, labels = two(seed)
+    scores, labels = scores_and_labels(seed)
     assert np.all(lists(scores, labels, 1.0) >= mean_term(scores, labels, 1) - 1e-5)
 
 
 def test_a_batch_of_one_list_is_the_squared_distance_of_the_two_distributions():
-    scores, labels = two(0, batch=1)
+    scores, labels = scores_and_labels(0, batch=1)
     expected = np.square(softmax(scores) - softmax(labels)).sum()
     np.testing.assert_allclose(lists(scores, labels, 1.0), [expected], rtol=1e-5)
 
 
 @given(seeds)
 def test_permuting_queries_or_documents_changes_nothing(seed):
-    scores, labels = two(seed)
+    scores, labels = scores_and_labels(seed)
     rng = np.random.default_rng(seed)
     rows, columns = rng.permutation(BATCH), rng.permutation(ITEMS)
     found = lists(scores[rows][:, columns], labels[rows][:, columns], 0.5)
@@ -96,14 +96,14 @@ def test_permuting_queries_or_documents_changes_nothing(seed):
 
 @given(seeds)
 def test_a_shift_of_each_lists_scores_changes_nothing(seed):
-    scores, labels = two(seed)
+    scores, labels = scores_and_labels(seed)
     shifts = np.random.default_rng(seed).normal(scale=10, size=(BATCH, 1)).astype(np.float32)
     found = lists(scores + shifts, labels, 0.5)
     np.testing.assert_allclose(found, lists(scores, labels, 0.5), rtol=1e-3, atol=1e-5)
 
 
-def test_masked_lists_are_as_if_they_were_not_there():
-    scores, labels = two(0)
+def test_masked_lists_are_left_out():
+    scores, labels = scores_and_labels(0)
     where = np.arange(BATCH) != 1
     hidden = np.where(where[:, None], scores, np.nan)
     found = lists(hidden, labels, 0.5, where=where)
@@ -113,13 +113,13 @@ def test_masked_lists_are_as_if_they_were_not_there():
 
 
 @pytest.mark.parametrize("labels", [np.zeros((BATCH, ITEMS)), np.tile([3.0, 2, 1, 0], (BATCH, 1))])
-def test_the_gradient_is_finite_where_all_lists_are_alike(labels):
+def test_the_gradient_is_finite_if_all_lists_are_equal(labels):
     gradient = lists_gradient(np.zeros((BATCH, ITEMS), np.float32), np.float32(labels), 1.0)
     assert np.isfinite(gradient).all()
 
 
-def test_steps_down_the_gradient_lead_to_the_labels():
-    _, labels = two(0)
+def test_gradient_descent_reaches_the_labels():
+    _, labels = scores_and_labels(0)
     scores = np.zeros((BATCH, ITEMS), np.float32)
     start = lists(scores, labels, 1.0)[0]
     for _ in range(300):
@@ -127,31 +127,31 @@ def test_steps_down_the_gradient_lead_to_the_labels():
     assert lists(scores, labels, 1.0)[0] < 0.01 * start
 
 
-def test_labels_get_no_gradient():
-    scores, labels = two(0)
+def test_labels_have_gradient_zero():
+    scores, labels = scores_and_labels(0)
     total = lambda labels: lists(scores, labels, 1.0).sum()  # noqa: E731
     assert not np.any(jax.grad(total)(labels))
 
 
 def test_a_temperature_of_zero_is_refused():
     with pytest.raises(ValueError, match="temperature is 0"):
-        losses.wasserstein_list_loss(*two(0), 0)
+        losses.wasserstein_list_loss(*scores_and_labels(0), 0)
 
 
 # wasserstein1_ordinal_loss
 
 
 @given(seeds)
-def test_ordinal_loss_is_the_expected_number_of_classes_to_go(seed):
-    logits, _ = two(seed)
+def test_the_ordinal_loss_is_the_expected_distance_in_classes(seed):
+    logits, _ = scores_and_labels(seed)
     labels = np.random.default_rng(seed).integers(0, ITEMS, BATCH)
     expected = (softmax(logits) * np.abs(np.arange(ITEMS) - labels[:, None])).sum(1)
     np.testing.assert_allclose(ordinal(logits, labels), expected, rtol=1e-5, atol=1e-6)
 
 
 @given(seeds)
-def test_ordinal_loss_of_distributions_is_scipys_wasserstein_distance(seed):
-    logits, target = two(seed)
+def test_the_ordinal_loss_of_distributions_is_scipys_wasserstein_distance(seed):
+    logits, target = scores_and_labels(seed)
     classes = np.arange(ITEMS)
     distance = functools.partial(scipy.stats.wasserstein_distance, classes, classes)
     expected = [distance(p, q) for p, q in zip(softmax(logits), softmax(target), strict=True)]
@@ -159,26 +159,26 @@ def test_ordinal_loss_of_distributions_is_scipys_wasserstein_distance(seed):
     np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-6)
 
 
-def test_a_label_is_the_distribution_that_is_all_on_it():
-    logits, _ = two(0)
+def test_a_label_is_equivalent_to_its_one_hot_distribution():
+    logits, _ = scores_and_labels(0)
     labels = np.arange(BATCH) % ITEMS
     expected = ordinal(logits, np.eye(ITEMS, dtype=np.float32)[labels])
     np.testing.assert_allclose(ordinal(logits, labels), expected, rtol=1e-6)
 
 
-def test_the_farther_the_predicted_class_the_higher_the_loss():
-    sure = 20 * np.eye(ITEMS, dtype=np.float32)
-    found = ordinal(sure, np.zeros(ITEMS, np.int32))
+def test_the_ordinal_loss_increases_with_the_distance_of_the_predicted_class():
+    certain = 20 * np.eye(ITEMS, dtype=np.float32)
+    found = ordinal(certain, np.zeros(ITEMS, np.int32))
     np.testing.assert_allclose(found, np.arange(ITEMS), atol=1e-5)
 
 
-def test_the_gradient_moves_mass_towards_the_label():
+def test_the_gradient_moves_probability_towards_the_label():
     total = lambda logits: ordinal(logits, np.array([0])).sum()  # noqa: E731
     gradient = jax.grad(total)(np.zeros((1, ITEMS), np.float32))
     assert np.all(np.diff(gradient[0]) > 0)
 
 
-def test_ignored_labels_and_masked_tokens_cost_nothing():
+def test_ignored_labels_and_masked_tokens_have_loss_zero():
     logits = np.full((2, 2, ITEMS), np.nan, np.float32)
     logits[0, 0] = 0
     labels = np.array([[0, losses.IGNORE_LABEL], [1, 1]])
@@ -186,8 +186,8 @@ def test_ignored_labels_and_masked_tokens_cost_nothing():
     np.testing.assert_allclose(found, [[1.5, 0], [0, 0]], rtol=1e-6)
 
 
-def test_a_masked_distribution_may_hold_anything():
-    logits, target = two(0)
+def test_a_masked_distribution_may_contain_nan():
+    logits, target = scores_and_labels(0)
     where = np.arange(BATCH) != 1
     hidden = [np.where(where[:, None], array, np.nan) for array in (logits, softmax(target))]
 
@@ -204,4 +204,4 @@ def test_a_masked_distribution_may_hold_anything():
 @pytest.mark.parametrize("labels", [jnp.zeros(BATCH - 1, int), jnp.zeros((BATCH, ITEMS + 1))])
 def test_labels_of_another_shape_are_refused(labels):
     with pytest.raises(ValueError, match="labels has shape"):
-        losses.wasserstein1_ordinal_loss(two(0)[0], labels)
+        losses.wasserstein1_ordinal_loss(scores_and_labels(0)[0], labels)

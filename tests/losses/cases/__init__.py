@@ -1,6 +1,6 @@
-"""What the tests that all losses share must know of each: one `Case` for every name.
+"""One `Case` for every loss, by name, for the tests that all losses share.
 
-One module per module of `cgar_jax.losses`, each with a dictionary `CASES`.
+There is one module per module of `cgar_jax.losses`, each with a dictionary `CASES`.
 """
 
 import importlib

@@ -9,15 +9,15 @@ BATCH = 8
 
 @dataclasses.dataclass(frozen=True)
 class Case:
-    """How to exercise one loss.
+    """Arguments and properties of one loss.
 
     Attributes:
-      arguments: makes its array arguments, by name, from a random generator; those `[BATCH, ...]`
-        have a row for each example.
-      differentiable: the arguments that its gradient is for.
-      settings: its other arguments.
-      per_example: the loss of an example does not depend on the others of its batch.
-      keeps_dtype: it is a loss of losses and gives back their dtype; others give float32.
+      arguments: function from a random generator to the array arguments, by name; arrays
+        `[BATCH, ...]` have a row for each example.
+      differentiable: names of the arguments that the loss is differentiated by.
+      settings: all other arguments.
+      per_example: whether the loss of an example is independent of the others of its batch.
+      keeps_dtype: whether the loss returns the dtype of its input; other losses return float32.
     """
 
     arguments: Callable[[np.random.Generator], dict[str, Any]]
