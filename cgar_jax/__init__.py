@@ -6,6 +6,8 @@ bring in neither the data nor the training rooms. `cgar_jax.load` opens a traine
 
 from typing import TYPE_CHECKING, Any
 
+from cgar_jax._core import extras
+
 if TYPE_CHECKING:
     from cgar_jax.trained_model import TrainedModel, load
 
@@ -16,7 +18,7 @@ __all__ = ["TrainedModel", "load"]
 def __getattr__(name: str) -> Any:
     # Loading a model needs the trainer's libraries, which the reusable rooms do without.
     if name in __all__:
-        from cgar_jax import trained_model
-
+        with extras.explain_missing():
+            from cgar_jax import trained_model
         return getattr(trained_model, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

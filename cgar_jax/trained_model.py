@@ -14,11 +14,13 @@ import numpy as np
 from cgar_jax import data, experiment, model_files, models, runs
 from cgar_jax._core.extras import explain_missing
 from cgar_jax.data import Questions, Rules, read_questions
-from cgar_jax.evaluation import Solution, Solver, SolverOptions
+from cgar_jax.evaluation import RolloutOptions, Solution, Solver, SolverOptions
+from cgar_jax.evaluation.rollout_accuracy import accuracy_and_cost, record
 from cgar_jax.evaluation.stablehlo import solving_program
 from cgar_jax.experiment import Experiment, Task
 from cgar_jax.mesh import place
 from cgar_jax.models import ModelParams
+from cgar_jax.models.published import PUZZLE_TABLE
 from cgar_jax.recursion import Reasoner, Trajectory
 from cgar_jax.reporting.model_card import model_card
 from cgar_jax.training.checkpoints import Checkpoints
@@ -141,9 +143,9 @@ class TrainedModel:
         return scores | {"step": self.step}
 
     def read_examples(
-        self, data_file: str | os.PathLike, skip_bad: bool = False
+        self, data_file: str | os.PathLike | None = None, skip_bad: bool = False
     ) -> dict[str, np.ndarray]:
-        """Reads labeled puzzles of the model's family and size from a CSV file.
+        """Reads labeled puzzles of the model's family and size.
 
         Args:
           data_file: as for `evaluate`.
@@ -153,6 +155,8 @@ class TrainedModel:
           ValueError: as for `evaluate`.
           OSError: the file does not exist.
         """
+        if data_file is None:
+            return data.load(self.config.data).test
         examples = data.read_examples(data_file, self.config.data.name, skip_bad)
         cells, expected = examples["inputs"].shape[1], self.experiment.task.sequence_length
         if cells != expected:
@@ -160,6 +164,31 @@ class TrainedModel:
                 f"{data_file} has puzzles of {cells} cells; the model was trained on {expected}"
             )
         return examples
+
+    def rollout_accuracy(
+        self,
+        examples: Mapping[str, np.ndarray],
+        rollouts: Sequence[int],
+        steps: Sequence[int],
+        options: RolloutOptions,
+        on_progress: Callable[[int], None] = lambda num_done: None,
+    ) -> list[dict[str, float]]:
+        """Measures accuracy and cost for several numbers of rollouts and supervision steps.
+
+        Args:
+          examples: labeled puzzles, as from `read_examples`.
+          rollouts: numbers of rollouts per puzzle.
+          steps: numbers of supervision steps per rollout.
+          options: noise, batch size and seed; `rollouts` replaces its number of rollouts.
+          on_progress: called with the number of further puzzles that are done.
+
+        Returns:
+          The rows of `cgar_jax.evaluation.rollout_accuracy.accuracy_and_cost`.
+        """
+        options = dataclasses.replace(options, num_rollouts=max(rollouts))
+        reasoner = self.reasoner.with_supervision_steps(max(steps))
+        found = record(reasoner, self.params, examples, self.accepts, options, on_progress)
+        return accuracy_and_cost(reasoner, found, rollouts, steps)
 
     def trajectory(self, puzzle: str | np.ndarray, puzzle_identifier: int = 0) -> Trajectory:
         """Records what the model thinks of one puzzle after each cycle.
@@ -301,6 +330,30 @@ def from_published(
     table = collections.pop("puzzle_embedding")["table"]
     like = averaged(built.abstract_state())
     return TrainedModel(built, jax.tree.map(_placed, ModelParams(collections, table), like))
+
+
+def convert(checkpoint: str | os.PathLike, config: ml_collections.ConfigDict) -> TrainedModel:
+    """Makes a trained model from a published PyTorch checkpoint.
+
+    The puzzle table of the checkpoint may have any number of rows.
+
+    Args:
+      checkpoint: path of a state dict, see `cgar_jax.models.read_published`.
+      config: config of the model and its data, as from `cgar_jax.config.default_config`.
+
+    Raises:
+      ValueError: the file is damaged, a parameter does not fit the model of the config (the message
+        names it), or the model answers only puzzles with embeddings, whose order in the file only
+        its own data set defines.
+      OSError: the file does not exist.
+    """
+    data.rules_of(config.data.name)
+    parameters = models.read_published(checkpoint)
+    expected = data.expected(config.data)
+    rows = len(parameters.get(PUZZLE_TABLE, [None]))
+    task = Task(expected.vocab_size, expected.sequence_length, num_puzzle_identifiers=rows)
+    model = from_published(parameters, config, task)
+    return dataclasses.replace(model, origin=pathlib.Path(checkpoint).name)
 
 
 def _check_fits(posed: Task, task: Task) -> None:

@@ -1,4 +1,4 @@
-"""Every test runs on CPU with eight simulated devices; those that need fewer say so."""
+"""Every test runs on the CPU with eight simulated devices, unless it asks for fewer."""
 
 import os
 import tempfile
@@ -6,7 +6,7 @@ import tempfile
 from tests import running as commands
 
 os.environ["JAX_PLATFORMS"] = "cpu"
-# Nearly all the time of the tests is compilation, so they compile in haste.
+# Compilation takes nearly all the time of the tests, so programs are compiled fast.
 os.environ["XLA_FLAGS"] = " ".join(
     [
         os.environ.get("XLA_FLAGS", ""),
@@ -14,7 +14,7 @@ os.environ["XLA_FLAGS"] = " ".join(
         commands.HASTY,
     ]
 )
-# Many tests, and the commands they start, compile the same programs.
+# Many tests, and the commands that they start, compile the same programs.
 if "PYTEST_XDIST_WORKER" not in os.environ:
     COMPILED = tempfile.TemporaryDirectory()
     os.environ["JAX_COMPILATION_CACHE_DIR"] = COMPILED.name
@@ -29,13 +29,13 @@ hypothesis.settings.load_profile("default")
 
 @pytest.fixture(scope="session")
 def cache(tmp_path_factory):
-    """Where commands keep their tiny puzzles and compiled programs."""
+    """The folder in which commands keep their tiny puzzles and compiled programs."""
     return tmp_path_factory.mktemp("cache")
 
 
 @pytest.fixture(scope="session")
 def finished_run(tmp_path_factory, cache):
-    """Workdir and output of a tiny run that nothing disturbed; tests leave it as it is."""
+    """Workdir and output of a tiny, undisturbed run; tests must not change it."""
     workdir = tmp_path_factory.mktemp("finished")
     arguments = (*commands.TINY, f"--workdir={workdir}")
     code, output = commands.run("train", *arguments, cache=cache)

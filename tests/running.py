@@ -1,4 +1,4 @@
-"""Running the commands in processes of their own, on a config of seconds."""
+"""Runs the commands in processes of their own, on a config that trains for seconds."""
 
 import importlib.util
 import json
@@ -6,7 +6,6 @@ import multiprocessing
 import os
 import pathlib
 import socket
-import sys
 import tempfile
 import time
 import types
@@ -16,6 +15,7 @@ from typing import Any
 from cgar_jax.commands import cli
 
 ROOT = pathlib.Path(__file__).parent.parent
+# Fast compilation of slower programs.
 HASTY = " ".join(
     [
         "--xla_backend_optimization_level=0",
@@ -23,7 +23,7 @@ HASTY = " ".join(
         "--xla_backend_extra_options=xla_cpu_disable_new_fusion_emitters",
     ]
 )
-# Processes forked from one that has imported everything start at once.
+# A process that is forked from one in which everything is imported starts at once.
 FORKED = multiprocessing.get_context("forkserver")
 FORKED.set_forkserver_preload(
     [
@@ -62,7 +62,7 @@ TINY = [
 
 
 def load(path: pathlib.Path) -> types.ModuleType:
-    """Imports a file that lies in no package."""
+    """Imports a file that is in no package."""
     spec = importlib.util.spec_from_file_location(path.stem, path)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
@@ -70,7 +70,7 @@ def load(path: pathlib.Path) -> types.ModuleType:
 
 
 class Forked:
-    """A process in which all is imported from the first; what it says goes to the end of a file."""
+    """A process that starts with everything imported; its output is appended to a file."""
 
     def __init__(self, log: pathlib.Path, function: Callable, *arguments: Any):
         """Calls `function` with arguments that can be pickled; its output goes to `log`."""
@@ -79,32 +79,46 @@ class Forked:
         self._process.start()
 
     def poll(self) -> int | None:
-        """The exit code, if it has ended."""
+        """Returns the exit code if the process has ended."""
         return self._process.exitcode
 
     def signal(self, number: int) -> None:
-        """Sends it a signal, unless it has ended."""
+        """Sends a signal to the process, unless it has ended."""
         if self.poll() is None:
             os.kill(self._process.pid, number)
 
     def wait(self, seconds: float = 300) -> int:
-        """Waits for its end and returns the exit code."""
+        """Waits for the end of the process and returns the exit code."""
         self._process.join(timeout=seconds)
         if self._process.exitcode is None:
             self._process.kill()
-            raise TimeoutError(f"it does not end: {self.output()}")
+            raise TimeoutError(f"the process does not end: {self.output()}")
         return self._process.exitcode
 
     def output(self) -> str:
-        """What is in the file by now."""
+        """Returns what the file contains now."""
         return self._log.read_text() if self._log.exists() else ""
 
 
 def start(
-    command: str, *arguments: str, cache: pathlib.Path, log: pathlib.Path, devices: int = 1
+    command: str,
+    *arguments: str,
+    cache: pathlib.Path,
+    log: pathlib.Path,
+    devices: int = 1,
+    folder: pathlib.Path = ROOT,
 ) -> Forked:
-    """Starts `cgar COMMAND`, which sees so many devices and keeps its puzzles in `cache`."""
-    return Forked(log, _run, command, arguments, cache, devices)
+    """Starts `cgar COMMAND` in a folder.
+
+    Args:
+      command: name of the subcommand.
+      *arguments: its arguments.
+      cache: folder for puzzles and compiled programs.
+      log: file for the output.
+      devices: number of simulated devices.
+      folder: working directory.
+    """
+    return Forked(log, _run, command, arguments, cache, devices, folder)
 
 
 def start_two(
@@ -122,19 +136,31 @@ def start_two(
 
 
 def free_address() -> str:
-    """Of this machine, at which nobody listens."""
+    """Returns an address of this machine at which nobody listens."""
     with socket.socket() as free:
         free.bind(("localhost", 0))
         return f"localhost:{free.getsockname()[1]}"
 
 
-def run(command: str, *arguments: str, cache: pathlib.Path, devices: int = 1) -> tuple[int, str]:
-    """Runs `cgar COMMAND` to its end: exit code and output."""
+def run(
+    command: str,
+    *arguments: str,
+    cache: pathlib.Path,
+    devices: int = 1,
+    folder: pathlib.Path = ROOT,
+) -> tuple[int, str]:
+    """Runs `cgar COMMAND` to its end; returns the exit code and the output, stderr included."""
     with tempfile.NamedTemporaryFile() as log:
-        process = start(
-            command, *arguments, cache=cache, log=pathlib.Path(log.name), devices=devices
-        )
+        path = pathlib.Path(log.name)
+        process = start(command, *arguments, cache=cache, log=path, devices=devices, folder=folder)
         return process.wait(), process.output()
+
+
+def run_apart(command: str, *arguments: str, cache: pathlib.Path) -> tuple[int, str, str]:
+    """Runs `cgar COMMAND` to its end; returns the exit code, stdout and stderr."""
+    with tempfile.NamedTemporaryFile() as log, tempfile.NamedTemporaryFile() as errors:
+        process = Forked(pathlib.Path(log.name), _run_apart, errors.name, command, arguments, cache)
+        return process.wait(), process.output(), pathlib.Path(errors.name).read_text()
 
 
 def _call(log, function, arguments):
@@ -144,39 +170,43 @@ def _call(log, function, arguments):
     function(*arguments)
 
 
-def _run(command, arguments, cache, devices):
-    os.chdir(ROOT)
+def _run_apart(errors, command, arguments, cache):
+    os.dup2(os.open(errors, os.O_WRONLY | os.O_APPEND), 2)
+    _run(command, arguments, cache, 1, ROOT)
+
+
+def _run(command, arguments, cache, devices, folder):
+    os.chdir(folder)
     os.environ["XLA_FLAGS"] = f"{HASTY} --xla_force_host_platform_device_count={devices}"
     os.environ["CGAR_DATA_DIR"] = str(cache)
-    sys.argv = ["cgar", command, *arguments]
-    cli.main()
+    cli.main(["cgar", command, *arguments])
 
 
 def newest_step(workdir: pathlib.Path) -> int:
-    """The step of the newest checkpoint of a run; 0 without one."""
+    """Returns the step of the newest checkpoint of a run; 0 without one."""
     steps = [int(f.name) for f in (workdir / "checkpoints").glob("*") if f.name.isdigit()]
     return max(steps, default=0)
 
 
 def wait_for(condition: Callable[[], bool], *processes: Forked, seconds: float = 180) -> None:
-    """Waits until something is so, while all `processes` go on."""
+    """Waits until a condition holds, while all `processes` go on."""
     deadline = time.monotonic() + seconds
     while not condition():
         assert all(process.poll() is None for process in processes), "a process has ended"
-        assert time.monotonic() < deadline, "waited in vain"
+        assert time.monotonic() < deadline, "the condition did not become true in time"
         time.sleep(0.01)
 
 
 def result(workdir: pathlib.Path) -> dict:
-    """The figures of a finished run."""
+    """Returns the result of a finished run."""
     return json.loads((workdir / "result.json").read_text())
 
 
 def metrics(workdir: pathlib.Path) -> list[dict]:
-    """What a run has logged."""
+    """Returns the log of a run."""
     return [json.loads(line) for line in (workdir / "metrics.jsonl").read_text().splitlines()]
 
 
 def losses(workdir: pathlib.Path) -> list[float]:
-    """The mean losses of the dispatches of a run."""
+    """Returns the mean losses of the dispatches of a run."""
     return [entry["loss"] for entry in metrics(workdir) if "loss" in entry]

@@ -1,5 +1,11 @@
-"""Scores a trained model: `cgar evaluate --workdir=FOLDER [--data=FILE.csv]`."""
+"""Scores a trained model on held-out puzzles, and prints a table.
 
+The newest checkpoint is scored with averaged parameters, full depth and all supervision steps; for
+ARC the answers to all variants of a puzzle are put to a vote. A bad line of a CSV file is an error
+that names the line, unless `--skip_bad` leaves it out.
+"""
+
+import contextlib
 import json
 import pathlib
 from collections.abc import Sequence
@@ -8,13 +14,13 @@ from absl import flags
 from rich.console import Console
 
 from cgar_jax import trained_model
-from cgar_jax.commands import command_line
-from cgar_jax.commands import runner as command
+from cgar_jax.commands import command_line, runner
+from cgar_jax.progress import Status
 from cgar_jax.reporting.result_table import result_table
 from cgar_jax.training import processes
 
 REQUIRED = ("workdir",)
-GROUPS = {"Several processes": command.PROCESS_FLAGS}
+GROUPS = {"Several processes": runner.PROCESS_FLAGS}
 EXAMPLES = (
     "cgar evaluate --workdir=latest",
     "cgar evaluate --workdir=runs/sudoku --data=puzzles.csv --output=scores.json",
@@ -22,22 +28,26 @@ EXAMPLES = (
 
 
 def define_flags() -> None:
-    """Defines those of the command."""
+    """Defines this command's flags."""
     command_line.define_workdir()
     command_line.define_path(
         "data",
-        "CSV file with columns source,question,answer,rating; by default the run's test split",
+        "CSV file with columns source,question,answer,rating; by default the run's test split.",
     )
-    flags.DEFINE_bool("skip_bad", False, "leave bad lines of the CSV file out, and list them")
-    command_line.define_path("output", "file to write the scores to, as JSON")
-    command.define_process_flags()
+    flags.DEFINE_bool("skip_bad", False, "Leave bad lines of the CSV file out, and list them.")
+    command_line.define_path("output", "File to write the scores to, as JSON.")
+    runner.define_process_flags()
 
 
 def main(values: flags.FlagValues, arguments: Sequence[str]) -> None:
-    """The command."""
-    command.connect(values)
-    model = trained_model.load(values.workdir)
-    result = model.evaluate(values.data, values.skip_bad)
+    """Runs the command."""
+    runner.connect(values)
+    with Status() if processes.is_first() else contextlib.nullcontext() as status:
+        if status:
+            status.update("loading the model")
+        model = trained_model.load(values.workdir)
+        on_progress = status.counter("scoring puzzles") if status else lambda num_done: None
+        result = model.evaluate(values.data, values.skip_bad, on_progress)
     if not processes.is_first():
         return
     what = pathlib.Path(values.data).name if values.data else "held-out test puzzles"

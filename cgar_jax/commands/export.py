@@ -1,10 +1,10 @@
-"""Shares a trained model: `cgar export --workdir=RUN --output=FOLDER [--stablehlo]`.
+"""Exports a trained model as a folder that others can load with `cgar_jax.load`.
 
-The folder is described in `cgar_jax.model_files`; `cgar_jax.load` reads it anywhere. With
-`--stablehlo` it also has a program that solves puzzles without this package.
+The folder holds the averaged parameters of the newest checkpoint under the names of the published
+PyTorch code, the config, the result and a model card. With `--stablehlo` it also holds a program
+that solves puzzles with JAX only, without this package.
 """
 
-import os
 import pathlib
 from collections.abc import Sequence
 
@@ -12,33 +12,36 @@ from absl import flags
 
 from cgar_jax import model_files, trained_model
 from cgar_jax.commands import command_line
-
-
-def report(output: str | os.PathLike) -> str:
-    """What a folder that was written holds, in one line for each file."""
-    files = sorted(file for file in pathlib.Path(output).iterdir() if file.is_file())
-    lines = [f"  {file.name:<20}{file.stat().st_size / 1e6:>10,.3f} MB" for file in files]
-    return "\n".join([f"{output} holds", *lines])
-
+from cgar_jax.progress import Status
 
 REQUIRED = ("workdir", "output")
 EXAMPLES = ("cgar export --workdir=latest --output=shared_model --stablehlo",)
 
 
 def define_flags() -> None:
-    """Defines those of the command."""
+    """Defines this command's flags."""
     command_line.define_workdir()
     define_output_flags()
 
 
 def define_output_flags() -> None:
-    """Defines those that `cgar_jax.commands.convert` has too."""
-    command_line.define_path("output", "folder to write")
-    flags.DEFINE_bool("stablehlo", False, "Write a program that needs JAX alone, too.")
+    """Defines the flags that `export` reads; `cgar convert` has them too."""
+    command_line.define_path("output", "Folder to write; an earlier export in it is replaced.")
+    flags.DEFINE_bool("stablehlo", False, "Also write a program that needs only JAX.")
 
 
 def main(values: flags.FlagValues, arguments: Sequence[str]) -> None:
-    """The command."""
-    model_files.check_output(values.output)  # before the slow part
-    trained_model.load(values.workdir).export(values.output, values.stablehlo)
-    print(report(values.output))
+    """Runs the command."""
+    model_files.check_output(values.output)  # fails before the slow part
+    with Status() as status:
+        status.update("loading the model")
+        export(trained_model.load(values.workdir), values, status)
+
+
+def export(model: trained_model.TrainedModel, values: flags.FlagValues, status: Status) -> None:
+    """Writes the folder of a model, and prints the sizes of its files."""
+    status.update("writing the model")
+    model.export(values.output, values.stablehlo)
+    files = sorted(file for file in pathlib.Path(values.output).iterdir() if file.is_file())
+    lines = [f"  {file.name:<20}{file.stat().st_size / 1e6:>10,.3f} MB" for file in files]
+    print("\n".join([f"the folder {values.output} holds", *lines]))

@@ -1,8 +1,9 @@
-"""Measures thinking longer: `cgar rollouts --workdir=FOLDER --rollouts=1,4,16,64`.
+"""Measures how accuracy grows with more supervision steps and with noisy rollouts.
 
-Runs noisy rollouts on held-out puzzles and prints, for each number of rollouts and of supervision
-steps, what share is solved and at what cost: if any rollout is right (pass), by the halting head's
-choice, by majority, and with the rules of the puzzle as a verifier.
+The command runs rollouts of held-out puzzles. For each number of rollouts and of supervision steps
+it prints the cost and the share of solved puzzles, if an answer is chosen in one of four ways: any
+rollout is right (pass), the halting head chooses, the majority chooses, or the rules of the puzzle
+verify (verified).
 """
 
 import json
@@ -13,16 +14,71 @@ from absl import flags
 from rich.console import Console
 from rich.table import Table
 
-from cgar_jax import data, trained_model
+from cgar_jax import trained_model
 from cgar_jax.commands import command_line
 from cgar_jax.evaluation import RolloutOptions
-from cgar_jax.evaluation.rollout_accuracy import accuracy_and_cost, record, standard_error
-from cgar_jax.progress import progress_bar
-from cgar_jax.reporting import pictures
+from cgar_jax.evaluation.rollout_accuracy import standard_error
+from cgar_jax.progress import Status
+
+REQUIRED = ("workdir",)
+GROUPS = {
+    "Puzzles": ("data", "num_puzzles"),
+    "Rollouts": ("rollouts", "steps", "noise", "seed", "batch_size"),
+}
+EXAMPLES = (
+    "cgar rollouts --workdir=latest --rollouts=1,4,16 --steps=8,32 --noise=1",
+    "cgar rollouts --workdir=latest --data=hard.csv --num_puzzles=0 --output=rollouts",
+)
+
+
+def define_flags() -> None:
+    """Defines this command's flags."""
+    command_line.define_workdir()
+    command_line.define_path("output", "Folder for rollouts.json and the picture rollouts.png.")
+    command_line.define_path("data", "CSV file of puzzles; by default the run's test split.")
+    flags.DEFINE_integer("num_puzzles", 200, "Use only the first N puzzles; 0 means all.")
+    flags.DEFINE_list("rollouts", ["1", "4", "16"], "Numbers of rollouts per puzzle.")
+    flags.DEFINE_list(
+        "steps", None, "Numbers of supervision steps per rollout; by default that of training."
+    )
+    flags.DEFINE_float("noise", 0.3, "Standard deviation of the noise in the latent state.")
+    flags.DEFINE_integer("seed", 0, "Random seed of the noise.")
+    flags.DEFINE_integer("batch_size", 16, "Number of puzzles in a batch, with all rollouts.")
+
+
+def main(values: flags.FlagValues, arguments: Sequence[str]) -> None:
+    """Runs the command."""
+    rollouts = parse_numbers("rollouts", values.rollouts)
+    steps = parse_numbers("steps", values.steps) if values.steps else None
+    options = RolloutOptions(1, values.noise, values.batch_size, values.seed)
+    with Status() as status:
+        status.update("loading the model")
+        model = trained_model.load(values.workdir)
+        steps = steps or [model.reasoner.supervision_steps]
+        status.update("loading puzzles")
+        examples = model.read_examples(values.data)
+        examples = {name: column[: values.num_puzzles or None] for name, column in examples.items()}
+        num = len(examples["inputs"])
+        on_progress = status.counter("rolling out puzzles", num)
+        rows = model.rollout_accuracy(examples, rollouts, steps, options, on_progress)
+    Console().print(table(rows, num))
+    if values.output:
+        write(rows, pathlib.Path(values.output))
+
+
+def parse_numbers(name: str, texts: Sequence[str]) -> list[int]:
+    """Parses the value of a flag that is a list of positive numbers.
+
+    Raises:
+      ValueError: something else is in the list.
+    """
+    if not all(text.strip().isdigit() and int(text) > 0 for text in texts):
+        raise ValueError(f"--{name} is {','.join(texts)!r}; expected numbers from 1, as 1,4,16")
+    return [int(text) for text in texts]
 
 
 def table(rows: Sequence[dict[str, float]], num_puzzles: int) -> Table:
-    """The rows of `measure`, in words."""
+    """Returns a table of the rows of `TrainedModel.rollout_accuracy`."""
     worst = max(standard_error(row["pass"], num_puzzles) for row in rows)
     columns = ("rollouts", "steps", "pass", "halting", "majority", "verified")
     shown = Table(
@@ -30,7 +86,7 @@ def table(rows: Sequence[dict[str, float]], num_puzzles: int) -> Table:
         "MFLOPs",
         "stopped",
         title=f"{num_puzzles:,} puzzles; standard error up to {worst:.1%}",
-        caption="model FLOPs a puzzle: all of it, and if stopped once verified",
+        caption="model FLOPs per puzzle: in all, and if stopped once verified",
     )
     for row in rows:
         shares = (f"{row[name]:.1%}" for name in columns[2:])
@@ -39,57 +95,10 @@ def table(rows: Sequence[dict[str, float]], num_puzzles: int) -> Table:
     return shown
 
 
-REQUIRED = ("workdir",)
-EXAMPLES = ("cgar rollouts --workdir=latest --rollouts=1,4,16 --steps=8,32 --noise=1",)
+def write(rows: Sequence[dict[str, float]], folder: pathlib.Path) -> None:
+    """Writes the rows as JSON and as a picture."""
+    from cgar_jax.reporting import pictures  # needs the extra [report]
 
-
-def define_flags() -> None:
-    """Defines those of the command."""
-    command_line.define_workdir()
-    command_line.define_path("data", "CSV file of puzzles; by default the run's test split")
-    flags.DEFINE_integer("num_puzzles", 200, "How many of them at most, the first ones; 0 is all.")
-    flags.DEFINE_list("rollouts", ["1", "4", "16"], "Numbers of rollouts for each puzzle.")
-    flags.DEFINE_list("steps", None, "Numbers of supervision steps; by default as in training.")
-    flags.DEFINE_float("noise", 0.3, "Standard deviation of what is added to the latent.")
-    flags.DEFINE_integer("batch_size", 16, "Puzzles in one call, each with all its rollouts.")
-    flags.DEFINE_integer("seed", 0, "Of the noise.")
-    command_line.define_path("output", "folder for rollouts.json and rollouts.png")
-
-
-def main(values: flags.FlagValues, arguments: Sequence[str]) -> None:
-    """The command."""
-    rollouts = _numbers("rollouts", values.rollouts)
-    model = trained_model.load(values.workdir)
-    config = model.config
-    steps = [config.supervision.max_supervision_steps]
-    if values.steps:
-        steps = _numbers("steps", values.steps)
-    own = values.data is None
-    examples = data.load(config.data).test if own else model.read_examples(values.data)
-    examples = {name: column[: values.num_puzzles or None] for name, column in examples.items()}
-    num = len(examples["inputs"])
-    options = RolloutOptions(max(rollouts), values.noise, values.batch_size, values.seed)
-    reasoner = model.reasoner.with_supervision_steps(max(steps))
-    with progress_bar() as progress:
-        bar = progress.add_task("rollouts", total=num)
-        found = record(
-            reasoner,
-            model.params,
-            examples,
-            model.accepts,
-            options,
-            lambda num_done: progress.advance(bar, num_done),
-        )
-    rows = accuracy_and_cost(reasoner, found, rollouts, steps)
-    Console().print(table(rows, num))
-    if values.output:
-        folder = pathlib.Path(values.output)
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / "rollouts.json").write_text(json.dumps(rows, indent=2) + "\n")
-        pictures.accuracy_by_rollouts(rows).savefig(folder / "rollouts.png", dpi=130)
-
-
-def _numbers(name: str, texts: Sequence[str]) -> list[int]:
-    if not all(text.strip().isdigit() and int(text) > 0 for text in texts):
-        raise ValueError(f"--{name} is {','.join(texts)!r}; expected numbers from 1, as 1,4,16")
-    return [int(text) for text in texts]
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "rollouts.json").write_text(json.dumps(rows, indent=2) + "\n")
+    pictures.accuracy_by_rollouts(rows).savefig(folder / "rollouts.png", dpi=130)

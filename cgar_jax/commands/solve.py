@@ -1,13 +1,16 @@
-"""Solves puzzles with a trained model: `cgar solve --workdir=FOLDER PUZZLE...`.
+"""Solves puzzles with a trained model and verifies every answer by the rules of the puzzle.
 
-A PUZZLE is a file, `-` for the standard input, or the puzzle itself. Files have one puzzle on a
-line or drawn in several lines, or are CSV with a column `question`. Every answer is checked against
-the rules of its puzzle, and one that breaks them is never printed as solved. The exit code is 3 if
-any puzzle is left unsolved.
+A PUZZLE is a file, `-` for the standard input, or the puzzle itself. A file has one puzzle per
+line, or puzzles drawn in several lines, or is CSV with a column `question`. An answer that breaks
+the rules is never printed as solved. The exit code is 3 if any puzzle is left unsolved.
+
+With `--json`, each line of the output is one JSON object with the keys `question`, `answer` (null
+if the puzzle is not solved), `verified`, `supervision_steps`, `source` and `line`.
 """
 
 import contextlib
 import csv
+import json
 import pathlib
 import sys
 import time
@@ -16,147 +19,90 @@ from typing import Any, TextIO
 
 from absl import flags
 
-from cgar_jax import model_files, runs, trained_model
+from cgar_jax import trained_model
 from cgar_jax.commands import command_line
-from cgar_jax.data import Questions, Rules, read_questions, rules_of
-from cgar_jax.evaluation.solver import CHOICES, STOPS, Solution
-from cgar_jax.progress import progress_bar
-
-UNSOLVED = 3  # the exit code
-COMMAND_LINE = "command line"
-
-
-def read(arguments: Sequence[str], family: Rules, num_cells: int) -> Questions:
-    """The puzzles that a command line names.
-
-    Raises:
-      ValueError: one of them is wrong, or there is none; the message says where.
-      FileNotFoundError: an argument is neither a file nor a puzzle.
-    """
-    if not arguments:
-        raise ValueError("no puzzle; give a file, - for the standard input, or the puzzle itself")
-    found = []
-    for one in arguments:
-        text, where = _text_of(one)
-        try:
-            found.append(read_questions(text, family, num_cells, where))
-        except ValueError as error:
-            hint = f" (and there is no file {one[:100]!r})" if where == COMMAND_LINE else ""
-            raise ValueError(f"{error}{hint}") from None
-    return Questions.join(found)
-
-
-def _text_of(argument: str) -> tuple[str, str]:
-    """The text that an argument means, and what to call it."""
-    if argument == "-":
-        return sys.stdin.read(), "standard input"
-    if len(argument) < 256 and (path := pathlib.Path(argument)).is_file():
-        try:
-            return path.read_text(encoding="utf-8-sig"), argument
-        except UnicodeDecodeError as error:
-            raise ValueError(f"{argument} is not a text in UTF-8 ({error})") from None
-    if pathlib.PurePath(argument).suffix in (".txt", ".csv") or argument.count("/"):
-        raise FileNotFoundError(f"there is no file {argument}")
-    return argument.replace("\\n", "\n"), COMMAND_LINE
-
-
-class Printer:
-    """Tells of solutions in the order of the puzzles, on paper and in a CSV file."""
-
-    def __init__(
-        self,
-        questions: Questions,
-        family: Rules,
-        show_attempt: bool,
-        file: TextIO | None,
-    ):
-        """`file` is written too, where it is given."""
-        self._questions, self._family = questions, family
-        self._show_attempt = show_attempt
-        self._waiting: dict[int, Solution] = {}
-        self._told = 0
-        self.num_solved = 0
-        self._csv = csv.writer(file, lineterminator="\n") if file else None
-        if self._csv:
-            self._csv.writerow(COLUMNS)
-
-    def add(self, number: int, solution: Solution) -> None:
-        """Tells of a solution as soon as it has told of all before it."""
-        self._waiting[number] = solution
-        while self._told in self._waiting:
-            self._tell(self._told, self._waiting.pop(self._told))
-            self._told += 1
-
-    def _tell(self, number: int, solution: Solution) -> None:
-        self.num_solved += solution.verified
-        draw, steps = self._family.draw, solution.supervision_steps
-        took = f"after {steps} supervision step{'' if steps == 1 else 's'}"
-        lines = [f"{self._questions.places[number]}: {{}} {took}"]
-        if solution.verified:
-            lines = [lines[0].format("verified"), draw(solution.answer)]
-        else:
-            lines = [lines[0].format("not solved")]
-            if self._show_attempt:
-                question = self._questions.tokens[number]
-                fault = self._family.answer_faults(question[None], solution.answer[None])[0]
-                lines += [f"best attempt, which is wrong: it {fault}"]
-                lines += ["? " + line for line in draw(solution.answer).splitlines()]
-        if self._questions.remarks[number]:
-            lines.insert(1, f"note: {self._questions.remarks[number]}")
-        print("\n".join(lines) + "\n", flush=True)
-        if self._csv:
-            self._csv.writerow(self._row(number, solution))
-
-    def _row(self, number: int, solution: Solution) -> list[Any]:
-        told = solution.verified or self._show_attempt
-        return [
-            self._questions.places[number],
-            self._family.to_text(self._questions.tokens[number]),
-            self._family.to_text(solution.answer) if told else "",
-            int(solution.verified),
-            solution.supervision_steps,
-            f"{solution.halting_probability:.4f}",
-        ]
-
-
-COLUMNS = ("source", "question", "answer", "verified", "supervision_steps", "halting_probability")
-
+from cgar_jax.data import Questions, Rules
+from cgar_jax.evaluation.solver import CHOICES, STOPS, Solution, Solver
+from cgar_jax.progress import Status
 
 ARGUMENTS = "PUZZLE..."
 REQUIRED = ("workdir",)
+GROUPS = {
+    "Output": ("output", "json", "quiet", "show_attempt"),
+    "Thinking longer": ("max_supervision_steps", "num_rollouts", "budget", "noise", "seed"),
+    "Details": ("stop", "choose", "batch_size"),
+}
 EXAMPLES = (
     "cgar solve --workdir=latest puzzles.txt",
     "cgar solve --workdir=latest ...342..25.6.5.6.....43514.2.3.2.16.",
+    "cgar solve --workdir=latest --num_rollouts=16 --json - <puzzles.txt >answers.jsonl",
 )
+
+UNSOLVED = 3  # the exit code
+COMMAND_LINE = "command line"
+COLUMNS = ("source", "question", "answer", "verified", "supervision_steps", "halting_probability")
 
 
 def define_flags() -> None:
-    """Defines those of the command."""
+    """Defines this command's flags."""
     command_line.define_workdir()
+    command_line.define_path("output", "CSV file to write the answers to as well.")
+    flags.DEFINE_bool("json", False, "Print one JSON object per puzzle.")
+    flags.DEFINE_bool("quiet", False, "Print the summary only.")
+    flags.DEFINE_bool("show_attempt", False, "Show the best attempt if no answer is right.")
     flags.DEFINE_integer(
-        "max_supervision_steps", None, "Budget of each rollout; by default as in training."
+        "max_supervision_steps",
+        None,
+        "Largest number of supervision steps of a rollout; by default that of training.",
     )
-    flags.DEFINE_integer("num_rollouts", 1, "Noisy runs for each puzzle, the first one plain.")
+    flags.DEFINE_integer("num_rollouts", 1, "Number of rollouts per puzzle, the first plain.")
     flags.DEFINE_integer(
-        "budget", None, "Supervision steps for each puzzle in all, instead of num_rollouts."
+        "budget", None, "Supervision steps per puzzle in all rollouts; replaces --num_rollouts."
     )
-    flags.DEFINE_float("noise", 0.3, "Standard deviation of what is added to the latent.")
+    flags.DEFINE_float("noise", 0.3, "Standard deviation of the noise in the latent state.")
+    flags.DEFINE_integer("seed", 0, "Random seed of the noise.")
     flags.DEFINE_enum("stop", "verified", STOPS, "When a puzzle is done before its budget.")
-    flags.DEFINE_enum("choose", "halting", CHOICES, "Which attempt is best if none is verified.")
-    flags.DEFINE_integer("batch_size", 64, "Puzzles at work at once.")
-    flags.DEFINE_integer("seed", 0, "Of the noise.")
-    flags.DEFINE_bool("show_attempt", False, "Show the best attempt where no answer is right.")
-    command_line.define_path("output", "CSV file to write the answers to as well")
+    flags.DEFINE_enum("choose", "halting", CHOICES, "Which rollout counts if none is verified.")
+    flags.DEFINE_integer("batch_size", 64, "Number of puzzles in a batch.")
 
 
 def main(values: flags.FlagValues, arguments: Sequence[str]) -> int:
-    """The command; returns its exit code."""
-    folder = model_files.locate(values.workdir)
-    config, task = runs.read_settings(folder)
-    family = rules_of(config.data.name)
-    questions = read(arguments, family, task.sequence_length)  # before the slow part
-    steps = values.max_supervision_steps or config.supervision.max_supervision_steps
-    solver = trained_model.load(folder).solver(
+    """Runs the command and returns its exit code."""
+    if values.json and values.quiet:
+        raise ValueError("--json and --quiet exclude each other")
+    texts = read_texts(arguments)
+    # On a terminal, an animation would break the lines that are printed meanwhile.
+    with Status(animated=values.quiet or not sys.stdout.isatty()) as status:
+        status.update("loading the model")
+        model = trained_model.load(values.workdir)
+        status.update("reading puzzles")
+        questions = parse(texts, model)
+        solver = make_solver(values, model)
+        begin = time.perf_counter()
+        advance = status.counter("solving puzzles", len(questions.tokens))
+        with contextlib.ExitStack() as opened:
+            printer = Printer(questions, model.rules, values.show_attempt)
+            if not values.quiet:
+                printer.outputs.append(printer.print_json if values.json else printer.print_text)
+            if values.output:
+                file = opened.enter_context(open(values.output, "w", newline=""))
+                printer.outputs.append(CsvWriter(printer, file))
+            for number, solution in solver.each(questions.tokens):
+                printer.add(number, solution)
+                advance(1)
+    seconds = time.perf_counter() - begin
+    print(
+        f"{printer.num_solved:,} of {len(questions.tokens):,} solved in {seconds:.1f} s, "
+        "including compilation",
+        file=sys.stdout if values.quiet else sys.stderr,
+    )
+    return 0 if printer.num_solved == len(questions.tokens) else UNSOLVED
+
+
+def make_solver(values: flags.FlagValues, model: trained_model.TrainedModel) -> Solver:
+    """Makes the solver that the flags describe."""
+    steps = values.max_supervision_steps or model.reasoner.supervision_steps
+    return model.solver(
         max_supervision_steps=steps,
         num_rollouts=max(values.budget // steps, 1) if values.budget else values.num_rollouts,
         noise=values.noise,
@@ -165,18 +111,142 @@ def main(values: flags.FlagValues, arguments: Sequence[str]) -> int:
         batch_size=values.batch_size,
         seed=values.seed,
     )
-    num, begin = len(questions.tokens), time.perf_counter()
-    with contextlib.ExitStack() as opened:
-        output = values.output and opened.enter_context(open(values.output, "w", newline=""))
-        progress = opened.enter_context(progress_bar())
-        bar = progress.add_task("solving", total=num)
-        printer = Printer(questions, family, values.show_attempt, output)
-        for number, solution in solver.each(questions.tokens):
-            printer.add(number, solution)
-            progress.advance(bar)
-    seconds = time.perf_counter() - begin
-    print(
-        f"{printer.num_solved:,} of {num:,} solved in {seconds:.1f} s, compilation included",
-        file=sys.stderr,
-    )
-    return 0 if printer.num_solved == num else UNSOLVED
+
+
+def read_texts(arguments: Sequence[str]) -> list[tuple[str, str]]:
+    """Returns the text that each argument names, and the name of its source.
+
+    Raises:
+      ValueError: there is no argument, or a file is not text.
+      FileNotFoundError: an argument is neither a file nor a puzzle.
+    """
+    if not arguments:
+        raise ValueError("no puzzle; give a file, - for the standard input, or the puzzle itself")
+    return [_read_text(argument) for argument in arguments]
+
+
+def _read_text(argument: str) -> tuple[str, str]:
+    if argument == "-":
+        return sys.stdin.read(), "standard input"
+    path = pathlib.Path(argument).expanduser()
+    if len(argument) < 256 and path.is_file():
+        try:
+            return path.read_text(encoding="utf-8-sig"), argument
+        except UnicodeDecodeError as error:
+            raise ValueError(f"{argument} is not text in UTF-8 ({error})") from None
+    if path.suffix in (".txt", ".csv") or "/" in argument:
+        raise FileNotFoundError(f"there is no file {argument}")
+    return argument.replace("\\n", "\n"), COMMAND_LINE
+
+
+def parse(texts: Sequence[tuple[str, str]], model: trained_model.TrainedModel) -> Questions:
+    """Parses the puzzles that the arguments name.
+
+    Raises:
+      ValueError: a puzzle is malformed; the message names its source and line.
+    """
+    found = []
+    for text, source in texts:
+        try:
+            found.append(model.read(text, source))
+        except ValueError as error:
+            if source != COMMAND_LINE:
+                raise
+            raise ValueError(f"{error} (and there is no file {text[:100]!r})") from None
+    return Questions.join(found)
+
+
+class Printer:
+    """Passes solutions to outputs in the order of the puzzles.
+
+    Attributes:
+      outputs: functions of the number of a puzzle and its solution.
+      num_solved: number of verified answers so far.
+    """
+
+    def __init__(self, questions: Questions, rules: Rules, show_attempt: bool):
+        """Prepares to print.
+
+        Args:
+          questions: the puzzles.
+          rules: the rules of the puzzles.
+          show_attempt: whether to show answers that break the rules, marked as such.
+        """
+        self.questions, self.rules, self.show_attempt = questions, rules, show_attempt
+        self.outputs, self.num_solved = [], 0
+        self._waiting: dict[int, Solution] = {}
+        self._next = 0
+
+    def add(self, number: int, solution: Solution) -> None:
+        """Takes a solution, and passes on those whose predecessors have all been passed on."""
+        self._waiting[number] = solution
+        while self._next in self._waiting:
+            found = self._waiting.pop(self._next)
+            self.num_solved += found.verified
+            for output in self.outputs:
+                output(self._next, found)
+            self._next += 1
+
+    def question_text(self, number: int) -> str:
+        """Returns a puzzle as text."""
+        return self.rules.to_text(self.questions.tokens[number])
+
+    def print_text(self, number: int, solution: Solution) -> None:
+        """Prints a solution for people."""
+        steps, place = solution.supervision_steps, self.questions.places[number]
+        took = f"after {steps} supervision step{'' if steps == 1 else 's'}"
+        lines = [f"{place}: {'verified' if solution.verified else 'not solved'} {took}"]
+        if self.questions.remarks[number]:
+            lines.append(f"note: {self.questions.remarks[number]}")
+        if solution.verified:
+            lines.append(self.rules.draw(solution.answer))
+        elif self.show_attempt:
+            question = self.questions.tokens[number]
+            fault = self.rules.answer_faults(question[None], solution.answer[None])[0]
+            lines.append(f"best attempt, which is wrong: it {fault}")
+            lines += ["? " + line for line in self.rules.draw(solution.answer).splitlines()]
+        print("\n".join(lines) + "\n", flush=True)
+
+    def print_json(self, number: int, solution: Solution) -> None:
+        """Prints a solution as one line of JSON."""
+        answer = self.rules.to_text(solution.answer)
+        row: dict[str, Any] = {
+            "question": self.question_text(number),
+            "answer": answer if solution.verified else None,
+            "verified": solution.verified,
+            "supervision_steps": solution.supervision_steps,
+            "source": self.questions.sources[number],
+            "line": self.questions.lines[number],
+        }
+        if self.show_attempt and not solution.verified:
+            row["attempt"] = answer
+        print(json.dumps(row), flush=True)
+
+
+class CsvWriter:
+    """Writes solutions to a CSV file."""
+
+    def __init__(self, printer: Printer, file: TextIO):
+        """Writes the header.
+
+        Args:
+          printer: knows the puzzles.
+          file: file to write to.
+        """
+        self._printer, self._csv = printer, csv.writer(file, lineterminator="\n")
+        self._csv.writerow(COLUMNS)
+
+    def __call__(self, number: int, solution: Solution) -> None:
+        """Writes one row."""
+        printer = self._printer
+        shown = solution.verified or printer.show_attempt
+        self._csv.writerow(
+            [
+                printer.questions.places[number],
+                printer.question_text(number),
+                printer.rules.to_text(solution.answer) if shown else "",
+                int(solution.verified),
+                solution.supervision_steps,
+                f"{solution.halting_probability:.4f}",
+            ]
+        )

@@ -1,4 +1,4 @@
-"""Published PyTorch checkpoints become shared models that answer as they did."""
+"""Published PyTorch checkpoints become models that give the published answers."""
 
 import jax
 import ml_collections
@@ -7,7 +7,6 @@ import pytest
 from safetensors.numpy import save_file
 
 from cgar_jax import trained_model as trained
-from cgar_jax.commands.convert import convert
 from cgar_jax.config import default_config
 from cgar_jax.models import TRM, export_published
 from cgar_jax.recursion import Rollouts
@@ -16,7 +15,7 @@ from tests import running as commands
 
 
 def described(fixture, steps):
-    """The config of a fixture's model."""
+    """Returns the config of a fixture's model."""
     config = default_config()
     config.batch_size = config.evaluation.batch_size = 4
     for name in set(config.model) - {"name"}:
@@ -30,16 +29,17 @@ def described(fixture, steps):
 
 @pytest.fixture(params=fixtures.known(), ids=lambda path: path.stem)
 def converted(request, tmp_path):
-    """A fixture, and what conversion makes of its parameters."""
+    """A fixture, and the model that its parameters are converted to."""
     fixture = fixtures.Fixture(request.param)
     wrapped = {f"_orig_mod.model.{name}": array for name, array in fixture.parameters.items()}
     save_file(wrapped, tmp_path / "step_1.safetensors")
-    convert(tmp_path / "step_1.safetensors", described(fixture, 2), tmp_path / "model")
+    model = trained.convert(tmp_path / "step_1.safetensors", described(fixture, 2))
+    model.export(tmp_path / "model")
     return fixture, trained.load(tmp_path / "model")
 
 
 def first_batch(fixture, step):
-    """Rows of the first batch that are at work in a step still, and what was published of it."""
+    """Returns the rows of the first batch that still run in a step, and their published outputs."""
     rows = fixture.arrays[f"step{step}/carry/steps"] == step + 1
     published = fixture.under(f"step{step}/out")
     return rows, published["logits"][rows], published["q_halt_logits"][rows]
@@ -106,9 +106,7 @@ def run(*arguments, cache):
     return commands.run("convert", *map(str, arguments), cache=cache)
 
 
-def test_the_command_converts_a_state_dict_of_torch_for_the_other_commands(
-    checkpoint, tmp_path, cache
-):
+def test_other_commands_take_a_converted_state_dict_of_torch(checkpoint, tmp_path, cache):
     code, output = run(checkpoint, *SIZES, f"--output={tmp_path}", "--stablehlo", cache=cache)
     assert code == 0, output
     card = (tmp_path / "README.md").read_text()
@@ -132,9 +130,12 @@ def test_the_command_converts_a_state_dict_of_torch_for_the_other_commands(
         (["{file}", "--config.model.puzzle_embedding_tokens=2"], "mlp_t.down_proj.weight has sha"),
         (["{file}.gone"], "there is no parameter file"),
         (["README.md"], "README.md is neither a .safetensors file"),
-        ([], "expected one CHECKPOINT, not 0"),
+        ([], "expected one CHECKPOINT, found 0"),
         (["{file}", "--config.data.nme=maze"], 'Did you mean "name"'),
-        (["{file}", "--config.data.name=arc"], "knows no puzzle but those it was trained on"),
+        (
+            ["{file}", "--config.data.name=arc"],
+            "can only answer the puzzles that it was trained on",
+        ),
     ],
 )
 def test_bad_input_is_one_clear_message_and_a_non_zero_exit(

@@ -1,4 +1,4 @@
-"""A run becomes a folder: it scores the same, its card tells what is so, its program is its own."""
+"""An exported model scores as its run, its card is true, and its program needs only JAX."""
 
 import dataclasses
 import json
@@ -39,7 +39,7 @@ def run(finished_run):
 
 @pytest.fixture(scope="module")
 def shared(run, cache, tmp_path_factory):
-    """What the command makes of it."""
+    """The folder to which the command exports the run."""
     folder = tmp_path_factory.mktemp("export") / "shared"
     code, output = commands.run(
         "export",
@@ -60,27 +60,25 @@ def dataset(run, cache, monkeypatch):
 
 
 def snippet(card, after):
-    """The first Python example of the card below a heading."""
+    """Returns the first Python example of the card below a heading."""
     return re.search(r"```python\n(.*?)```", card.split(after)[1], re.DOTALL).group(1)
 
 
-def test_a_shared_model_scores_as_its_run_does(run, shared, dataset):
+def test_an_exported_model_scores_as_its_run_does(run, shared, dataset):
     scores = trained.load(shared).evaluate()
     assert scores == trained.load(run).evaluate()
     assert scores["exact_accuracy"] == commands.result(run)["exact_accuracy"]
     assert commands.result(shared) == commands.result(run)
 
 
-def test_a_shared_model_is_shared_again_as_it_is(shared, tmp_path):
+def test_an_exported_model_is_exported_again_unchanged(shared, tmp_path):
     trained.load(shared).export(tmp_path, stablehlo=True)
     for file in shared.iterdir():
-        if file.name != model_files.PROGRAM:  # its bytes name lines of source
+        if file.name != model_files.PROGRAM:  # it contains line numbers of the source
             assert (tmp_path / file.name).read_bytes() == file.read_bytes(), file.name
 
 
-def test_the_program_gives_the_answers_of_the_model_where_this_package_is_not(
-    shared, dataset, tmp_path
-):
+def test_the_program_gives_the_answers_of_the_model_without_this_package(shared, dataset, tmp_path):
     questions = dataset.test["inputs"].astype(np.int32)
     np.save(tmp_path / "questions.npy", questions)
     example = snippet((shared / "README.md").read_text(), "## Without cgar_jax")
@@ -100,21 +98,21 @@ assert "cgar_jax" not in sys.modules
     np.testing.assert_array_equal(found["answers"], [each.answer for each in solutions])
 
 
-def test_the_program_runs_on_each_platform_and_takes_nothing_but_questions(shared):
+def test_the_program_runs_on_each_platform_and_takes_only_questions(shared):
     found = jax.export.deserialize(bytearray((shared / model_files.PROGRAM).read_bytes()))
     assert found.platforms == ("cpu", "cuda", "tpu")
     assert [str(shape) for shape in found.in_avals] == ["int32[batch,16]"]
     assert [str(shape) for shape in found.out_avals] == ["int32[batch,16]", "float32[batch]"]
 
 
-def test_a_model_that_knows_puzzles_by_their_embeddings_has_no_program(tmp_path):
+def test_a_model_of_puzzles_with_embeddings_has_no_program(tmp_path):
     model = fresh()
     model.config.data.name = "arc"
     with pytest.raises(ValueError, match="can only answer the puzzles that it was trained on"):
         model.export(tmp_path, stablehlo=True)
 
 
-def test_results_of_other_parameters_are_not_shared(run, tmp_path):
+def test_the_result_of_other_parameters_is_not_exported(run, tmp_path):
     # As if the newest checkpoint were damaged and an earlier one had been loaded.
     dataclasses.replace(trained.load(run), step=30).export(tmp_path)
     assert not (tmp_path / "result.json").exists()

@@ -1,4 +1,4 @@
-"""The solve command: what it prints, its exit codes, and that no wrong answer is told as solved."""
+"""`cgar solve` prints verified answers only, and `cgar rollouts` measures longer thinking."""
 
 import csv
 import json
@@ -10,13 +10,14 @@ import cgar_jax
 from cgar_jax.data import sudoku
 from tests import running as commands
 
-ALMOST = ".234341221434321"  # one cell is left
+ALMOST = ".234341221434321"  # one cell is empty
+SOLVED = "1234341221434321"
 EMPTY = "." * 16
 
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory, cache):
-    """Workdir of a run that has learnt to fill in single cells."""
+    """Workdir of a run that has learned to fill in single cells."""
     workdir = tmp_path_factory.mktemp("run")
     code, output = commands.run(
         "train",
@@ -42,7 +43,7 @@ def test_a_solved_puzzle_is_printed_as_verified(run, cache):
     assert "1 2 | 3 4\n3 4 | 1 2\n----+----\n2 1 | 4 3\n4 3 | 2 1\n" in output
 
 
-def test_an_unsolved_one_makes_exit_code_3_and_shows_no_grid(run, cache):
+def test_an_unsolved_puzzle_shows_no_grid_and_means_exit_code_3(run, cache):
     code, output = solve(run, cache, ALMOST, EMPTY, "--max_supervision_steps=1")
     assert code == 3, output
     assert output.count("verified after") == 1
@@ -51,7 +52,7 @@ def test_an_unsolved_one_makes_exit_code_3_and_shows_no_grid(run, cache):
     assert "note: the puzzle has several solutions" in output
 
 
-def test_an_attempt_that_is_shown_is_marked_with_what_is_wrong(run, cache):
+def test_an_attempt_is_marked_with_the_rule_that_it_breaks(run, cache):
     code, output = solve(run, cache, EMPTY, "--show_attempt", "--max_supervision_steps=1")
     assert code == 3, output
     assert re.search(
@@ -60,7 +61,7 @@ def test_an_attempt_that_is_shown_is_marked_with_what_is_wrong(run, cache):
     assert output.count("\n? ") == 5
 
 
-def test_answers_of_a_csv_are_written_in_its_order(run, cache, tmp_path):
+def test_answers_are_written_to_a_csv_file_in_the_order_of_the_puzzles(run, cache, tmp_path):
     grids = [".234341221434321", "1234341221.34321", "123434122143.321"]
     puzzles, answers = tmp_path / "puzzles.csv", tmp_path / "answers.csv"
     puzzles.write_text("question\n" + "".join(grid + "\n" for grid in grids))
@@ -72,10 +73,44 @@ def test_answers_of_a_csv_are_written_in_its_order(run, cache, tmp_path):
     assert {row["answer"] for row in rows} == {"1234341221434321"}
 
 
-def test_a_list_of_puzzles_is_solved_by_the_python_interface(run):
+def test_a_loaded_model_solves_puzzles(run):
     (one,) = cgar_jax.load(run).solve(ALMOST, stop="halting", num_rollouts=2)
     assert one.verified
     assert sudoku.decode(one.answer) == "1234341221434321"
+
+
+def test_json_is_one_object_per_puzzle_and_nothing_else_on_stdout(run, cache, tmp_path):
+    puzzles = tmp_path / "puzzles.txt"
+    puzzles.write_text(f"\n{ALMOST}\n")
+    arguments = (f"--workdir={run}", str(puzzles), EMPTY, "--json", "--max_supervision_steps=1")
+    code, output, errors = commands.run_apart("solve", *arguments, cache=cache)
+    assert code == 3, errors
+    solved, unsolved = map(json.loads, output.splitlines())
+    assert solved == {
+        "question": ALMOST,
+        "answer": SOLVED,
+        "verified": True,
+        "supervision_steps": 1,
+        "source": str(puzzles),
+        "line": 2,
+    }
+    assert unsolved == {
+        "question": EMPTY,
+        "answer": None,
+        "verified": False,
+        "supervision_steps": 1,
+        "source": "command line",
+        "line": 1,
+    }
+    assert "1 of 2 solved in" in errors
+    assert "loading the model" in errors
+
+
+def test_quiet_prints_the_summary_only(run, cache):
+    arguments = (f"--workdir={run}", ALMOST, "--quiet")
+    code, output, errors = commands.run_apart("solve", *arguments, cache=cache)
+    assert code == 0, errors
+    assert re.fullmatch(r"1 of 1 solved in .* s, including compilation\n", output)
 
 
 @pytest.mark.parametrize(
@@ -88,6 +123,7 @@ def test_a_list_of_puzzles_is_solved_by_the_python_interface(run):
         (["11" + "." * 14], "the puzzle has 1 more than once in row 1"),
         (["." * 81], "81 cells; expected 16"),
         ([ALMOST, "--num_rollouts=0"], "num_rollouts is 0"),
+        ([ALMOST, "--json", "--quiet"], "--json and --quiet exclude each other"),
         ([ALMOST, "--workdir=/nowhere/at/all"], "there is no run in /nowhere/at/all"),
     ],
 )
@@ -98,7 +134,7 @@ def test_bad_input_is_one_clear_sentence_and_exit_code_2(run, cache, arguments, 
     assert "Traceback" not in output
 
 
-def test_rollouts_are_measured_for_each_number_of_them_and_of_steps(run, cache, tmp_path):
+def test_every_number_of_rollouts_and_of_steps_is_measured(run, cache, tmp_path):
     code, output = commands.run(
         "rollouts",
         f"--workdir={run}",
@@ -117,7 +153,7 @@ def test_rollouts_are_measured_for_each_number_of_them_and_of_steps(run, cache, 
     assert "5 puzzles; standard error up to" in output
 
 
-def test_a_number_of_rollouts_that_is_none_is_named(run, cache):
+def test_a_number_of_rollouts_that_is_no_number_is_an_error(run, cache):
     arguments = (f"--workdir={run}", "--rollouts=1,many")
     code, output = commands.run("rollouts", *arguments, cache=cache)
     assert code == 2, output
