@@ -7,7 +7,9 @@ base install.
 import difflib
 import importlib
 import sys
+import threading
 from collections.abc import Sequence
+from types import ModuleType
 
 import cgar_jax
 from cgar_jax._core import extras
@@ -101,7 +103,7 @@ def unknown(name: str) -> str:
 def _run(name: str, words: Sequence[str]) -> None:
     from cgar_jax.commands import command_line, usage  # absl is part of an extra
 
-    interface = usage.Interface.of(f"cgar {name}", importlib.import_module(COMMANDS[name]))
+    interface = usage.Interface.of(f"cgar {name}", _import(COMMANDS[name]))
     sys.argv = [interface.name, *words]  # the config flag reads its overrides there
     values, arguments = command_line.parse_command(interface, words)
     if name in LIGHT:
@@ -112,6 +114,17 @@ def _run(name: str, words: Sequence[str]) -> None:
     from cgar_jax.commands import runner  # imports JAX
 
     runner.run(lambda: interface.main(values, arguments))
+
+
+def _import(module: str) -> ModuleType:
+    """Imports a module, and says so if it takes seconds."""
+    notice = threading.Timer(4, print, ["importing JAX"], {"file": sys.stderr, "flush": True})
+    notice.daemon = True
+    notice.start()
+    try:
+        return importlib.import_module(module)
+    finally:
+        notice.cancel()
 
 
 def _fail(message: str) -> int:

@@ -22,7 +22,7 @@ EXAMPLES = ("cgar completion bash",)
 
 
 def define_flags() -> None:
-    """Defines the command's flags: there are none."""
+    """Defines this command's flags: there are none."""
 
 
 def main(values: flags.FlagValues, arguments: Sequence[str]) -> None:

@@ -45,7 +45,7 @@ def test_help_of_a_command_has_usage_options_and_an_example(name, cache):
     assert output.startswith(f"usage: cgar {name} ")
     assert f"\nExamples:\n  cgar {name}" in output
     if name != "completion":
-        assert re.search(r"\n  --\w", output)
+        assert re.search(r"\n  --[\w\[]", output)
     assert "--verbosity" not in output  # the flags of libraries would bury those of the command
 
 
