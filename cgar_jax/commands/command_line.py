@@ -103,7 +103,7 @@ class WorkdirParser(PathParser):
         return str(found[0].folder)
 
 
-def define_config(help: str = "Name or path of the config.") -> None:
+def define_config(help: str = "name or path of the config") -> None:
     """Defines the flag `config`, with overrides `--config.KEY=VALUE`."""
     config_flags.DEFINE_config_file("config", None, help, lock_config=True)
 
@@ -114,8 +114,8 @@ def define_path(name: str, help: str, default: str | None = None) -> None:
 
 
 def define_workdir(
-    help: str = "Folder of a run, `latest` for the newest one in runs/, folder of a shared model, "
-    "or its name OWNER/NAME on the Hugging Face hub.",
+    help: str = "folder of a run, `latest` for the newest one in runs/, folder of a shared model, "
+    "or its name OWNER/NAME on the Hugging Face hub",
     several: bool = False,
 ) -> None:
     """Defines the flag `workdir`.

@@ -20,7 +20,7 @@ EXAMPLES = ("cgar convert step_65100 --config=sudoku_extreme:trm --output=trm_su
 
 def define_flags() -> None:
     """Defines this command's flags."""
-    command_line.define_config("Name or path of the config of the model and its data.")
+    command_line.define_config("name or path of the config of the model and its data")
     define_output_flags()
 
 

@@ -32,10 +32,10 @@ def define_flags() -> None:
     command_line.define_workdir()
     command_line.define_path(
         "data",
-        "CSV file with columns source,question,answer,rating; by default the run's test split.",
+        "CSV file with columns source,question,answer,rating; by default the run's test split",
     )
-    flags.DEFINE_bool("skip_bad", False, "Leave bad lines of the CSV file out, and list them.")
-    command_line.define_path("output", "File to write the scores to, as JSON.")
+    flags.DEFINE_bool("skip_bad", False, "leave bad lines of the CSV file out, and list them")
+    command_line.define_path("output", "file to write the scores to, as JSON")
     runner.define_process_flags()
 
 

@@ -26,8 +26,8 @@ def define_flags() -> None:
 
 def define_output_flags() -> None:
     """Defines the flags that `export` reads; `cgar convert` has them too."""
-    command_line.define_path("output", "Folder to write; an earlier export in it is replaced.")
-    flags.DEFINE_bool("stablehlo", False, "Also write a program that needs only JAX.")
+    command_line.define_path("output", "folder to write; an earlier export in it is replaced")
+    flags.DEFINE_bool("stablehlo", False, "also write a program that needs only JAX")
 
 
 def main(values: flags.FlagValues, arguments: Sequence[str]) -> None:

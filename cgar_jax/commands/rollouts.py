@@ -34,16 +34,16 @@ EXAMPLES = (
 def define_flags() -> None:
     """Defines this command's flags."""
     command_line.define_workdir()
-    command_line.define_path("output", "Folder for rollouts.json and the picture rollouts.png.")
-    command_line.define_path("data", "CSV file of puzzles; by default the run's test split.")
-    flags.DEFINE_integer("num_puzzles", 200, "Use only the first N puzzles; 0 means all.")
-    flags.DEFINE_list("rollouts", ["1", "4", "16"], "Numbers of rollouts per puzzle.")
+    command_line.define_path("output", "folder for rollouts.json and the picture rollouts.png")
+    command_line.define_path("data", "CSV file of puzzles; by default the run's test split")
+    flags.DEFINE_integer("num_puzzles", 200, "use only the first N puzzles; 0 means all")
+    flags.DEFINE_list("rollouts", ["1", "4", "16"], "numbers of rollouts per puzzle")
     flags.DEFINE_list(
-        "steps", None, "Numbers of supervision steps per rollout; by default that of training."
+        "steps", None, "numbers of supervision steps per rollout; by default that of training"
     )
-    flags.DEFINE_float("noise", 0.3, "Standard deviation of the noise in the latent state.")
-    flags.DEFINE_integer("seed", 0, "Random seed of the noise.")
-    flags.DEFINE_integer("batch_size", 16, "Number of puzzles in a batch, with all rollouts.")
+    flags.DEFINE_float("noise", 0.3, "standard deviation of the noise in the latent state")
+    flags.DEFINE_integer("seed", 0, "random seed of the noise")
+    flags.DEFINE_integer("batch_size", 16, "number of puzzles in a batch, with all rollouts")
 
 
 def main(values: flags.FlagValues, arguments: Sequence[str]) -> None:

@@ -19,10 +19,10 @@ PROCESS_FLAGS = ("coordinator_address", "num_processes", "process_id")
 def define_process_flags() -> None:
     """Defines the flags that `connect` reads."""
     flags.DEFINE_string(
-        "coordinator_address", None, "HOST:PORT of process 0, if the cluster does not provide it."
+        "coordinator_address", None, "HOST:PORT of process 0, if the cluster does not provide it"
     )
-    flags.DEFINE_integer("num_processes", None, "Number of processes; 1 looks for no others.")
-    flags.DEFINE_integer("process_id", None, "Index of this process, from 0.")
+    flags.DEFINE_integer("num_processes", None, "number of processes; 1 looks for no others")
+    flags.DEFINE_integer("process_id", None, "index of this process, from 0")
 
 
 def connect(values: flags.FlagValues) -> None:

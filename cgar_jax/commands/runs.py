@@ -25,7 +25,7 @@ _STYLES = {"finished": "green", "training": "bold cyan", "interrupted": "yellow"
 
 def define_flags() -> None:
     """Defines this command's flags."""
-    flags.DEFINE_bool("json", False, "Print one JSON object per run instead of a table.")
+    flags.DEFINE_bool("json", False, "print one JSON object per run instead of a table")
 
 
 def main(values: flags.FlagValues, arguments: Sequence[str]) -> None:

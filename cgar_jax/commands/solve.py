@@ -46,24 +46,24 @@ COLUMNS = ("source", "question", "answer", "verified", "supervision_steps", "hal
 def define_flags() -> None:
     """Defines this command's flags."""
     command_line.define_workdir()
-    command_line.define_path("output", "CSV file to write the answers to as well.")
-    flags.DEFINE_bool("json", False, "Print one JSON object per puzzle.")
-    flags.DEFINE_bool("quiet", False, "Print the summary only.")
-    flags.DEFINE_bool("show_attempt", False, "Show the best attempt if no answer is right.")
+    command_line.define_path("output", "CSV file to write the answers to as well")
+    flags.DEFINE_bool("json", False, "print one JSON object per puzzle")
+    flags.DEFINE_bool("quiet", False, "print the summary only")
+    flags.DEFINE_bool("show_attempt", False, "show the best attempt if no answer is right")
     flags.DEFINE_integer(
         "max_supervision_steps",
         None,
-        "Largest number of supervision steps of a rollout; by default that of training.",
+        "largest number of supervision steps of a rollout; by default that of training",
     )
-    flags.DEFINE_integer("num_rollouts", 1, "Number of rollouts per puzzle, the first plain.")
+    flags.DEFINE_integer("num_rollouts", 1, "number of rollouts per puzzle, the first plain")
     flags.DEFINE_integer(
-        "budget", None, "Supervision steps per puzzle in all rollouts; replaces --num_rollouts."
+        "budget", None, "supervision steps per puzzle in all rollouts; replaces --num_rollouts"
     )
-    flags.DEFINE_float("noise", 0.3, "Standard deviation of the noise in the latent state.")
-    flags.DEFINE_integer("seed", 0, "Random seed of the noise.")
-    flags.DEFINE_enum("stop", "verified", STOPS, "When a puzzle is done before its budget.")
-    flags.DEFINE_enum("choose", "halting", CHOICES, "Which rollout counts if none is verified.")
-    flags.DEFINE_integer("batch_size", 64, "Number of puzzles in a batch.")
+    flags.DEFINE_float("noise", 0.3, "standard deviation of the noise in the latent state")
+    flags.DEFINE_integer("seed", 0, "random seed of the noise")
+    flags.DEFINE_enum("stop", "verified", STOPS, "when a puzzle is done before its budget")
+    flags.DEFINE_enum("choose", "halting", CHOICES, "which rollout counts if none is verified")
+    flags.DEFINE_integer("batch_size", 64, "number of puzzles in a batch")
 
 
 def main(values: flags.FlagValues, arguments: Sequence[str]) -> int:

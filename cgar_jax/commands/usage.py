@@ -88,7 +88,7 @@ def _about_configs(interface: Interface, configs: Sequence[str]) -> str:
     )
     lines = textwrap.wrap(text, _WIDTH) if configs else []
     setting = "--config.KEY=VALUE"
-    lines.append(f"  {setting:<{_INDENT - 2}}Override a setting of the config. May be repeated.")
+    lines.append(f"  {setting:<{_INDENT - 2}}override a setting of the config; may be repeated")
     return "\n".join(lines)
 
 

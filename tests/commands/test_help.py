@@ -52,7 +52,7 @@ def test_help_of_a_command_has_usage_options_and_an_example(name, cache):
 def test_options_are_grouped_and_show_their_defaults(cache):
     _, output = commands.run("solve", "--help", cache=cache)
     assert "\nThinking longer:\n" in output
-    assert re.search(r"--num_rollouts=N +Number of rollouts.*\(default: 1\)", output)
+    assert re.search(r"--num_rollouts=N +number of rollouts.*\(default: 1\)", output)
     assert "--stop=verified|halting|budget" in output
     assert re.search(r"--workdir=DIR ", output)
 
