@@ -89,10 +89,11 @@ def test_a_reusable_room_needs_no_extra(room):
 def test_a_command_without_the_trainer_says_what_to_install(module):
     done = without([module], cgar("evaluate", "--workdir=run"))
     assert done.returncode == 2
-    assert done.stderr == (
+    assert done.stderr.endswith(
         f"error: the package {module} is not installed; it is part of the extra [train]: "
         "pip install 'cgar_jax[train]'\n"
     )
+    assert "Traceback" not in done.stderr
 
 
 def test_help_needs_no_extra():
@@ -102,8 +103,8 @@ def test_help_needs_no_extra():
 
 
 def test_load_without_the_trainer_says_what_to_install():
-    done = without(["tensorflow_datasets"], "import cgar_jax; cgar_jax.load('run')")
-    assert "MissingExtraError: the package tensorflow_datasets is not installed" in done.stderr
+    done = without(["safetensors"], "import cgar_jax; cgar_jax.load('run')")
+    assert "MissingExtraError: the package safetensors is not installed" in done.stderr
     assert "pip install 'cgar_jax[train]'" in done.stderr
 
 

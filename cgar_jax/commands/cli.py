@@ -104,7 +104,6 @@ def _run(name: str, words: Sequence[str]) -> None:
     from cgar_jax.commands import command_line, usage  # absl is part of an extra
 
     interface = usage.Interface.of(f"cgar {name}", _import(COMMANDS[name]))
-    sys.argv = [interface.name, *words]  # the config flag reads its overrides there
     values, arguments = command_line.parse_command(interface, words)
     if name in LIGHT:
         try:

@@ -155,6 +155,7 @@ def parse_command(
     try:
         if interface.takes_config:
             words = _with_config_flag(words)
+        sys.argv[1:] = words  # where the config flag looks for overrides
         arguments = read_flags(values, [interface.name, *words])[1:]
         _check_complete(interface, values, arguments)
     except ValueError as error:

@@ -124,7 +124,7 @@ def test_other_commands_take_a_converted_state_dict_of_torch(checkpoint, tmp_pat
     [
         (
             ["{file}", "--config.data.size=6", "--config.data.num_clues=18"],
-            "down_proj.weight has shape (17, 32), this model needs (37, 64)",
+            "down_proj.weight has shape (17, 32), but this model needs (37, 64)",
         ),
         (["{file}", "--config.model.num_layers=2"], "missing ['inner.L_level.layers.1.mlp"),
         (["{file}", "--config.model.puzzle_embedding_tokens=2"], "mlp_t.down_proj.weight has sha"),
