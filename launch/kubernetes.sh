@@ -64,7 +64,7 @@ yaml() {
     echo "'${word//\$(/\$\$(}'"
 }
 
-# GKE tells TPU pods about each other. GPU pods get the address of the first pod and their index.
+# GKE announces TPU pods to each other. GPU pods get the address of the first pod and their index.
 trainer_arguments() {
     local argument
     for argument in "--workdir=/runs/$name" "${arguments[@]}"; do
