@@ -1,24 +1,35 @@
 """Trains tiny recursive reasoning models cheaply in JAX, and offers the parts that make it cheap.
 
 The reusable rooms are imported by name: `from cgar_jax import losses, weighting, curricula`. They
-bring in neither the data nor the training rooms. `cgar_jax.load` opens a trained model.
+bring in neither the data nor the training rooms. `cgar_jax.train` trains a model, and
+`cgar_jax.load` opens a trained one.
 """
 
+import importlib
 from typing import TYPE_CHECKING, Any
 
 from cgar_jax._core import extras
 
 if TYPE_CHECKING:
+    from cgar_jax.commands.train import train
     from cgar_jax.trained_model import TrainedModel, load
 
 __version__ = "0.1.0"
-__all__ = ["TrainedModel", "load"]
+__all__ = ["TrainedModel", "load", "train"]
 
 
 def __getattr__(name: str) -> Any:
+<<<<<<< HEAD
     # Loading a model needs the trainer's libraries, which the reusable rooms do without.
     if name in __all__:
         with extras.explain_missing():
             from cgar_jax import trained_model
         return getattr(trained_model, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+=======
+    # Training and loading need the trainer's libraries, which the reusable rooms do without.
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    module = "cgar_jax.commands.train" if name == "train" else "cgar_jax.trained_model"
+    return getattr(importlib.import_module(module), name)
+>>>>>>> a1aefbb (Add the documentation site, README, contributing guide and tests of all their code)
