@@ -52,6 +52,7 @@ def reader(model_folder, tmp_path, monkeypatch):
     """The working folder of a reader who has trained the first model."""
     (tmp_path / "runs").mkdir()
     (tmp_path / "runs" / "sudoku_mini").symlink_to(model_folder)
+    (tmp_path / "latest").symlink_to(model_folder)
     monkeypatch.setenv("CGAR_DATA_DIR", str(tmp_path / "data"))
     monkeypatch.chdir(tmp_path)
 
