@@ -19,17 +19,9 @@ __all__ = ["TrainedModel", "load", "train"]
 
 
 def __getattr__(name: str) -> Any:
-<<<<<<< HEAD
-    # Loading a model needs the trainer's libraries, which the reusable rooms do without.
-    if name in __all__:
-        with extras.explain_missing():
-            from cgar_jax import trained_model
-        return getattr(trained_model, name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-=======
     # Training and loading need the trainer's libraries, which the reusable rooms do without.
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     module = "cgar_jax.commands.train" if name == "train" else "cgar_jax.trained_model"
-    return getattr(importlib.import_module(module), name)
->>>>>>> a1aefbb (Add the documentation site, README, contributing guide and tests of all their code)
+    with extras.explain_missing():
+        return getattr(importlib.import_module(module), name)
