@@ -90,7 +90,7 @@ def line_styles(runs: Mapping[str, Any]) -> Iterator[tuple[Any, dict[str, Any]]]
       runs: mapping whose keys are the names of the runs.
     """
     for number, ((_, value), color) in enumerate(colored(runs)):
-        extra = 1.6 * min(len(runs) - 1 - number, 3)
+        extra = 1.3 * min(len(runs) - 1 - number, 3)
         yield value, {"color": color, "lw": 1.4 + extra, "ms": 4 + extra}
 
 

@@ -79,7 +79,8 @@ def gradient_variances(rows: Mapping[str, tuple[Variance, Variance]]) -> Figure:
             axes.barh(place + 0.19, ratio, 0.36, color=COLORS[0])
             known = np.isfinite(ratio)
             shown = f" {ratio - 1:+.0%}" if known else " unknown: the mean is lost in noise"
-            axes.text(ratio if known else 0, place + 0.19, shown, va="center", fontsize=8)
+            text = axes.text(ratio if known else 0, place + 0.19, shown, va="center", fontsize=8)
+            text.set_bbox({"facecolor": "white", "edgecolor": "none", "pad": 0.5})
         axes.axvline(1 - CLAIMED_REDUCTION, color=COLORS[1], lw=1, ls="--")
         axes.set_title(title, fontsize=9)
         axes.margins(x=0.16)
@@ -91,7 +92,7 @@ def gradient_variances(rows: Mapping[str, tuple[Variance, Variance]]) -> Figure:
     handles = [
         Line2D([], [], color=UNIFORM, lw=6, label="uniform weights"),
         Line2D([], [], color=COLORS[0], lw=6, label="HSW, decay 0.7"),
-        Line2D([], [], color=COLORS[1], lw=1, ls="--", label="claim of the paper: −40%"),
+        Line2D([], [], color=COLORS[1], lw=1, ls="--", label="claim of the paper: -40%"),
     ]
     legend_outside(figure, handles)
     return figure
