@@ -1,11 +1,14 @@
 """The rooms that other projects reuse bring nothing heavy with them."""
 
 import functools
+import importlib
 import subprocess
 import sys
 
 import pytest
 from absl import flags
+
+from cgar_jax.commands import cli
 
 ROOMS = {
     "weighting": "jax, optax, chex",
@@ -38,14 +41,6 @@ def test_a_room_imports_no_other_room(room):
 
 
 def test_importing_the_commands_defines_no_flags():
-    import cgar_jax.commands.check_data
-    import cgar_jax.commands.convert
-    import cgar_jax.commands.estimate
-    import cgar_jax.commands.evaluate
-    import cgar_jax.commands.export
-    import cgar_jax.commands.report
-    import cgar_jax.commands.rollouts
-    import cgar_jax.commands.solve
-    import cgar_jax.commands.train  # noqa: F401
-
+    for module in cli.COMMANDS.values():
+        importlib.import_module(module)
     assert not [m for m in flags.FLAGS.flags_by_module_dict() if m.startswith("cgar_jax")]
