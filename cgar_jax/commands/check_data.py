@@ -1,4 +1,4 @@
-"""Looks for puzzles that two splits share: `cgar check-data --config=FILE.py`.
+"""Looks for puzzles that two splits of a config share.
 
 Near-duplicates are examples that the symmetries of their family make equal, see
 `cgar_jax.data.leaks`. The command compares the splits of a config with each other, and the files
@@ -15,6 +15,11 @@ from rich.table import Table
 from cgar_jax.commands import command_line
 from cgar_jax.data.leaks import find_leaks
 from cgar_jax.data.loading import load_splits
+from cgar_jax.progress import Status
+
+ARGUMENTS = "CONFIG"
+REQUIRED = ("config",)
+EXAMPLES = ("cgar check-data sudoku_extreme",)
 
 
 def check(config: Mapping[str, Any], shown: int = 5) -> int:
@@ -27,8 +32,11 @@ def check(config: Mapping[str, Any], shown: int = 5) -> int:
     Returns:
       The number of near-duplicate classes.
     """
-    print(f"loading puzzles ({config['name']}, {config['source']})", flush=True)
-    comparisons = find_leaks(*load_splits(config))
+    with Status() as status:
+        status.update(f"loading puzzles ({config['name']}, {config['source']})")
+        source, splits = load_splits(config)
+        status.update("comparing puzzles")
+        comparisons = find_leaks(source, splits)
     table = Table("compared", "examples", "classes in both", title="near-duplicates")
     lines = []
     for names, sizes, leaks, places in comparisons:
@@ -42,11 +50,6 @@ def check(config: Mapping[str, Any], shown: int = 5) -> int:
     for line in lines:
         console.print(line, soft_wrap=True, markup=False)
     return sum(len(comparison.leaks) for comparison in comparisons)
-
-
-ARGUMENTS = "CONFIG"
-REQUIRED = ("config",)
-EXAMPLES = ("cgar check-data sudoku_extreme",)
 
 
 def define_flags() -> None:
