@@ -1,7 +1,9 @@
-"""The rooms that other projects reuse bring nothing heavy with them."""
+"""The rooms that other projects reuse need only the libraries of the base install."""
 
+import ast
 import functools
 import importlib
+import pathlib
 import subprocess
 import sys
 
@@ -10,34 +12,75 @@ from absl import flags
 
 from cgar_jax.commands import cli
 
+PACKAGE = pathlib.Path(__file__).parents[1] / "cgar_jax"
+LIBRARIES = {"chex", "jax", "numpy", "optax", "rax"}
 ROOMS = {
-    "weighting": "jax, optax, chex",
-    "curricula": "jax, optax, chex",
-    "losses": "jax, optax, chex, rax",
+    "_core": LIBRARIES,
+    "contrib": LIBRARIES,
+    "curricula": LIBRARIES,
+    "layers": LIBRARIES | {"flax"},
+    "losses": LIBRARIES,
+    "metrics": LIBRARIES,
+    "optimizers": LIBRARIES,
+    "sampling": LIBRARIES,
+    "scores": LIBRARIES,
+    "weighting": LIBRARIES,
 }
+REUSABLE = set(ROOMS) - {"_core", "contrib"}
+every_room = pytest.mark.parametrize("room", ROOMS)
+
+# After the allowed libraries and whatever they load, every further library fails to import.
+PROGRAM = """
+import sys, {libraries}
+
+loaded = set(sys.modules)
+importable = {{name.split(".")[0] for name in loaded}} | set(sys.stdlib_module_names)
+
+
+class Refuse:
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] not in importable | {{"cgar_jax"}}:
+            raise ImportError(name + " is not in the base install")
+
+
+sys.meta_path.insert(0, Refuse())
+import cgar_jax.{room}
+
+print(*set(sys.modules) - loaded)
+"""
 
 
 @functools.cache
-def brought_by(room):
-    """The names of the modules that a room brings into a process that has what it may import."""
-    program = (
-        f"import sys, {ROOMS[room]}; before = set(sys.modules); "
-        f"import cgar_jax.{room}; print(*set(sys.modules) - before)"
-    )
+def modules_loaded_by(room):
+    """The names of the modules that a room loads in addition to its libraries."""
+    program = PROGRAM.format(room=room, libraries=", ".join(sorted(ROOMS[room])))
     command = [sys.executable, "-c", program]
     return subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()
 
 
-@pytest.mark.parametrize("room", ROOMS)
-def test_a_room_imports_no_library_but_those_it_may(room):
-    libraries = {name.split(".")[0] for name in brought_by(room)}
-    assert libraries - set(ROOMS[room].split(", ")) == {"cgar_jax"}
+@every_room
+def test_a_room_loads_only_the_libraries_of_the_base_install(room):
+    libraries = {name.split(".")[0] for name in modules_loaded_by(room)}
+    assert libraries - ROOMS[room] - sys.stdlib_module_names == {"cgar_jax"}
 
 
-@pytest.mark.parametrize("room", ROOMS)
-def test_a_room_imports_no_other_room(room):
-    ours = [name.split(".")[1] for name in brought_by(room) if name.startswith("cgar_jax.")]
-    assert {name for name in ours if not name.startswith("_")} == {room}
+@every_room
+def test_a_room_names_only_the_libraries_of_the_base_install(room):
+    named = set()
+    for file in (PACKAGE / room).rglob("*.py"):
+        for node in ast.walk(ast.parse(file.read_text())):
+            if isinstance(node, ast.Import):
+                named |= {alias.name.split(".")[0] for alias in node.names}
+            elif isinstance(node, ast.ImportFrom):
+                named.add(node.module.split(".")[0])
+    assert named - sys.stdlib_module_names <= ROOMS[room] | {"cgar_jax"}
+
+
+@every_room
+def test_a_room_loads_no_other_room_but_the_core(room):
+    ours = {name.split(".")[1] for name in modules_loaded_by(room) if name.startswith("cgar_jax.")}
+    allowed = {"_core", room} | (REUSABLE if room == "contrib" else set())
+    assert ours <= allowed
 
 
 def test_importing_the_commands_defines_no_flags():

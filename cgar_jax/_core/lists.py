@@ -2,7 +2,6 @@
 
 from typing import Any
 
-import chex
 import jax
 import jax.numpy as jnp
 
@@ -37,17 +36,17 @@ def read_lists(
     )
 
 
-def differences(values: chex.Array) -> jax.Array:
+def differences(values: jax.Array) -> jax.Array:
     """Computes `values_i - values_j` for all pairs of items, `[..., items, items]`."""
     return values[..., :, None] - values[..., None, :]
 
 
-def both(where: chex.Array) -> jax.Array:
+def both(where: jax.Array) -> jax.Array:
     """Returns the pairs of which both items count, bool `[..., items, items]`."""
     return where[..., :, None] & where[..., None, :]
 
 
-def dense_ranks(labels: chex.Array, comparable: chex.Array) -> jax.Array:
+def dense_ranks(labels: jax.Array, comparable: jax.Array) -> jax.Array:
     """Computes 1 plus the number of distinct better labels.
 
     Equal labels share a rank, and no rank is left out. Unlike positions in a sorted list, these
@@ -67,7 +66,7 @@ def dense_ranks(labels: chex.Array, comparable: chex.Array) -> jax.Array:
     return 1 + jnp.sum(counted, axis=-1, dtype=jnp.int32)
 
 
-def log_one_plus_sum_exp(values: chex.Array, weights: chex.Array) -> jax.Array:
+def log_one_plus_sum_exp(values: jax.Array, weights: jax.Array) -> jax.Array:
     """Computes `log(1 + sum weights exp(values))` over the last axis.
 
     Entries with weight 0 are left out.

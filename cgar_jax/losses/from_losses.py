@@ -241,7 +241,7 @@ def loss_over_loss(
     check_name("pairs", pairs, ("all", "adjacent"))
     valid, deep = _countable(losses, where)
     shallow = jax.lax.stop_gradient(deep) if detach_shallow else deep
-    step = jnp.arange(losses.shape[1])
+    step = jnp.arange(deep.shape[1])
     before = step[:, None] < step if pairs == "all" else step[:, None] == step - 1
     paired = before & valid[:, :, None] & valid[:, None, :]
     rise = deep[:, None, :] - shallow[:, :, None] + jnp.asarray(margin, jnp.float32)

@@ -140,7 +140,7 @@ def multi_similarity_loss(
       has 1), and beta 50 is that of pytorch-metric-learning (the released configuration has 40).
     """
     check_shape("multi_similarity_loss", "embeddings", embeddings, ("batch", "features"))
-    batch = len(embeddings)
+    batch, _ = jnp.shape(embeddings)
     check_shape("multi_similarity_loss", "labels", labels, (batch,))
     valid = valid_entries(where, (batch,))
     units = unit_vectors(read_vectors(embeddings, valid))

@@ -11,7 +11,7 @@ There is one loss per list. This file has what `rax` lacks and builds on `rax` e
 """
 
 import functools
-from typing import Literal
+from typing import Any, Literal
 
 import chex
 import jax
@@ -23,7 +23,8 @@ from cgar_jax._core.lists import both, dense_ranks, differences, read_lists
 from cgar_jax._core.masking import valid_entries
 from cgar_jax._core.registry import check_name
 
-_sum_over_pairs = functools.partial(jnp.sum, axis=-1)
+# Typed `Any`, because the protocols of rax declare arguments that these functions do not have.
+_sum_over_pairs: Any = functools.partial(jnp.sum, axis=-1)
 
 
 def inverse_rank_sum_lambdaweight(
@@ -124,11 +125,12 @@ def weighted_ranknet_loss(
     check_name("pair_weight", pair_weight, ("inverse_rank_sum", "none"))
     check_name("reduction", reduction, ("mean", "sum"))
     valid, scores, labels = read_lists("weighted_ranknet_loss", where, scores=scores, labels=labels)
+    lambdaweight: Any = None if pair_weight == "none" else inverse_rank_sum_lambdaweight
     total = rax.pairwise_logistic_loss(
         scores,
         labels,
         where=valid,
-        lambdaweight_fn=None if pair_weight == "none" else inverse_rank_sum_lambdaweight,
+        lambdaweight_fn=lambdaweight,
         reduce_fn=_sum_over_pairs,
     )
     if reduction == "sum":
@@ -199,7 +201,7 @@ def lambda_preference_loss(
         labels=labels,
         reference_log_probabilities=reference_log_probabilities,
     )
-    lambdaweight = functools.partial(
+    lambdaweight: Any = functools.partial(
         rax.dcg_lambdaweight,
         gain_fn=jnp.exp2 if label_gain == "exp2" else jnp.asarray,
         discount_fn=lambda rank: jnp.log(jnp.float32(log_base)) / jnp.log1p(rank),
