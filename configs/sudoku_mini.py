@@ -13,7 +13,7 @@ The settings were chosen on the validation split. No held-out puzzle is equivale
 puzzle. Solution grids are shared up to symmetry, because 6x6 Sudoku has only 49 essentially
 different ones.
 
-    python launch/sweep.py --parallel=1 -- --config=configs/sudoku_mini.py
+    python launch/sweep.py --parallel=1 -- sudoku_mini
 
 compares CGAR, each of its two halves and plain TRM, with three seeds each: twelve runs of a few
 minutes. They run one after the other so that their times can be compared. The results above are
