@@ -38,7 +38,6 @@ ORDER = (
 LEVELS = {room: level for level, rooms in enumerate(ORDER) for room in rooms}
 # Only these files import modules of the package inside functions, for the reasons given.
 LAZY = {
-    "__init__.py": "the reusable rooms do without the libraries of the trainer",
     "commands/cli.py": "only the command that is asked for is loaded",
     "commands/rollouts.py": "pictures need an extra",
     "data/__init__.py": "processes that generate puzzles start faster without JAX",
