@@ -24,7 +24,8 @@ from measuring import Spread, Training, compile_step, load_experiment
 
 from cgar_jax.commands import command_line, runner
 from cgar_jax.progress import Status
-from cgar_jax.training.checkpoints import Checkpoints, Clock
+from cgar_jax.training.checkpoints import Checkpoints
+from cgar_jax.training.clock import Clock
 
 
 def define_flags() -> None:

@@ -47,7 +47,8 @@ from ways_to_train import WAYS, changed
 from cgar_jax import data, experiment, runs
 from cgar_jax.commands import command_line, runner
 from cgar_jax.progress import Status
-from cgar_jax.training.checkpoints import Checkpoints, Clock
+from cgar_jax.training.checkpoints import Checkpoints
+from cgar_jax.training.clock import Clock
 from cgar_jax.training.loop import Loop
 from cgar_jax.training.programs import Programs
 from cgar_jax.training.state import TrainState, averaged
@@ -144,11 +145,12 @@ def run(
             stages=built.stages,
             programs=programs,
             checkpoints=checkpoints,
-            evaluate=tracker.evaluate,
+            validate=tracker.evaluate,
             report=lambda progress: on_step(progress.step),
+            step_flops=built.train_step.step_flops,
             steps_per_dispatch=config.training.steps_per_dispatch,
             save_every=steps,
-            evaluate_every=config.evaluation.every_steps,
+            validate_every=config.evaluation.every_steps,
         )
         with contextlib.suppress(_Done):
             tracker.evaluate(loop.run(state, feed, tracker.clock), steps)

@@ -45,7 +45,13 @@ class Status:
     ...     status.update("measuring")
     """
 
-    def __init__(self, seconds: float = 4.0, stream: TextIO | None = None, animated: bool = True):
+    def __init__(
+        self,
+        seconds: float = 4.0,
+        stream: TextIO | None = None,
+        animated: bool = True,
+        delay: float = 0.0,
+    ):
         """Prepares the status; nothing is shown before the first `update`.
 
         Args:
@@ -53,9 +59,11 @@ class Status:
           stream: stream to write to; None means stderr.
           animated: whether the status is animated on a terminal. Jobs that print long lines to the
             same terminal meanwhile need False.
+          delay: time before the first line, if the status is not animated; a job that ends earlier
+            writes none.
         """
         self._stream = stream or sys.stderr
-        self._seconds, self._activity = seconds, ""
+        self._seconds, self._delay, self._activity = seconds, delay, ""
         self._changed, self._ended = threading.Event(), threading.Event()
         self._thread = threading.Thread(target=self._write_lines, daemon=True)
         console = Console(file=self._stream)
@@ -124,6 +132,7 @@ class Status:
     def _write_lines(self) -> None:
         begin = time.monotonic()
         self._changed.wait()
+        self._ended.wait(self._delay)
         while not self._ended.is_set():
             elapsed = time.monotonic() - begin
             print(f"{self._activity} ({elapsed:.0f} s)", file=self._stream, flush=True)

@@ -23,6 +23,13 @@ def test_a_status_without_activity_shows_nothing():
     assert stream.getvalue() == ""
 
 
+def test_a_short_job_writes_nothing_if_the_status_is_delayed():
+    stream = io.StringIO()
+    with Status(stream=stream, delay=30) as status:
+        status.update("compiling")
+    assert stream.getvalue() == ""
+
+
 def test_only_the_latest_of_many_activities_is_shown_after_the_first():
     stream = io.StringIO()
     with Status(seconds=0.2, stream=stream) as status:

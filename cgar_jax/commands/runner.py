@@ -11,7 +11,8 @@ from absl import flags
 from cgar_jax._core import extras
 from cgar_jax.commands import command_line, usage
 from cgar_jax.training import processes
-from cgar_jax.training.loop import Interrupted, NonFiniteError
+from cgar_jax.training.loop import NonFiniteError
+from cgar_jax.training.stopping import Interrupted
 
 PROCESS_FLAGS = ("coordinator_address", "num_processes", "process_id")
 

@@ -1,7 +1,7 @@
-"""Trains a model: `cgar train --config=configs/sudoku_mini.py [--workdir=FOLDER]`.
+"""Trains a model: `cgar train CONFIG [--workdir=FOLDER]`.
 
-The story of a run, top to bottom: build what the config names, begin or go on, loop, evaluate,
-report. The same command again goes on where the run was interrupted.
+A run loads its puzzles, builds the experiment, starts or resumes training, scores the trained model
+and writes the results. Running the same command again resumes an interrupted run.
 """
 
 import os
@@ -18,75 +18,136 @@ from cgar_jax import data, experiment
 from cgar_jax import runs as run_folder
 from cgar_jax.commands import command_line
 from cgar_jax.commands import runner as command
+from cgar_jax.progress import Status
 from cgar_jax.reporting.result_table import result_table
 from cgar_jax.training import processes
-from cgar_jax.training.checkpoints import Checkpoints, Clock
+from cgar_jax.training.checkpoints import Checkpoints
+from cgar_jax.training.clock import Clock
 from cgar_jax.training.logs import open_logs
 from cgar_jax.training.loop import Loop
 from cgar_jax.training.programs import Programs
 from cgar_jax.training.state import TrainState, averaged, parameters_sha256
+from cgar_jax.training.stopping import (
+    STATUS_DELAY_SECONDS,
+    Interrupted,
+    StopRequested,
+    StopSignals,
+)
 
 
 def train(config: ml_collections.ConfigDict, workdir: str | os.PathLike) -> dict[str, Any]:
-    """Trains, or goes on training, what `config` describes.
+    """Trains the model that `config` describes, or resumes its training.
 
     Args:
-      config: as `cgar_jax.config.default_config`.
+      config: config in the form of `cgar_jax.config.default_config`.
       workdir: folder for `checkpoints/<step>`, `metrics.jsonl`, `tensorboard`, `config.json`,
-        `result.json`, and of ARC `submission.json`.
+        `result.json`, and for ARC `submission.json`.
 
     Returns:
-      What `result.json` holds.
+      The content of `result.json`.
 
     Raises:
-      ValueError: a setting is wrong, or the workdir holds another run.
-      OSError: the data or the workdir cannot be read or written.
-      NonFiniteError, Interrupted: see `cgar_jax.training.loop`.
+      ValueError: A setting is wrong, or `workdir` holds a run with other settings.
+      OSError: The data or the workdir cannot be read or written.
+      NonFiniteError: The loss or a gradient is not finite.
+      Interrupted: SIGTERM or SIGINT has stopped the run; its state is saved.
     """
     workdir = run_folder.make(workdir)
+    with StopSignals() as stop_signals:
+        try:
+            dataset = _load(config, stop_signals)
+            return _train(config, workdir, dataset, stop_signals)
+        except StopRequested:
+            raise Interrupted(stop_signals.received, 0, None) from None
+
+
+def _load(config: ml_collections.ConfigDict, stop_signals: StopSignals) -> data.Dataset:
+    activity = f"loading puzzles ({config.data.name}, {config.data.source})"
     with processes.first_goes_ahead():
         if processes.is_first():
-            print(f"loading puzzles ({config.data.name}, {config.data.source})", flush=True)
-        dataset = data.load(config.data)
-    _check_held_out(dataset)
+            print(activity, flush=True)
+        dataset = stop_signals.call(activity, data.load, config.data)
+    for split in ("validation", "test"):
+        if not len(getattr(dataset, split)["inputs"]):
+            raise ValueError(
+                f"the {split} split is empty; data.num_{split} must be at least 1 "
+                "(or, for test files, 0 for all)"
+            )
+    return dataset
+
+
+def _train(
+    config: ml_collections.ConfigDict,
+    workdir: pathlib.Path,
+    dataset: data.Dataset,
+    stop_signals: StopSignals,
+) -> dict[str, Any]:
     task = experiment.Task.of(dataset)
-    pieces = experiment.build(config, task)
+    built = experiment.build(config, task)
     settings = run_folder.settings(config, task)
-    examples, feed = pieces.feed(dataset.train, dataset.augment)
-    validation = pieces.drawn_for_validation(dataset.validation)
+    examples, feed = built.feed(dataset.train, dataset.augment)
+    validation = built.drawn_for_validation(dataset.validation)
+
+    def validate(state: TrainState, step: int) -> None:
+        logs.validation(step, built.validate(averaged(state), validation))
 
     with Checkpoints(workdir, settings, config.checkpoint.keep) as checkpoints:
-        restored = checkpoints.restore(pieces.abstract_state())
-        state, clock = restored or (pieces.initial_state(), Clock())
+        state, clock = stop_signals.call("preparing the model", _start, built, checkpoints)
+        first_step, total_steps = int(state.step), config.training.steps
         run_folder.write_json(workdir / run_folder.SETTINGS, settings)
         with (
-            open_logs(workdir, pieces.stages, config.batch_size, int(state.step)) as logs,
-            Programs(pieces.train_step, state, examples) as programs,
+            open_logs(workdir, total_steps, config.batch_size, first_step) as logs,
+            Programs(built.train_step, state, examples) as programs,
         ):
-            logs.say(*_headline(pieces, dataset, workdir, int(state.step)))
+            logs.say(*_headline(built, dataset, workdir, first_step))
             loop = Loop(
-                stages=pieces.stages,
+                stages=built.stages,
                 programs=programs,
                 checkpoints=checkpoints,
-                evaluate=lambda state, step: logs.evaluation(
-                    step, pieces.validate(averaged(state), validation)
-                ),
+                validate=validate,
                 report=logs.progress,
+                step_flops=built.train_step.step_flops,
                 steps_per_dispatch=config.training.steps_per_dispatch,
                 save_every=config.checkpoint.every_steps,
-                evaluate_every=config.evaluation.every_steps,
+                validate_every=config.evaluation.every_steps,
+                stop_signals=stop_signals,
             )
             state = loop.run(state, feed, clock)
-            scores = run_folder.score(pieces, averaged(state), dataset, workdir)
-            result = scores | _account(config.seed, state, clock)
-            result["device"] = _device_name(pieces)
+            try:
+                scores = _score(built, state, dataset, workdir, stop_signals)
+            except StopRequested:
+                raise Interrupted(stop_signals.received, total_steps, checkpoints.newest) from None
+            result = scores | _costs(config.seed, state, clock) | {"device": _device_name(built)}
             run_folder.write_json(workdir / run_folder.RESULT, result)
-            logs.say(result_table(result, "held-out test puzzles"), f"all of it is in {workdir}")
+            logs.say(result_table(result, "held-out test puzzles"), f"results are in {workdir}")
     return result
 
 
-def _account(seed: int, state: TrainState, clock: Clock) -> dict[str, float | int | str]:
-    """What the run cost and came to, beside its scores."""
+def _start(built: experiment.Experiment, checkpoints: Checkpoints) -> tuple[TrainState, Clock]:
+    """Restores the newest checkpoint, or initializes a new state."""
+    restored = checkpoints.restore(built.abstract_state())
+    return restored or (built.initial_state(), Clock())
+
+
+def _score(
+    built: experiment.Experiment,
+    state: TrainState,
+    dataset: data.Dataset,
+    workdir: pathlib.Path,
+    stop_signals: StopSignals,
+) -> dict[str, Any]:
+    """Scores the test split and shows how many puzzles are done."""
+    with Status(delay=STATUS_DELAY_SECONDS) as status:
+        advance = lambda num_done: None  # noqa: E731
+        if processes.is_first():
+            advance = status.counter("scoring test puzzles", len(dataset.test["inputs"]))
+        return stop_signals.call(
+            None, run_folder.score, built, averaged(state), dataset, workdir, advance
+        )
+
+
+def _costs(seed: int, state: TrainState, clock: Clock) -> dict[str, float | int | str]:
+    """Returns the costs and the identity of a run, which are reported beside its scores."""
     return {
         "train_seconds": round(clock.train_seconds, 3),
         "compile_seconds": round(clock.compile_seconds, 3),
@@ -99,32 +160,23 @@ def _account(seed: int, state: TrainState, clock: Clock) -> dict[str, float | in
 
 
 def _device_name(built: experiment.Experiment) -> str:
-    """The number and kind of the devices of a mesh, such as "8 x NVIDIA H200"."""
+    """Returns the number and kind of the devices of a mesh, such as "8 x NVIDIA H200"."""
     devices = built.mesh.devices
     return f"{devices.size} x {devices.flat[0].device_kind}"
 
 
-def _check_held_out(dataset: data.Dataset) -> None:
-    for split in ("validation", "test"):
-        if not len(getattr(dataset, split)["inputs"]):
-            raise ValueError(
-                f"the {split} split is empty; data.num_{split} must be at least 1 "
-                "(or, for test files, 0 for all)"
-            )
-
-
 def _headline(
-    pieces: experiment.Experiment, dataset: data.Dataset, workdir: pathlib.Path, step: int
+    built: experiment.Experiment, dataset: data.Dataset, workdir: pathlib.Path, step: int
 ) -> list[str]:
-    parameters = sum(leaf.size for leaf in jax.tree.leaves(pieces.abstract_state().params))
+    parameters = sum(leaf.size for leaf in jax.tree.leaves(built.abstract_state().params))
     sizes = [len(split["inputs"]) for split in (dataset.train, dataset.validation, dataset.test)]
-    depths = ", ".join(f"{stage.depth} from step {stage.first_step:,}" for stage in pieces.stages)
-    saved = 1 - pieces.curriculum.relative_cost("gradient_aware")
+    depths = ", ".join(f"{stage.depth} from step {stage.first_step:,}" for stage in built.stages)
+    saved = 1 - built.curriculum.relative_cost("gradient_aware")
     return [
-        f"{parameters:,} parameters on {_device_name(pieces)}; "
+        f"{parameters:,} parameters on {_device_name(built)}; "
         "puzzles: {:,} train, {:,} validation, {:,} test".format(*sizes),
-        f"depth {depths}: {saved:.0%} cheaper than the last one throughout",
-        f"{'resuming at step' if step else 'beginning at step'} {step:,}, in {workdir}",
+        f"depth {depths}; {saved:.0%} cheaper than training at the last depth throughout",
+        f"{'resuming' if step else 'starting'} at step {step:,}, in {workdir}",
     ]
 
 
@@ -138,7 +190,7 @@ EXAMPLES = (
 
 
 def define_flags() -> None:
-    """Defines those of the command."""
+    """Defines this command's flags."""
     command_line.define_config()
     command_line.define_workdir(
         "folder of the run, `latest` for the newest one in runs/; by default a folder in runs/ "
@@ -148,7 +200,7 @@ def define_flags() -> None:
 
 
 def main(values: flags.FlagValues, arguments: Sequence[str]) -> None:
-    """The command."""
+    """Runs the command."""
     file = config_flags.get_config_filename(values["config"])
     command.connect(values)
     train(values.config, values.workdir or command_line.default_workdir(file, values.config))

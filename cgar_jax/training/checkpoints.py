@@ -19,6 +19,7 @@ import jax.numpy as jnp
 import orbax.checkpoint as ocp
 
 from cgar_jax.training import processes
+from cgar_jax.training.clock import Clock
 from cgar_jax.training.state import TrainState
 
 # The suffix of Orbax's folders while they are being written.
@@ -37,16 +38,6 @@ FREE_KEYS = (
 
 class CheckpointError(ValueError):
     """The run has checkpoints but cannot be resumed from them."""
-
-
-@dataclasses.dataclass
-class Clock:
-    """Seconds and FLOPs that a run has spent so far, including the time before it was resumed."""
-
-    train_seconds: float = 0.0
-    compile_seconds: float = 0.0
-    train_flops: float = 0.0  # model FLOPs, see `TrainStep.step_flops`
-    data_seconds: float = 0.0  # the part of train_seconds in which the host waited for examples
 
 
 @jax.jit

@@ -1,6 +1,6 @@
-"""What a run writes for people: a progress line, `metrics.jsonl`, TensorBoard event files.
+"""The logs of a run: progress lines on the terminal, `metrics.jsonl`, and TensorBoard files.
 
-A resumed run drops what the log says of steps after its checkpoint, so that each step is there
+A resumed run removes the log entries of steps after its checkpoint, so that each step is logged
 once.
 """
 
@@ -10,36 +10,46 @@ import math
 import os
 import pathlib
 import time
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping
+from types import TracebackType
+from typing import Any, Self
 
 from rich.console import Console
 
-from cgar_jax.curricula import Stage
 from cgar_jax.progress import Ticker
 from cgar_jax.training import processes
 from cgar_jax.training.loop import Progress
 
+# Longer runs are announced with their predicted duration after the first steps.
+LONG_RUN_SECONDS = 3600.0
+
 
 def open_logs(
-    workdir: pathlib.Path, stages: Sequence[Stage], batch_size: int, first_step: int
+    workdir: pathlib.Path, total_steps: int, batch_size: int, first_step: int
 ) -> "Logs | Silence":
-    """The log of a run that starts or resumes at `first_step`; none but in the first process."""
-    return Logs(workdir, stages, batch_size, first_step) if processes.is_first() else Silence()
+    """Returns the log of a run, or a silent one in processes other than the first.
+
+    Args:
+      workdir: folder of the run.
+      total_steps: optimizer steps of the whole run.
+      batch_size: examples per step.
+      first_step: step at which the run starts or resumes.
+    """
+    if not processes.is_first():
+        return Silence()
+    return Logs(workdir, total_steps, batch_size, first_step)
 
 
 class Logs:
-    """The log of one run in its workdir.
+    """The log of one run.
 
-    A disk that is full or not there does not stop a run: lines for `metrics.jsonl` wait until they
-    can be written, TensorBoard's files end.
+    A full or missing disk does not stop the run: lines for `metrics.jsonl` wait until they can be
+    written, while TensorBoard logging ends.
     """
 
-    def __init__(
-        self, workdir: pathlib.Path, stages: Sequence[Stage], batch_size: int, first_step: int
-    ):
-        """Opens the log; `first_step` is where the run starts or resumes."""
-        self._stages, self._batch_size = stages, batch_size
+    def __init__(self, workdir: pathlib.Path, total_steps: int, batch_size: int, first_step: int):
+        """Opens the log files; the arguments are those of `open_logs`."""
+        self._total_steps, self._batch_size = total_steps, batch_size
         self._console = Console(highlight=False)
         self._path = workdir / "metrics.jsonl"
         self._drop_after(first_step)
@@ -49,42 +59,62 @@ class Logs:
         self._last_step, self._last_seconds = first_step, None
         self._ticker = Ticker()
         self._validation = ""
-        self._warned = False
+        self._warned = self._announced = False
 
-    def __enter__(self) -> "Logs":
+    def __enter__(self) -> Self:
+        """Returns the log."""
         return self
 
-    def __exit__(self, *_):
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Writes the remaining lines and closes the files."""
         self._trying(self._write_lines)
         self._trying(self._events.close)
         self._file.close()
 
     def progress(self, progress: Progress) -> None:
-        """Writes the metrics of a dispatch; prints a line every few seconds and at the end."""
-        about = {"stage": progress.stage, "depth": str(progress.depth)}
-        about["train_seconds"] = round(progress.train_seconds, 3)
-        about["train_flops"] = progress.train_flops
-        self._write(progress.step, about | progress.metrics, progress.metrics)
+        """Writes metrics if they are a record; prints a line every few seconds and at the end."""
+        if progress.is_record:
+            about = {"stage": progress.stage, "depth": str(progress.depth)}
+            about["train_seconds"] = round(progress.train_seconds, 3)
+            about["train_flops"] = progress.train_flops
+            self._write(progress.step, about | progress.metrics, progress.metrics)
+        self._announce(progress.seconds_left)
         if self._last_seconds is None:
-            # The first dispatch of this start has nothing before it to measure a speed against.
+            # A speed can be measured from the end of the first dispatch on.
             self._last_step, self._last_seconds = progress.step, progress.train_seconds
-        if self._ticker.due() or progress.step == self._stages[-1].end_step:
+        if self._ticker.due() or progress.step == self._total_steps:
             self._console.print(self._line(progress), soft_wrap=True)
             self._last_step, self._last_seconds = progress.step, progress.train_seconds
 
-    def evaluation(self, step: int, scores: Mapping[str, Any]) -> None:
-        """Writes validation scores; the next progress line shows them."""
+    def validation(self, step: int, scores: Mapping[str, Any]) -> None:
+        """Writes validation scores; the following progress lines show the accuracy."""
         scalars = {f"validation/{k}": v for k, v in scores.items() if not isinstance(v, list)}
         self._write(step, {f"validation/{k}": v for k, v in scores.items()}, scalars)
         self._validation = f" (validation {scores['exact_accuracy']:.1%})"
 
     def say(self, *lines: Any) -> None:
-        """Prints, above or between the progress lines."""
+        """Prints lines between the progress lines."""
         for line in lines:
             self._console.print(line, soft_wrap=True)
 
+    def _announce(self, seconds_left: float | None) -> None:
+        """Prints the predicted duration of a long run, once and as soon as it is known."""
+        if self._announced or seconds_left is None:
+            return
+        self._announced = True
+        if seconds_left > LONG_RUN_SECONDS:
+            self.say(
+                f"this run takes about {duration(seconds_left)} on this machine, measured from its "
+                "first steps; `cgar estimate` compares devices"
+            )
+
     def _write(self, step: int, record: Mapping[str, Any], scalars: Mapping[str, float]) -> None:
-        # Of a dispatch that finished no example; JSON has no NaN, and tensorboardX warns of each.
+        # Means over no finished example are NaN. JSON has no NaN, and tensorboardX warns of each.
         finite = {k: None if v != v else v for k, v in record.items()}
         scalars = {k: v for k, v in scalars.items() if v == v}
         self._unwritten += (json.dumps({"step": step} | finite) + "\n").encode()
@@ -93,7 +123,7 @@ class Logs:
 
     def _write_lines(self) -> None:
         while self._unwritten:
-            written = self._file.write(self._unwritten)  # may be a part of it
+            written = self._file.write(self._unwritten)  # may write only a part
             self._unwritten = self._unwritten[written:]
 
     def _trying(self, action: Callable[[], None]) -> None:
@@ -102,36 +132,27 @@ class Logs:
         except OSError as error:
             if not self._warned:
                 logging.warning(
-                    "the log in %s cannot be written (%s); training goes on, and what is missing "
-                    "in metrics.jsonl is written when it can be",
+                    "the log in %s cannot be written (%s); training continues, and the missing "
+                    "lines of metrics.jsonl are written when that is possible again",
                     self._path.parent,
                     error.strerror,
                 )
             self._warned = True
 
     def _line(self, progress: Progress) -> str:
-        total, metrics = self._stages[-1].end_step, progress.metrics
-        steps = progress.step - self._last_step
-        seconds = progress.train_seconds - self._last_seconds
+        metrics = progress.metrics
         parts = [
-            f"step {progress.step:>{len(str(total))}}/{total}",
+            f"step {progress.step:>{len(str(self._total_steps))}}/{self._total_steps}",
             f"stage {progress.stage + 1}/{progress.num_stages} depth {progress.depth}",
             f"loss {metrics['loss']:.4f}",
             f"exact {_percent(metrics['exact_accuracy'])}{self._validation}",
         ]
-        if steps:
-            speed = steps / seconds
-            left = self._cost_left(progress) / progress.depth.gradient_aware_cost / speed
-            parts += [f"{speed * self._batch_size:,.0f} examples/s", f"{_clock(left)} left"]
+        if steps := progress.step - self._last_step:
+            speed = steps * self._batch_size / (progress.train_seconds - self._last_seconds)
+            parts.append(f"{speed:,.0f} examples/s" if speed >= 10 else f"{speed:.2g} examples/s")
+        if progress.seconds_left is not None:
+            parts.append(f"{_clock(progress.seconds_left)} left")
         return " · ".join(parts)
-
-    def _cost_left(self, progress: Progress) -> float:
-        """What remains, in forward calls of the network: deeper stages take longer."""
-        return sum(
-            max(stage.end_step - max(stage.first_step, progress.step), 0)
-            * stage.depth.gradient_aware_cost
-            for stage in self._stages
-        )
 
     def _drop_after(self, step: int) -> None:
         if not self._path.exists():
@@ -145,16 +166,22 @@ class Logs:
 class Silence:
     """The log of the processes that write none."""
 
-    def __enter__(self) -> "Silence":
+    def __enter__(self) -> Self:
+        """Returns the log."""
         return self
 
-    def __exit__(self, *_):
-        pass
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Does nothing."""
 
     def progress(self, progress: Progress) -> None:
         """Writes nothing."""
 
-    def evaluation(self, step: int, scores: Mapping[str, Any]) -> None:
+    def validation(self, step: int, scores: Mapping[str, Any]) -> None:
         """Writes nothing."""
 
     def say(self, *lines: Any) -> None:
@@ -162,23 +189,23 @@ class Silence:
 
 
 class _Events:
-    """TensorBoard's event files, written at once: a thread that writes would hide its errors."""
+    """TensorBoard's event files, written synchronously: a writer thread would hide its errors."""
 
     def __init__(self, folder: pathlib.Path, first_step: int):
-        # Imports torch where it is installed: seconds. Errors come first.
+        # This import takes seconds where torch is installed, so it waits until a run is certain.
         from tensorboardX import event_file_writer, summary
         from tensorboardX.proto import event_pb2
 
         folder.mkdir(exist_ok=True)
         self._scalar, self._event = summary.scalar, event_pb2.Event
         self._writer = event_file_writer.EventsWriter(str(folder / "events"))
-        if first_step:  # TensorBoard forgets what an earlier start wrote of later steps
+        if first_step:  # TensorBoard then drops what was written before for later steps
             start = event_pb2.SessionLog(status=event_pb2.SessionLog.START)
             event = self._event(step=first_step + 1, session_log=start, wall_time=time.time())
             self._writer.write_event(event)
 
     def write(self, step: int, scalars: Mapping[str, float]) -> None:
-        """Writes numbers by name; after an error nothing any more."""
+        """Writes numbers by name; does nothing after an error."""
         if self._writer is None:
             return
         try:
@@ -189,7 +216,7 @@ class _Events:
                 )
             self._writer.flush()
         except OSError:
-            self._writer = None  # the file may end in half a record, behind which none is read
+            self._writer = None  # the file may end in a partial record, which hides later ones
             raise
 
     def close(self) -> None:
@@ -198,19 +225,33 @@ class _Events:
             self._writer.close()
 
 
+def duration(seconds: float) -> str:
+    """Formats a long duration roughly, such as "41 days".
+
+    >>> duration(3.5e6), duration(10_000), duration(90)
+    ('41 days', '2.8 hours', '2 minutes')
+    """
+    units = ((86_400, "days"), (3_600, "hours"))
+    size, name = next((unit for unit in units if seconds >= 2 * unit[0]), (60, "minutes"))
+    count = seconds / size
+    return f"{count:.1f} {name}" if count < 10 and size > 60 else f"{count:,.0f} {name}"
+
+
 def _is_upto(line: str, step: int) -> bool:
     try:
         return json.loads(line)["step"] <= step
     except (ValueError, KeyError):
-        return False  # torn by a kill in the middle of a write
+        return False  # the process was killed while it wrote this line
 
 
 def _percent(fraction: float) -> str:
-    """No example may have finished in the steps since the last line."""
+    """Formats a share; "-" if no example has finished since the last line."""
     return f"{fraction:.1%}" if math.isfinite(fraction) else "-"
 
 
 def _clock(seconds: float) -> str:
+    if seconds >= 2 * 86_400:
+        return duration(seconds)
     minutes, seconds = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"

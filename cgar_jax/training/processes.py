@@ -88,6 +88,16 @@ def all_agree(yes: bool) -> bool:
     return bool(np.all(multihost_utils.process_allgather(np.asarray(yes))))
 
 
+def from_first(number: float) -> float:
+    """Returns the number of the first process in every process, rounded to float32 among several.
+
+    Every process must call this function, and each of them waits for its devices.
+    """
+    if not several():
+        return number
+    return float(multihost_utils.broadcast_one_to_all(np.float32(number)))
+
+
 @contextlib.contextmanager
 def first_goes_ahead() -> Iterator[None]:
     """The first process does what is inside, and then the others, which may find it done."""

@@ -79,9 +79,9 @@ class Programs:
     def __enter__(self) -> "Programs":
         return self
 
-    def __exit__(self, *_):
-        # Drops what has not begun; a compilation under way ends first.
-        self._executor.shutdown(wait=True, cancel_futures=True)
+    def __exit__(self, kind: type[BaseException] | None, *_):
+        # A run that ends early does not wait for a compilation, which may take minutes.
+        self._executor.shutdown(wait=kind is None, cancel_futures=True)
 
     def prepare(self, depth: StageDepth) -> concurrent.futures.Future:
         """Starts to compile for a depth, unless it has started already; returns the future."""

@@ -8,7 +8,8 @@ import jax
 import jax.numpy as jnp
 import pytest
 
-from cgar_jax.training.checkpoints import CheckpointError, Checkpoints, Clock, checksum
+from cgar_jax.training.checkpoints import CheckpointError, Checkpoints, checksum
+from cgar_jax.training.clock import Clock
 from tests.training import problem
 
 SETTINGS = {"optimizer": {"learning_rate": 0.1}, "checkpoint": {"every_steps": 5}, "stages": (1, 2)}

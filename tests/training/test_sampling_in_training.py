@@ -10,7 +10,8 @@ import pytest
 
 from cgar_jax.curricula import Depth
 from cgar_jax.sampling import SAMPLINGS
-from cgar_jax.training.checkpoints import Checkpoints, Clock
+from cgar_jax.training.checkpoints import Checkpoints
+from cgar_jax.training.clock import Clock
 from tests.training import problem
 
 

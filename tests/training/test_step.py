@@ -10,7 +10,8 @@ import pytest
 
 from cgar_jax import losses
 from cgar_jax.curricula import Depth
-from cgar_jax.training.checkpoints import Checkpoints, Clock
+from cgar_jax.training.checkpoints import Checkpoints
+from cgar_jax.training.clock import Clock
 from cgar_jax.training.programs import Programs
 from cgar_jax.training.step_metrics import finish_metrics
 from tests.training import problem
