@@ -1,7 +1,7 @@
-"""What devices say to each other: the collective operations of a compiled program, by its text.
+"""Lists the collective operations of a compiled program by parsing its text.
 
-A program that sums its gradients once a step and one that sums them at each network call give the
-same numbers; here it is seen which of them was compiled.
+A program that sums its gradients once per step and one that sums them in every network call compute
+the same numbers. The list shows which of the two was compiled, and how many bytes devices exchange.
 """
 
 import collections
@@ -11,15 +11,15 @@ from typing import NamedTuple
 
 
 class Collective(NamedTuple):
-    """One collective operation of a program, as it is written there once."""
+    """A collective operation, as it appears once in the text of a program."""
 
     kind: str  # "all-reduce", "all-gather", "reduce-scatter", "all-to-all", "collective-permute"
-    arrays: tuple[str, ...]  # what each device has of the result, as "f32[16,96]"
-    bytes: int  # of what is summed, gathered or sent, whole, as one device of the group sees it
-    float_bytes: int  # of this the floating-point arrays
-    group_size: int  # devices that take part together; 0 if the text does not say
-    loops: int  # how many loops it is inside; in `TrainStep.run` the first is that over steps
-    name: str  # of the operation in the traced program
+    arrays: tuple[str, ...]  # the result on each device, such as "f32[16,96]"
+    bytes: int  # size of the whole arrays that are summed, gathered or sent, seen by one device
+    float_bytes: int  # the part of `bytes` in floating-point arrays
+    group_size: int  # number of devices that take part together; 0 if unknown
+    loops: int  # number of loops around it; the outermost one of `TrainStep.run` is over steps
+    name: str  # name of the operation in the traced program
 
 
 _KINDS = "all-reduce|all-gather|reduce-scatter|all-to-all|collective-permute|collective-broadcast"
@@ -38,8 +38,8 @@ _CALLS = (
     "true_computation",
 )
 _OPERATION_NAME = re.compile(r'op_name="([^"]*)"')
-# The devices of a group: {{0,1},{2,3}}; or as sizes, [2,4]<=[8] for two groups of four; or as axes
-# of a mesh, mesh['data'=2,'fsdp'=4] {'fsdp'}.
+# A group of devices is written as {{0,1},{2,3}}; or as sizes, [2,4]<=[8] for two groups of four; or
+# as axes of a mesh, mesh['data'=2,'fsdp'=4] {'fsdp'}.
 _LISTED_GROUPS = re.compile(r"(?:replica_groups|source_target_pairs)=\{+([\d,]*)\}")
 _COUNTED_GROUPS = re.compile(r"replica_groups=\[(?:\d+,)*(\d+)\]")
 _GROUPS_BY_AXIS = re.compile(r"replica_groups=\w*mesh\[([^\]]*)\][^{]*\{([^}]*)\}")
@@ -49,9 +49,9 @@ def collectives(text: str) -> list[Collective]:
     """Lists the collective operations of a program, in the order of its text.
 
     Args:
-      text: `compiled.as_text()`, of any backend. An operation that begins and ends at different
-        places counts once; but a TPU's compiler may spread one over the computations that go on
-        beside it, and then it is listed with each of them.
+      text: `compiled.as_text()`, from any backend. An operation with separate start and end counts
+        once. A TPU compiler may split one operation over the computations that run beside it; it is
+        then listed with each of them.
     """
     found = []
     around = loops_around(text)
@@ -63,7 +63,7 @@ def collectives(text: str) -> list[Collective]:
 
 
 def loops_around(text: str) -> dict[str, int]:
-    """How many loops each computation of a program is inside, by name; the entry is inside none."""
+    """Returns the number of loops around each computation of a program, by its name."""
     calls: dict[str, list[tuple[str, int]]] = collections.defaultdict(list)
     for computation, line in _lines(text):
         for attribute, several, one in _CALLED.findall(line):
@@ -96,7 +96,7 @@ def _collective(line: str, result: str, kind: str, start: bool, loops: int) -> C
         (dtype, tuple(map(int, shape.split(","))) if shape else ())
         for dtype, shape in _ARRAY.findall(result)
     ]
-    # What begins an operation shows its operands first, and perhaps counters last.
+    # The start of an operation lists its operands first, and sometimes counters last.
     if start and kind == "collective-permute":
         arrays = arrays[1:2]
     elif start and kind == "all-gather":
@@ -111,20 +111,20 @@ def _collective(line: str, result: str, kind: str, start: bool, loops: int) -> C
 
 
 def _itemsize(dtype: str) -> int:
-    """Bytes of one number: "bf16" and "f8e4m3" say it in bits, a truth value takes one."""
+    """Returns the bytes of one number, from types such as "bf16", "f8e4m3" and "pred"."""
     bits = re.search(r"\d+", dtype)
     return max(int(bits[0]) // 8, 1) if bits else 1
 
 
 def _group_size(line: str) -> int:
-    """How many devices a line says take part together; 0 if it does not say."""
+    """Returns the number of devices that take part in the operation of a line; 0 if unknown."""
     if match := _LISTED_GROUPS.search(line):
         return len(match[1].split(","))
     if match := _COUNTED_GROUPS.search(line):
         return int(match[1])
     if match := _GROUPS_BY_AXIS.search(line):
         sizes = dict(re.findall(r"'(\w+)'=(\d+)", match[1]))
-        # A part of an axis says its size: 'data':(1)2.
+        # A part of an axis is written with its size: 'data':(1)2.
         axes = re.findall(r"'(\w+)'(?::\(\d+\)(\d+))?", match[2])
         return math.prod(int(part or sizes[axis]) for axis, part in axes)
     return 0

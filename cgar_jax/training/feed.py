@@ -1,9 +1,9 @@
-"""How training examples reach the step: whole on the devices, or streamed to them in blocks.
+"""Feeds of training examples: a set on the devices, or a stream of blocks from the host.
 
-A set that fits lies on the devices from the beginning, and each step draws from it there. A larger
-one stays with the host: while the devices work on the steps of one dispatch, Grain lays out the
-examples of the next ones and sends them. Which examples a step is offered depends on the seed and
-the step alone, so the step in the checkpoint is the position of the stream.
+A set that fits is copied to the devices once, and each step draws from it there. A larger set stays
+on the host: while the devices work, Grain prepares the examples of the next steps and sends them.
+The examples that are prepared for a step depend only on the seed and the step, so the step number
+in a checkpoint is also the position in the stream.
 """
 
 import functools
@@ -19,45 +19,43 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from cgar_jax.mesh import BATCH, place, replicated
 
 Examples = dict[str, Any]
-Span = tuple[int, int]  # a dispatch: its first step, and the step after its last
+Span = tuple[int, int]  # consecutive steps: the first one, and the one after the last
 
 BLOCKS_AHEAD = 2
 
 
 class TrainingSet(NamedTuple):
-    """The whole training set, on every device."""
+    """A whole training set on every device."""
 
     examples: Examples  # arrays [num_examples, ...]
-    augment: jax.tree_util.Partial  # (key, examples) -> examples on a batch
+    augment: jax.tree_util.Partial  # augmentation of a batch, (key, examples) -> examples
 
 
 class TrainingBlock(NamedTuple):
-    """What the steps of one dispatch are offered: a whole batch each, of which the slots that want
-    a fresh example take theirs.
-    """
+    """The batches of consecutive steps; slots that need a fresh example take theirs from them."""
 
-    examples: Examples  # arrays [steps, batch, ...], sharded by batch
-    first_step: jax.Array  # int32 scalar, the step that the first batch is for
-    augment: jax.tree_util.Partial
+    examples: Examples  # arrays [steps, batch, ...], sharded over the batch
+    first_step: jax.Array  # step of the first batch, int32 []
+    augment: jax.tree_util.Partial  # augmentation of a batch, (key, examples) -> examples
 
 
 def as_partial(augment: Callable) -> jax.tree_util.Partial:
-    """An augmentation as an argument of compiled programs."""
+    """Returns an augmentation as a pytree, which compiled programs accept as an argument."""
     is_partial = isinstance(augment, jax.tree_util.Partial)
     return augment if is_partial else jax.tree_util.Partial(augment)
 
 
 def resident(training_set: TrainingSet) -> Callable[[Iterable[Span]], Iterator[TrainingSet]]:
-    """The feed of a set that lies on the devices: the same for every dispatch."""
+    """Returns the feed of a training set on the devices, which is the same for every span."""
     return lambda spans: (training_set for _ in spans)
 
 
 class Stream:
-    """The feed of a set that stays with the host.
+    """The feed of a training set that stays on the host.
 
-    Each epoch offers every puzzle once, in a new order, all examples of a puzzle one after another,
-    as `sampling.epoch_sampling` does; it ends in the middle of a batch if need be, and the next
-    one follows. Each process lays out the part of the batches that its own devices take.
+    As with `sampling.epoch_sampling`, each epoch visits every puzzle once in a new random order,
+    with all examples of a puzzle one after another. An epoch may end in the middle of a batch; the
+    next one fills the rest. Each process prepares the parts of the batches for its own devices.
     """
 
     def __init__(
@@ -66,21 +64,30 @@ class Stream:
         augment: Callable,
         mesh: Mesh,
         batch_size: int,
-        steps_per_dispatch: int,
+        steps_per_block: int,
         seed: int,
     ):
-        """`examples` are host arrays `[num, ...]`; `groups`, `int [num]`, is the puzzle of each."""
+        """Prepares a stream.
+
+        Args:
+          examples: host arrays `[num, ...]`; `groups`, int `[num]`, is the puzzle of each example.
+          augment: augmentation of a batch, see `TrainingSet`.
+          mesh: devices that share the batch.
+          batch_size: number of examples per step.
+          steps_per_block: largest number of steps in a span.
+          seed: random seed of the order.
+        """
         self._columns = {name: column for name, column in examples.items() if name != "groups"}
         self._groups = np.asarray(examples["groups"])
         self._mesh, self._seed = mesh, seed
-        self._shape = (steps_per_dispatch, batch_size)
+        self._shape = (steps_per_block, batch_size)
         self._augment = place(as_partial(augment), replicated(mesh))
-        # A block may reach into an epoch's successor.
+        # A block may contain the end of one epoch and the beginning of the next.
         self._order = functools.lru_cache(maxsize=2)(self._order_of)
 
     @property
     def template(self) -> TrainingBlock:
-        """Shapes, dtypes and shardings of the blocks."""
+        """The shapes, dtypes and shardings of all blocks."""
         sharding = self._sharding
         return TrainingBlock(
             {
@@ -94,13 +101,13 @@ class Stream:
         )
 
     def __call__(self, spans: Iterable[Span]) -> Iterator[TrainingBlock]:
-        """Yields a block for each dispatch, the next ones being prepared meanwhile."""
+        """Yields a block for each span, and prepares the next blocks in the background."""
         ahead = grain.ReadOptions(num_threads=1, prefetch_buffer_size=BLOCKS_AHEAD)
         blocks = grain.MapDataset.source(list(spans)).map(self._block)
         return iter(blocks.to_iter_dataset(ahead))
 
     def rows(self, first_step: int, num_steps: int) -> np.ndarray:
-        """The examples that steps are offered, int `[num_steps, batch]`."""
+        """Returns the indices of the examples for consecutive steps, int `[num_steps, batch]`."""
         num, batch = len(self._groups), self._shape[1]
         first, end = first_step * batch, (first_step + num_steps) * batch
         epochs = [self._order(epoch) for epoch in range(first // num, -(-end // num))]
@@ -114,7 +121,7 @@ class Stream:
 
     def _block(self, span: Span) -> TrainingBlock:
         first_step, stop = span
-        rows = np.zeros(self._shape, np.int64)  # steps after `stop` are not taken
+        rows = np.zeros(self._shape, np.int64)  # the rows of later steps are not used
         rows[: stop - first_step] = self.rows(first_step, stop - first_step)
 
         def lay_out(column):

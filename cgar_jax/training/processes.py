@@ -1,7 +1,7 @@
-"""The processes of one run: how they find each other, agree, and let the first one go ahead.
+"""Coordination of the processes of one run, on top of `jax.distributed`.
 
-Each has its own devices and runs the same program on its part of every array. With one process, all
-of this is nothing. The work is done by `jax.distributed`.
+Each process has its own devices and runs the same program on its part of every array. In a run of a
+single process, all functions return at once.
 """
 
 import contextlib
@@ -12,9 +12,9 @@ import jax
 import numpy as np
 from jax.experimental import multihost_utils
 
-# A process that has said nothing for so long is gone, and the others end too.
+# A process without a heartbeat for this long counts as dead, and the others end too.
 SILENCE_SECONDS = 30
-# How long one that has ended waits for the others to end.
+# A process that has finished waits this long for the others.
 FAREWELL_SECONDS = 20
 
 
@@ -23,19 +23,19 @@ def connect(
     num_processes: int | None = None,
     process_id: int | None = None,
 ) -> None:
-    """Connects this process to the others of its run; to be called before JAX is used.
+    """Connects this process to the other ones of its run; must be called before JAX is used.
 
-    Without arguments they are found by what SLURM, a TPU pod, Kubernetes or Open MPI tells a
-    process, or by `JAX_COORDINATOR_ADDRESS`; where nothing tells of others, this one is alone.
+    Without arguments, the other processes are found through SLURM, a TPU pod, Kubernetes, Open MPI
+    or `JAX_COORDINATOR_ADDRESS`. If none of them is present, this is the only process.
 
     Args:
-      coordinator_address: `host:port` of the process 0, at which it listens.
-      num_processes: of the run; with 1, nothing is looked for.
-      process_id: of this one, from 0.
+      coordinator_address: `host:port` at which process 0 listens.
+      num_processes: number of processes; 1 does not search for other ones.
+      process_id: index of this process, from 0.
 
     Raises:
-      ValueError: some of the arguments are given and others are not, or they make no sense.
-      OSError: the others cannot be reached.
+      ValueError: Only some of the arguments are given, or they are invalid.
+      OSError: The other processes cannot be reached.
     """
     if num_processes == 1:
         return
@@ -47,10 +47,11 @@ def connect(
     missing = [name for name, value in given.items() if value is None]
     if missing and len(missing) < len(given):
         raise ValueError(
-            f"--{', --'.join(given)} go together, but --{', --'.join(missing)} is missing"
+            f"--{', --'.join(given)} must be given together, but --{', --'.join(missing)} is "
+            "missing"
         )
     try:
-        # When another process dies, JAX says so and aborts; stacks of threads would bury it.
+        # When another process dies, JAX logs that and aborts; stack traces would hide the message.
         faulthandler.disable()
         jax.distributed.initialize(
             **given,
@@ -65,24 +66,24 @@ def connect(
 
 
 def disconnect() -> None:
-    """Waits until the other processes have ended too: else they take this end for a failure."""
-    # What is done is done, also when the others are lost.
+    """Waits for the other processes to finish; otherwise they would take this end for a failure."""
+    # The work of this process is done, even if the other ones are lost.
     with contextlib.suppress(jax.errors.JaxRuntimeError):
         jax.distributed.shutdown()
 
 
 def several() -> bool:
-    """Whether there are other processes; starts no device."""
+    """Returns whether the run has several processes; does not initialize any device."""
     return jax.distributed.is_initialized()
 
 
 def is_first() -> bool:
-    """Whether this is the process that writes logs and results."""
+    """Returns whether this process is the one that writes logs and results."""
     return not several() or jax.process_index() == 0
 
 
 def all_agree(yes: bool) -> bool:
-    """Whether every process says yes; each must ask."""
+    """Returns whether `yes` is true in every process; every process must call this function."""
     if not several():
         return yes
     return bool(np.all(multihost_utils.process_allgather(np.asarray(yes))))
@@ -100,21 +101,23 @@ def from_first(number: float) -> float:
 
 @contextlib.contextmanager
 def first_goes_ahead() -> Iterator[None]:
-    """The first process does what is inside, and then the others, which may find it done."""
+    """Runs the block in the first process, and then in the others, which may reuse its results."""
     waits = several() and not is_first()
     if waits:
         multihost_utils.sync_global_devices("first_goes_ahead")
     try:
         yield
-    finally:  # what failed for the first one, the others find out themselves
+    finally:  # if the block fails in the first process, it also fails in the others
         if several() and not waits:
             multihost_utils.sync_global_devices("first_goes_ahead")
 
 
 def preempted(dispatch: int) -> bool:
-    """Whether one of several processes was sent SIGTERM; all are told so at the same dispatch.
+    """Returns whether one of several processes has received SIGTERM.
+
+    The answer is the same in every process. Every process must call this function at each dispatch.
 
     Args:
-      dispatch: how many there were, counted alike in every process; to be asked at each.
+      dispatch: index of the dispatch.
     """
     return several() and multihost_utils.reached_preemption_sync_point(dispatch)

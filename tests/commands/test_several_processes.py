@@ -1,4 +1,4 @@
-"""One run in several processes: the same as in one, and the end of one is the end of all."""
+"""One run in several processes: it equals a run in one process, and all processes end together."""
 
 import signal
 import time
@@ -14,7 +14,7 @@ from cgar_jax.training import processes
 from tests import running as commands
 
 TRAIN = "train"
-# Of one depth, so that there is less to compile.
+# A single depth, so that there is less to compile.
 TINY = (
     *(flag for flag in commands.TINY if not flag.startswith("--config.curriculum")),
     "--config.curriculum.stages=((1, 1),)",
@@ -25,7 +25,7 @@ TINY = (
 
 @pytest.fixture(scope="module")
 def one_process(tmp_path_factory, cache):
-    """Workdir of a run in one process with eight devices."""
+    """The workdir of a run in one process with eight devices."""
     workdir = tmp_path_factory.mktemp("one")
     code, output = commands.run(TRAIN, *TINY, f"--workdir={workdir}", cache=cache, devices=8)
     assert code == 0, output
@@ -34,7 +34,7 @@ def one_process(tmp_path_factory, cache):
 
 @pytest.fixture(scope="module")
 def two_processes(tmp_path_factory, cache):
-    """Workdir of the same run in two processes with four devices each, and what they said."""
+    """The workdir of the same run in two processes with four devices each, and their outputs."""
     workdir = tmp_path_factory.mktemp("two")
     return workdir, [process.output() for process in finish(workdir, cache)]
 
@@ -51,7 +51,7 @@ def finish(workdir, cache):
 
 
 def parameters(workdir):
-    """Of the last checkpoint, as numpy arrays."""
+    """The parameters of the last checkpoint, as numpy arrays."""
     path = workdir / "checkpoints" / "40" / "state"
     checkpointer = ocp.PyTreeCheckpointer()
     as_numpy = jax.tree.map(
@@ -68,19 +68,19 @@ def test_two_processes_train_like_one(one_process, two_processes):
     chex.assert_trees_all_close(parameters(workdir), parameters(one_process), atol=1e-5)
 
 
-def test_only_the_first_process_writes_and_speaks(two_processes):
+def test_only_the_first_process_writes_logs(two_processes):
     _, (first, second) = two_processes
     assert "step 40/40" in first
     assert "step" not in second
 
 
-def test_a_run_goes_on_after_one_process_was_killed_and_after_one_was_told_to_stop(
+def test_a_run_resumes_after_one_process_was_killed_and_after_one_was_stopped(
     two_processes, tmp_path, cache
 ):
     first, second = start(tmp_path, cache, "killed")
     commands.wait_for(lambda: commands.newest_step(tmp_path) >= 10, first, second)
     second.signal(signal.SIGKILL)
-    # No process waits for ever for one that is gone.
+    # No process waits forever for a dead one.
     assert first.wait(seconds=60) != 0
     assert "another task died" in first.output()
     before = commands.newest_step(tmp_path)
@@ -99,12 +99,12 @@ def test_a_run_goes_on_after_one_process_was_killed_and_after_one_was_told_to_st
 
 
 def end_after(seconds, address, process_id):
-    """A command in the last of two processes: the other one may end before it."""
+    """A command in one of two processes; the other one may end before it."""
     processes.connect(address, 2, process_id)
     command.run(lambda: time.sleep(seconds))
 
 
-def test_a_process_that_has_ended_is_not_taken_for_lost(tmp_path):
+def test_a_process_that_has_finished_is_not_taken_for_dead(tmp_path):
     address = commands.free_address()
     both = [
         commands.Forked(tmp_path / f"log{k}", end_after, seconds, address, k)
@@ -120,6 +120,6 @@ def test_a_process_that_has_ended_is_not_taken_for_lost(tmp_path):
         ({"process_id": 0, "num_processes": 2}, "--coordinator_address is missing"),
     ],
 )
-def test_flags_of_several_processes_go_together(flags, message):
+def test_flags_of_several_processes_must_be_given_together(flags, message):
     with pytest.raises(ValueError, match=message):
         processes.connect(**flags)

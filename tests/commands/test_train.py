@@ -1,4 +1,4 @@
-"""The main job in real processes: what it leaves, how it resumes, how it tells of errors."""
+"""`cgar train` in real processes: its files, its progress lines and its error messages."""
 
 import json
 
@@ -13,7 +13,7 @@ def digest(workdir):
     return commands.result(workdir)["parameters_sha256"]
 
 
-def test_a_run_leaves_all_that_it_promises(finished_run):
+def test_a_run_writes_all_its_files(finished_run):
     workdir, _ = finished_run
     assert {f.name for f in workdir.iterdir()} == {
         "checkpoints",
@@ -37,13 +37,13 @@ def test_the_result_has_every_figure(finished_run):
     assert figures["seed"] == 0
 
 
-def test_the_progress_line_tells_stage_depth_loss_and_accuracy(finished_run):
+def test_the_progress_line_shows_stage_depth_loss_and_accuracy(finished_run):
     _, output = finished_run
     assert "step 40/40 · stage 2/2 depth (2, 2) · loss" in output
     assert "exact" in output
 
 
-def test_metrics_have_each_dispatch_once_and_in_order(finished_run):
+def test_metrics_have_one_record_per_span_of_steps_in_order(finished_run):
     steps = [entry["step"] for entry in commands.metrics(finished_run[0]) if "loss" in entry]
     assert steps == sorted(set(steps))
     assert steps[-1] == 40
@@ -62,7 +62,7 @@ def get_config():
 """
 
 
-def test_a_depth_that_grows_at_plateaus_is_told_and_its_flops_are_counted(
+def test_a_depth_that_grows_at_plateaus_is_shown_and_its_flops_are_counted(
     finished_run, tmp_path, cache
 ):
     config = tmp_path / "plateaus.py"
@@ -101,7 +101,7 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_names_the_last_good_checkpo
     code, output = commands.run(
         TRAIN,
         *commands.TINY,
-        # Finite for some steps, then beyond what float32 can square.
+        # The loss is finite for some steps, then its square exceeds float32.
         "--config.optimizer.learning_rate=1e37",
         "--config.checkpoint.every_steps=1",
         f"--workdir={tmp_path}",
@@ -112,7 +112,7 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_names_the_last_good_checkpo
     assert f"checkpoints/{commands.newest_step(tmp_path)}" in output
 
 
-def test_a_workdir_of_another_model_is_refused_and_left_alone(finished_run, cache):
+def test_a_workdir_of_another_model_is_refused_and_not_changed(finished_run, cache):
     workdir, _ = finished_run
     before = sorted(workdir.rglob("*"))
     code, output = commands.run(
@@ -142,7 +142,7 @@ def test_a_workdir_of_another_model_is_refused_and_left_alone(finished_run, cach
         ("--config=configs/sudoku_mini.py:cgra", "unknown method 'cgra'"),
     ],
 )
-def test_bad_input_is_one_clear_message_and_a_non_zero_exit(argument, message, tmp_path, cache):
+def test_bad_input_gives_one_clear_message_and_a_non_zero_exit(argument, message, tmp_path, cache):
     code, output = commands.run(
         TRAIN, *commands.TINY, f"--workdir={tmp_path}", argument, cache=cache
     )
@@ -174,7 +174,7 @@ def test_evaluate_scores_a_finished_run_on_a_csv(finished_run, tmp_path, cache):
         ("source,question,answer,rating\nhand," + "." * 36 + "," + "1" * 36 + ",0\n", "line 2"),
     ],
 )
-def test_evaluate_names_what_is_wrong_with_a_csv(finished_run, tmp_path, cache, text, message):
+def test_evaluate_names_the_error_in_a_csv(finished_run, tmp_path, cache, text, message):
     csv = tmp_path / "puzzles.csv"
     csv.write_text(text)
     code, output = commands.run(
@@ -184,7 +184,7 @@ def test_evaluate_names_what_is_wrong_with_a_csv(finished_run, tmp_path, cache, 
     assert message in output
 
 
-def test_evaluate_without_a_run_says_so(tmp_path, cache):
+def test_evaluate_without_a_run_is_an_error(tmp_path, cache):
     code, output = commands.run("evaluate", f"--workdir={tmp_path}", "--data=none.csv", cache=cache)
     assert code == 2
     assert "no run in" in output

@@ -1,4 +1,4 @@
-"""ARC from JSON files to a submission, with the commands; and a streamed run that is stopped."""
+"""ARC with the commands, from JSON files to a submission; and a streamed run that is stopped."""
 
 import json
 import signal
@@ -21,7 +21,7 @@ def folder(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def arguments(folder):
-    """Trains for seconds on examples that are streamed, in blocks of three steps."""
+    """Arguments of a run of seconds on streamed examples, in blocks of three steps."""
     other = ("--config.data.", "--config.curriculum.", "--config.weighting")
     return [
         "--config=configs/arc_mini.py:trm",
@@ -39,8 +39,8 @@ def arguments(folder):
 
 
 @pytest.fixture(scope="module")
-def unbroken(arguments, folder):
-    workdir = folder / "unbroken"
+def undisturbed(arguments, folder):
+    workdir = folder / "undisturbed"
     code, output = commands.run(TRAIN, *arguments, f"--workdir={workdir}", cache=folder / "cache")
     assert code == 0, output
     return workdir, output
@@ -50,29 +50,29 @@ def read(workdir, name):
     return json.loads((workdir / f"{name}.json").read_text())
 
 
-def test_a_run_ends_with_the_share_of_puzzles_solved_by_votes(unbroken):
-    workdir, output = unbroken
+def test_a_run_ends_with_the_share_of_puzzles_solved_by_voting(undisturbed):
+    workdir, output = undisturbed
     assert read(workdir, "result")["num_puzzles"] == 2
     assert read(workdir, "result")["num_votes"] <= 2 * 5
     assert set(read(workdir, "result")["pass_at"]) == {"1", "2", "5", "10", "100", "1000"}
     assert "solved within k answers" in output
 
 
-def test_a_run_leaves_a_submission_in_the_layout_of_the_competition(unbroken):
-    submission = read(unbroken[0], "submission")
+def test_a_run_writes_a_submission_in_the_format_of_the_competition(undisturbed):
+    submission = read(undisturbed[0], "submission")
     assert set(submission) == {"eval0", "eval1"}
     for (attempts,) in submission.values():
         assert set(attempts) == {"attempt_1", "attempt_2"}
         for grid in attempts.values():
-            assert {type(colour) for row in grid for colour in row} == {int}
+            assert {type(color) for row in grid for color in row} == {int}
 
 
-def test_the_time_spent_waiting_for_examples_is_told(unbroken):
-    assert read(unbroken[0], "result")["data_seconds"] > 0
+def test_the_time_spent_waiting_for_examples_is_reported(undisturbed):
+    assert read(undisturbed[0], "result")["data_seconds"] > 0
 
 
-def test_evaluate_asks_the_tests_of_the_run_again(unbroken, folder):
-    workdir, scores = unbroken[0], folder / "scores.json"
+def test_evaluate_repeats_the_tests_of_the_run(undisturbed, folder):
+    workdir, scores = undisturbed[0], folder / "scores.json"
     submission = read(workdir, "submission")
     (workdir / "submission.json").unlink()
     code, output = commands.run(
@@ -86,7 +86,9 @@ def test_evaluate_asks_the_tests_of_the_run_again(unbroken, folder):
     assert read(workdir, "submission") == submission
 
 
-def test_a_streamed_run_that_is_stopped_goes_on_as_if_it_had_not(unbroken, arguments, folder):
+def test_a_streamed_run_that_was_stopped_resumes_to_the_same_parameters(
+    undisturbed, arguments, folder
+):
     workdir = folder / "stopped"
     run = (*arguments, f"--workdir={workdir}")
     process = commands.start(TRAIN, *run, cache=folder / "cache", log=folder / "stopped.log")
@@ -97,5 +99,5 @@ def test_a_streamed_run_that_is_stopped_goes_on_as_if_it_had_not(unbroken, argum
     code, output = commands.run(TRAIN, *run, cache=folder / "cache")
     assert code == 0, output
     assert "resuming at step" in output
-    sums = [read(path, "result")["parameters_sha256"] for path in (workdir, unbroken[0])]
+    sums = [read(path, "result")["parameters_sha256"] for path in (workdir, undisturbed[0])]
     assert sums[0] == sums[1]

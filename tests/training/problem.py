@@ -1,4 +1,4 @@
-"""A tiny experiment that needs no data room: copy a row of tokens, some of them hidden."""
+"""A tiny experiment without a data set: restore the hidden tokens of a row."""
 
 import jax
 import numpy as np
@@ -10,7 +10,7 @@ CELLS, VOCABULARY = 12, 6
 
 
 def config(**changes):
-    """A config of a tiny model; `changes` by dotted key with `__` for the dot."""
+    """The config of a tiny model; `changes` by dotted key, with `__` for the dot."""
     config = default_config()
     config.batch_size = 16
     config.model.update(hidden_size=16, inner_size_multiple=16, num_heads=2, num_layers=1)
@@ -30,7 +30,7 @@ def config(**changes):
 
 
 def examples(number=40, seed=0):
-    """Rows of tokens 2 ... 5; inputs have every third hidden as token 1."""
+    """Rows of tokens 2 to 5; in the inputs, token 1 hides every third of them."""
     rng = np.random.default_rng(seed)
     labels = rng.integers(2, VOCABULARY, (number, CELLS)).astype(np.uint8)
     hidden = np.arange(CELLS) % 3 == 0
@@ -44,14 +44,14 @@ def examples(number=40, seed=0):
 
 
 def reverse_some(key, batch):
-    """An augmentation: reverses rows at random."""
+    """An augmentation that reverses random rows."""
     flip = jax.random.bernoulli(key, 0.5, (len(batch["inputs"]), 1))
     turned = {n: jax.numpy.where(flip, batch[n][:, ::-1], batch[n]) for n in ("inputs", "labels")}
     return batch | turned
 
 
 def build(**changes):
-    """The experiment, its dataset on the device, and its initial state."""
+    """The experiment, its training set on the devices, and its initial state."""
     task = experiment.Task(VOCABULARY, CELLS, num_puzzle_identifiers=3)
     pieces = experiment.build(config(**changes), task)
     return pieces, pieces.on_device(examples(), reverse_some), pieces.initial_state()

@@ -1,4 +1,4 @@
-"""What devices say to each other: one sum of gradients a step, nothing in the recursion."""
+"""Collective operations of programs: one sum of gradients per step, none in the recursion."""
 
 import collections
 import dataclasses
@@ -19,14 +19,14 @@ from cgar_jax.training.programs import step_program
 from cgar_jax.training.state import averaged
 from tests.training import problem
 
-# Losses, norms, weights and metrics: a few dozen numbers a step.
+# Bytes of losses, norms, weights and metrics: a few dozen numbers per step.
 SMALL = 400
 DEPTH = Depth(2, 3)
 
 
 @functools.cache
 def compiled(data=8, fsdp=1, batch_size=16, rows=3, sampling="uniform_sampling"):
-    """The experiment, and the text of its step's program."""
+    """The experiment, and the text of the program of its step."""
     config = problem.config(
         mesh=ml_collections.ConfigDict({"data": data, "fsdp": fsdp}),
         sampling=ml_collections.ConfigDict({"name": sampling}),
@@ -44,7 +44,7 @@ def compiled(data=8, fsdp=1, batch_size=16, rows=3, sampling="uniform_sampling")
 
 
 def parameter_bytes(pieces):
-    """Of all parameters, and of those that are split over `fsdp`."""
+    """Bytes of all parameters, and of those that are split over `fsdp`."""
     leaves = jax.tree.leaves(pieces.abstract_state().params)
     split = [leaf for leaf in leaves if leaf.sharding.shard_shape(leaf.shape) != leaf.shape]
     return sum(leaf.size * leaf.dtype.itemsize for leaf in leaves), sum(
@@ -76,9 +76,9 @@ def split_parameters_and_table():
 
 
 @pytest.mark.parametrize("program", [shared_batch, split_parameters_and_table])
-def test_devices_talk_once_a_step_and_never_within_the_recursion(program):
+def test_devices_communicate_once_per_step_and_never_within_the_recursion(program):
     _, text = program()
-    assert max(loops_around(text).values()) >= 3  # steps, cycles, and updates of the latent
+    assert max(loops_around(text).values()) >= 3  # loops over steps, cycles and latent updates
     assert {found.loops for found in collectives(text)} == {1}
 
 
@@ -88,7 +88,7 @@ def reasoner(pieces):
 
 
 @pytest.mark.parametrize("program", [shared_batch, split_parameters_and_table])
-def test_devices_never_talk_while_they_think_about_questions(program):
+def test_devices_do_not_communicate_while_they_answer_questions(program):
     pieces, _ = program()
     split = over_batch(pieces.mesh)
 
@@ -105,7 +105,7 @@ def test_devices_never_talk_while_they_think_about_questions(program):
 
 
 @pytest.mark.parametrize("program", [shared_batch, split_parameters_and_table])
-def test_devices_never_talk_while_puzzles_halt_and_others_take_their_place(program):
+def test_devices_do_not_communicate_while_puzzles_halt_and_others_replace_them(program):
     pieces, _ = program()
     shaped = functools.partial(
         jax.ShapeDtypeStruct, dtype=jnp.int32, sharding=over_batch(pieces.mesh)
@@ -127,7 +127,7 @@ def test_devices_that_share_the_batch_sum_one_gradient():
     assert gradients <= sums["all-reduce"] <= gradients + SMALL
 
 
-def test_neither_a_larger_batch_nor_another_sampling_adds_numbers_to_the_sum():
+def test_the_sum_depends_neither_on_the_batch_size_nor_on_the_sampling():
     assert bytes_by_kind(twice_the_batch_by_epochs()[1]) == bytes_by_kind(shared_batch()[1])
 
 
@@ -137,7 +137,7 @@ def test_sampling_by_epochs_adds_one_integer_for_each_slot():
 
     pieces, epochs = twice_the_batch_by_epochs()
     added = other_bytes(epochs) - other_bytes(shared_batch()[1])
-    slots = 4 * pieces.config.batch_size  # which of them want an example, counted from the first on
+    slots = 4 * pieces.config.batch_size  # a running count of the slots that want an example
     assert slots <= added <= slots + 32
 
 
@@ -148,8 +148,9 @@ def test_split_parameters_are_gathered_once_and_their_gradients_scattered_once()
     bytes_of = bytes_by_kind(text)
     assert bytes_of["all-gather"] == split
     assert bytes_of["reduce-scatter"] == split
-    # Over `data` each device sums its part of these. All devices sum the others, and three times
-    # the rows of the batch: to read them, their gradients, and to read them for the update.
+    # Over `data`, each device sums its part of the split parameters. All devices sum the other
+    # parameters, and three times the puzzle rows of the batch: to read them, for their gradients,
+    # and to read them for the update.
     rows = 3 * table_bytes(pieces, rows=pieces.config.batch_size)
     rest = parameters - split + split / 4 + rows
     assert rest <= bytes_of["all-reduce"] <= rest + SMALL
@@ -158,7 +159,7 @@ def test_split_parameters_are_gathered_once_and_their_gradients_scattered_once()
 @pytest.mark.parametrize(
     "program", [shared_batch, twice_the_batch_by_epochs, split_parameters_and_table]
 )
-def test_a_step_sends_what_was_estimated(program):
+def test_a_step_sends_as_many_bytes_as_estimated(program):
     pieces, text = program()
     found, expected = +bytes_by_kind(text), collections.Counter()
     for transfer in step_transfers(pieces):
@@ -168,7 +169,7 @@ def test_a_step_sends_what_was_estimated(program):
         assert expected[kind] <= found[kind] <= expected[kind] + SMALL
 
 
-# Forms of other backends and of other releases.
+# Syntax of other backends and other releases.
 TEXT = """\
 HloModule jit_run, is_scheduled=true
 
@@ -202,7 +203,7 @@ source_target_pairs={{0,1},{1,0}}
 """
 
 
-def test_every_form_of_a_collective_is_read():
+def test_every_syntax_of_a_collective_is_parsed():
     found = {one.kind + str(one.loops): one for one in collectives(TEXT)}
     assert len(found) == 5
     assert found["reduce-scatter0"][1:5] == (("f32[4,24]",), 16 * 24 * 4, 16 * 24 * 4, 4)

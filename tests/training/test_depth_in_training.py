@@ -1,4 +1,4 @@
-"""Depths that are drawn, and answers that are read early, in the training step."""
+"""The training step with random depths, several exits, and depths that grow at plateaus."""
 
 import functools
 
@@ -17,7 +17,7 @@ from tests.training import problem
 SHALLOW, DEEP = Depth(2, 1), Depth(2, 2)
 
 
-# A plateau whatever the loss does: two steps of the first depth, and then the second.
+# These settings see a plateau at once: two steps at the first depth, then the second depth.
 AT_ONCE = ml_collections.ConfigDict(
     {
         "name": "plateau_depth_curriculum",
@@ -43,7 +43,7 @@ def program_of(depth):
 
 
 def trained(depth, *chunks):
-    """State and last metrics after dispatches of these many steps from the beginning."""
+    """State and last metrics after dispatches of `chunks` steps, from the first step."""
     _, dataset, state = built(depth)
     for chunk in chunks:
         state, sums = program_of(depth)(state, dataset, np.int32(chunk))
@@ -59,18 +59,18 @@ def test_the_loss_of_sorted_exits_is_the_mean_of_the_losses_at_each_depth():
     np.testing.assert_allclose(first_loss(Depth(2, 2, exits=(1, 2))), expected, rtol=1e-5)
 
 
-def test_each_step_of_nested_depths_has_the_loss_of_one_of_them():
+def test_a_step_of_nested_depths_has_the_loss_of_one_of_them():
     losses = {round(first_loss(depth), 4) for depth in (SHALLOW, DEEP)}
     assert round(first_loss(NestedDepths((SHALLOW, DEEP))), 4) in losses
 
 
-def test_nested_depths_that_always_draw_the_deepest_are_ordinary_training():
+def test_nested_depths_that_always_draw_the_deepest_equal_ordinary_training():
     always, _ = trained(NestedDepths((SHALLOW, DEEP), (0.0, 1.0)), 4)
     ordinary, _ = trained(DEEP, 4)
     chex.assert_trees_all_close(always.params, ordinary.params, atol=1e-6)
 
 
-def test_nested_depths_draw_both_over_the_steps():
+def test_nested_depths_draw_different_depths_over_the_steps():
     losses = [
         trained(depth, 8)[1]["loss"] for depth in (SHALLOW, NestedDepths((SHALLOW, DEEP)), DEEP)
     ]
@@ -81,7 +81,7 @@ def test_nested_depths_draw_both_over_the_steps():
 
 
 @pytest.mark.parametrize("depths", [NestedDepths((SHALLOW, DEEP)), PLATEAUS])
-def test_which_depths_run_does_not_depend_on_how_steps_are_dispatched(depths):
+def test_the_depths_that_run_do_not_depend_on_the_sizes_of_dispatches(depths):
     chex.assert_trees_all_equal(trained(depths, 6)[0], trained(depths, 1, 5)[0])
 
 
@@ -90,7 +90,7 @@ def test_the_depth_grows_after_a_plateau():
     assert indices == [0, 0, 1, 1]
 
 
-def test_the_flops_of_a_step_are_those_of_the_depth_that_ran():
+def test_the_flops_of_a_step_are_those_of_the_depth_that_has_run():
     step_flops = built(PLATEAUS)[0].train_step.step_flops
     mean = (2 * step_flops(SHALLOW) + 4 * step_flops(DEEP)) / 6
     np.testing.assert_allclose(trained(PLATEAUS, 6)[1]["model_flops"], mean, rtol=1e-6)

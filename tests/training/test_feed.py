@@ -1,4 +1,4 @@
-"""Training sets on the devices and streamed to them, and large tables spread over them."""
+"""Training sets on the devices, streamed training sets, and large puzzle tables."""
 
 import chex
 import jax
@@ -21,7 +21,7 @@ EPOCHS = {"name": "epoch_sampling"}
 
 
 def stream(groups=GROUPS, batch_size=4, steps=3, seed=0, devices=1, augment=identity_augmentation):
-    """A stream of examples whose tokens tell their row."""
+    """A stream of examples whose first token identifies their row."""
     num = len(groups)
     examples = {"inputs": np.arange(num * 2, dtype=np.int8).reshape(num, 2), "groups": groups}
     mesh = make_mesh({"data": devices}, batch_size)
@@ -29,7 +29,7 @@ def stream(groups=GROUPS, batch_size=4, steps=3, seed=0, devices=1, augment=iden
 
 
 def epochs_of(rows):
-    """Rows offered one after another, epoch by epoch; what is left over is dropped."""
+    """Splits rows into epochs; an incomplete last epoch is dropped."""
     rows, num = np.asarray(rows).reshape(-1), len(GROUPS)
     return rows[: len(rows) // num * num].reshape(-1, num)
 
@@ -45,28 +45,28 @@ def drawn_rows(num_draws, wanted, groups=GROUPS, seed=0):
     return rows
 
 
-# Both ways of going by epochs, on the device and on the host, obey the same rules.
+# Sampling by epochs obeys the same rules on the device and on the host.
 WAYS = {
     "drawn on the device": lambda seed: drawn_rows(30, [True] * 4, seed=seed),
-    "laid out by the host": lambda seed: stream(seed=seed).rows(0, 30),
+    "prepared on the host": lambda seed: stream(seed=seed).rows(0, 30),
 }
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_every_epoch_offers_each_example_once(way):
+def test_every_epoch_contains_each_example_once(way):
     for epoch in epochs_of(WAYS[way](0)):
         assert sorted(epoch) == list(range(7))
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_examples_of_one_puzzle_follow_each_other(way):
+def test_the_examples_of_a_puzzle_are_consecutive(way):
     for epoch in epochs_of(WAYS[way](0)):
         changes = np.count_nonzero(np.diff(GROUPS[epoch]))
         assert changes == 3
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_each_epoch_has_an_order_of_its_own(way):
+def test_each_epoch_has_its_own_order(way):
     epochs = epochs_of(WAYS[way](0))
     assert len({tuple(GROUPS[epoch]) for epoch in epochs}) > 5
     assert len({tuple(row for row in epoch if GROUPS[row] == 2) for epoch in epochs}) > 3
@@ -77,17 +77,17 @@ def test_the_order_depends_on_the_seed(way):
     assert not np.array_equal(WAYS[way](0), WAYS[way](1))
 
 
-def test_slots_that_want_no_example_skip_none():
+def test_slots_that_want_no_example_do_not_skip_any():
     some = drawn_rows(21, [False, True, False, True])
     assert some == drawn_rows(14, [True, True, True])[: len(some)]
 
 
-def test_a_batch_may_reach_over_several_epochs():
+def test_a_batch_may_span_several_epochs():
     for epoch in epochs_of(drawn_rows(3, [True] * 20)):
         assert sorted(epoch) == list(range(7))
 
 
-def test_what_a_step_is_offered_depends_on_the_step_alone():
+def test_the_examples_of_a_step_depend_only_on_the_step():
     whole = stream().rows(0, 20)
     np.testing.assert_array_equal(whole[13:], stream().rows(13, 7))
 
@@ -101,15 +101,15 @@ def test_a_block_holds_the_examples_of_its_steps():
         np.testing.assert_array_equal(rows, feed.rows(first, stop - first))
 
 
-def test_blocks_are_as_their_template_says():
+def test_blocks_match_their_template():
     feed = stream(devices=2)
     block, template = next(feed([(0, 1)])), feed.template
     chex.assert_trees_all_equal_shapes_and_dtypes(block.examples, template.examples)
     assert block.examples["inputs"].sharding == template.examples["inputs"].sharding
 
 
-def streamed(steps, state=None, mesh__data=1, first_step=0):
-    """A run on streamed examples, from a state to its step `steps`."""
+def streamed(steps, state=None, mesh__data=1, first_step=0, size=4):
+    """A run on streamed examples, from a state to step `steps`, with `size` steps per dispatch."""
     pieces, _, fresh = problem.build(sampling=EPOCHS, mesh__data=mesh__data)
     feed = pieces.stream(problem.examples(), problem.reverse_some)
     state = fresh if state is None else state
@@ -117,19 +117,27 @@ def streamed(steps, state=None, mesh__data=1, first_step=0):
         program = programs.prepare(Depth(1, 1)).result()
         spans = [(first, min(first + 4, steps)) for first in range(first_step, steps, 4)]
         for (first, stop), block in zip(spans, feed(spans), strict=True):
-            state, sums = program(state, block, np.int32(stop - first))
-            assert sums["steps"] == stop - first
+            for begin in range(first, stop, size):
+                num_steps = min(size, stop - begin)
+                state, sums = program(state, block, np.int32(num_steps))
+                assert sums["steps"] == num_steps
     return jax.device_get(state)
 
 
-def test_a_streamed_run_that_stops_goes_on_as_if_it_had_not():
+def test_a_resumed_streamed_run_equals_an_undisturbed_one():
     whole, half = streamed(10), streamed(6)
     resumed = streamed(10, state=half, first_step=6)
     chex.assert_trees_all_equal(whole.params, resumed.params)
     chex.assert_trees_all_equal(whole.carry.examples, resumed.carry.examples)
 
 
-def test_a_streamed_run_is_the_same_on_one_device_and_on_eight():
+def test_several_dispatches_per_block_give_the_same_parameters():
+    whole, split = streamed(10), streamed(10, size=3)
+    chex.assert_trees_all_equal(whole.params, split.params)
+    chex.assert_trees_all_equal(whole.carry.examples, split.carry.examples)
+
+
+def test_a_streamed_run_is_equal_on_one_and_on_eight_devices():
     one, eight = (streamed(4, mesh__data=devices) for devices in (1, 8))
     chex.assert_trees_all_equal(one.carry.examples, eight.carry.examples)
     chex.assert_trees_all_close(one.params, eight.params, atol=2e-3)
@@ -143,13 +151,13 @@ def test_streamed_slots_take_the_examples_of_their_step():
     np.testing.assert_array_equal(identifiers, examples["puzzle_identifiers"][rows])
 
 
-def test_a_set_too_large_for_the_devices_is_streamed():
+def test_a_set_that_is_too_large_for_the_devices_is_streamed():
     pieces, *_ = problem.build(sampling=EPOCHS, data__max_device_megabytes=0)
     _, feed = pieces.feed(problem.examples(), identity_augmentation)
     assert isinstance(feed, Stream)
 
 
-def test_a_set_too_large_for_a_sampling_that_needs_all_of_it_is_an_error():
+def test_a_set_that_is_too_large_for_the_devices_needs_sampling_by_epochs():
     pieces, *_ = problem.build(data__max_device_megabytes=0)
     with pytest.raises(ValueError, match=r"sampling.name to 'epoch_sampling'.*'uniform_sampling'"):
         pieces.feed(problem.examples(), identity_augmentation)
@@ -175,24 +183,24 @@ def after_a_step(devices):
         return program, program(state, data, np.int32(1))[0]
 
 
-def test_a_large_table_is_spread_over_the_devices_by_rows():
+def test_the_rows_of_a_large_table_are_split_over_the_devices():
     _, state = after_a_step(8)
     assert {shard.data.shape[0] for shard in state.puzzle_table.addressable_shards} == {ROWS // 8}
 
 
-def test_a_spread_table_is_trained_as_a_whole_one():
+def test_a_split_table_is_trained_like_a_replicated_one():
     one, eight = (jax.device_get(after_a_step(devices)[1].puzzle_table) for devices in (1, 8))
     assert 0 < np.count_nonzero(one.any(1)) <= 16
     np.testing.assert_allclose(one, eight, atol=1e-6)
 
 
-def test_no_device_ever_holds_a_spread_table_whole():
+def test_no_device_ever_holds_a_whole_split_table():
     program, state = after_a_step(8)
     whole = f"[{ROWS},{state.puzzle_table.shape[1]}]"
     assert whole not in program.as_text()
 
 
-def test_a_spread_table_is_evaluated_as_a_whole_one():
+def test_a_split_table_is_evaluated_like_a_replicated_one():
     found = []
     for devices in (1, 8):
         pieces, _, state = large_table(devices)

@@ -1,4 +1,4 @@
-"""Samplings and stateful weightings in the training step."""
+"""The training step with every sampling, and with stateful weightings."""
 
 import functools
 
@@ -36,12 +36,12 @@ def test_every_sampling_trains(name):
     assert np.isfinite(metrics["loss"])
 
 
-def test_pruned_examples_are_not_on_the_device():
+def test_pruned_examples_are_not_copied_to_the_devices():
     pieces, _, _ = problem.build(sampling=sampling("score_pruned_sampling", keep=0.5))
     assert len(pieces.on_device(problem.examples(40)).examples["inputs"]) == 20
 
 
-def test_domains_are_groups_of_equal_size_from_easy_to_hard():
+def test_domains_are_equal_groups_of_examples_from_easy_to_hard():
     pieces, _, _ = problem.build(data__num_domains=4)
     examples = problem.examples(40) | {"difficulty": np.arange(40, 0, -1, np.float32)}
     np.testing.assert_array_equal(
@@ -49,7 +49,7 @@ def test_domains_are_groups_of_equal_size_from_easy_to_hard():
     )
 
 
-def test_the_states_of_sampling_and_weighting_resume_from_a_checkpoint(tmp_path):
+def test_the_states_of_sampling_and_weighting_are_restored_from_a_checkpoint(tmp_path):
     changes = {
         "sampling": sampling("odm_sampling", warmup_steps=0),
         "weighting": (("progressive_hardness_weighting", {"hardness": 0.5, "statistics": "ema"}),),
@@ -66,7 +66,7 @@ def test_the_states_of_sampling_and_weighting_resume_from_a_checkpoint(tmp_path)
     chex.assert_trees_all_equal(whole.params, resumed.params)
 
 
-def test_a_chain_from_a_config_logs_what_its_weights_did():
+def test_a_chain_of_weightings_logs_statistics_of_its_weights():
     chain = (
         ("loss_based_weighting", {"burn_in_steps": 0}),
         ("focal_weighting", {"gamma": 1.0}, ["answer"]),
@@ -77,12 +77,12 @@ def test_a_chain_from_a_config_logs_what_its_weights_did():
     np.testing.assert_allclose(metrics["halt_weight_mean"], 1, rtol=1e-5)
 
 
-def test_a_weighting_that_needs_what_the_trainer_has_not_says_so():
+def test_a_weighting_that_needs_an_unavailable_argument_is_an_error():
     chain = (("doremi_domain_weighting", {"num_domains": 10}),)
     with pytest.raises(ValueError, match=r"doremi_domain_weighting.*'reference_losses' is missing"):
         trained(1, weighting=chain)
 
 
-def test_a_number_of_domains_that_is_not_the_datas_is_refused():
+def test_a_number_of_domains_that_differs_from_the_data_is_an_error():
     with pytest.raises(ValueError, match=r"num_domains is 3 .* config.data.num_domains is 10"):
         problem.build(sampling=sampling("odm_sampling", num_domains=3))

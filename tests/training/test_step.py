@@ -1,4 +1,4 @@
-"""The training step: what one step does, and that chunks and devices do not change it."""
+"""The training step, which sizes of dispatches and numbers of devices do not change."""
 
 import functools
 
@@ -20,7 +20,7 @@ DEPTH = Depth(2, 2)
 
 
 def run(pieces, dataset, state, *chunks, depth=DEPTH):
-    """Trains by dispatches of these many steps; returns the state and the last sums."""
+    """Trains with dispatches of `chunks` steps; returns the state and the last sums."""
     with Programs(pieces.train_step, state, dataset) as programs:
         program = programs.prepare(depth).result()
         for chunk in chunks:
@@ -35,7 +35,7 @@ def test_training_lowers_the_loss():
     assert finish_metrics(last)["answer_loss"] < 0.5 * finish_metrics(first)["answer_loss"]
 
 
-def test_chunks_of_steps_give_bitwise_the_same_state_as_one_dispatch():
+def test_dispatches_of_any_sizes_give_bitwise_the_same_state():
     pieces, dataset, state = problem.build()
     whole, _ = run(pieces, dataset, state, 12)
     pieces, dataset, state = problem.build()
@@ -43,7 +43,7 @@ def test_chunks_of_steps_give_bitwise_the_same_state_as_one_dispatch():
     chex.assert_trees_all_equal(whole, chunked)
 
 
-# For each there are programs to compile, and attention shares all but itself with the other.
+# Each case compiles programs; attention differs from the MLP only in the mixing.
 MESHES = [
     ("mlp", {"data": 8}, 1),
     ("mlp", {"fsdp": 8}, 1),
@@ -56,7 +56,7 @@ MESHES = [
 
 @functools.cache
 def twenty_steps(mixing, data=1, fsdp=1, microbatches=1):
-    """With halting, augmentation and a weighting: the losses, and the state on the host."""
+    """Trains with halting, augmentation and a weighting; returns the losses and the state."""
     pieces, dataset, state = problem.build(
         mesh={"data": data, "fsdp": fsdp},
         training__microbatches=microbatches,
@@ -73,7 +73,7 @@ def twenty_steps(mixing, data=1, fsdp=1, microbatches=1):
 
 
 @pytest.mark.parametrize(("mixing", "mesh", "microbatches"), MESHES, ids=str)
-def test_many_devices_and_microbatches_train_like_one_device_at_once(mixing, mesh, microbatches):
+def test_many_devices_and_microbatches_train_like_one_device(mixing, mesh, microbatches):
     one_losses, one = twenty_steps(mixing)
     losses, many = twenty_steps(mixing, **mesh, microbatches=microbatches)
     np.testing.assert_allclose(losses, one_losses, atol=1e-5)
@@ -87,7 +87,7 @@ ELASTIC = {"model__mixing": "mlp", "optimizer__learning_rate": 1e-3}
 
 @pytest.fixture(scope="module")
 def saved(tmp_path_factory):
-    """Folder with the tenth step of a run on eight devices, and its state and sums ten later."""
+    """Folder with step 10 of a run on eight devices, and the state and sums of step 20."""
     folder = tmp_path_factory.mktemp("saved")
     pieces, dataset, state = problem.build(mesh={"data": 8}, **ELASTIC)
     state, _ = run(pieces, dataset, state, 10)
@@ -100,19 +100,19 @@ def saved(tmp_path_factory):
 @pytest.mark.parametrize(
     "mesh", [{"data": 1}, {"data": 2}, {"data": 4}, {"data": 4, "fsdp": 2}], ids=str
 )
-def test_a_checkpoint_of_eight_devices_goes_on_where_there_are_others(saved, mesh):
-    folder, unbroken, sums = saved
+def test_a_checkpoint_of_eight_devices_is_resumed_on_another_mesh(saved, mesh):
+    folder, undisturbed, sums = saved
     pieces, dataset, _ = problem.build(mesh=mesh, **ELASTIC)
     with Checkpoints(folder, {}, keep=1, read_only=True) as checkpoints:
         state, _ = checkpoints.restore(pieces.abstract_state())
     resumed, resumed_sums = run(pieces, dataset, state, 10)
     resumed = jax.device_get(resumed)
     np.testing.assert_allclose(resumed_sums["loss"], sums["loss"], atol=1e-5)
-    chex.assert_trees_all_close(resumed.params, unbroken.params, atol=1e-5)
-    chex.assert_trees_all_equal(resumed.carry.examples, unbroken.carry.examples)
+    chex.assert_trees_all_close(resumed.params, undisturbed.params, atol=1e-5)
+    chex.assert_trees_all_equal(resumed.carry.examples, undisturbed.carry.examples)
 
 
-def test_the_wide_matrices_lie_split_over_fsdp_with_all_that_is_kept_of_them():
+def test_the_wide_matrices_with_their_moments_and_average_are_split_over_fsdp():
     _, _, state = problem.build(mesh={"data": 2, "fsdp": 4})
     matrix = state.params["layers_0"]["channel_mlp"]["gate_up"]
     moments = state.optimizer_state[0].mu["layers_0"]["channel_mlp"]["gate_up"]
@@ -121,7 +121,7 @@ def test_the_wide_matrices_lie_split_over_fsdp_with_all_that_is_kept_of_them():
         assert array.addressable_shards[0].data.shape == (16, 96 // 4)
 
 
-def test_the_batch_lies_split_over_the_devices_and_parameters_on_all():
+def test_the_batch_is_split_over_the_devices_and_parameters_are_replicated():
     pieces, dataset, state = problem.build(mesh__data=8)
     state, _ = run(pieces, dataset, state, 1)
     assert state.carry.y.sharding.shard_shape(state.carry.y.shape)[0] == 2
@@ -142,7 +142,7 @@ def test_constants_are_not_trained():
     chex.assert_trees_all_equal(run(pieces, dataset, state, 5)[0].constants, before)
 
 
-def test_puzzle_rows_that_no_example_has_do_not_move():
+def test_puzzle_rows_without_an_example_do_not_change():
     pieces, dataset, state = problem.build()
     dataset.examples["puzzle_identifiers"] = jnp.ones(40, jnp.int32)
     state = state._replace(puzzle_table=state.puzzle_table + 0.5)
@@ -151,7 +151,7 @@ def test_puzzle_rows_that_no_example_has_do_not_move():
     np.testing.assert_array_equal(moved, [False, True, False])
 
 
-def test_examples_without_a_cell_that_counts_train_nothing():
+def test_examples_without_a_labeled_cell_train_nothing():
     pieces, dataset, state = problem.build(optimizer__weight_decay=0.0)
     dataset.examples["labels"] = jnp.full((40, problem.CELLS), losses.IGNORE_LABEL)
     before = jax.device_get(state.params)
@@ -191,7 +191,7 @@ def test_every_slot_finishes_within_the_allowed_supervision_steps():
     assert int(state.carry.supervision_step.min()) >= 1
 
 
-def test_first_steps_weigh_more_than_last_ones():
+def test_first_supervision_steps_weigh_more_than_last_ones():
     pieces, dataset, state = problem.build()
     _, sums = run(pieces, dataset, state, 1)
     z = 1 + 0.7 + 0.49
@@ -200,7 +200,7 @@ def test_first_steps_weigh_more_than_last_ones():
     assert float(sums["answer_weight_min"]) == pytest.approx(0.7 / z)
 
 
-def test_depths_share_one_state():
+def test_all_depths_share_one_state():
     pieces, dataset, state = problem.build()
     shapes = [
         jax.eval_shape(functools.partial(pieces.train_step.step, depth), state, dataset)[0]
