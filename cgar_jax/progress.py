@@ -25,10 +25,14 @@ class Ticker:
         """
         self._seconds, self._last = seconds, -math.inf
 
-    def due(self) -> bool:
-        """Returns whether a line is due now; if so, the next one is due `seconds` later."""
+    def due(self, seconds_ahead: float = 0.0) -> bool:
+        """Returns whether a line is due now; if so, the next one is due `seconds` later.
+
+        Args:
+          seconds_ahead: time until the next call; a line is already due if it would be late then.
+        """
         now = time.monotonic()
-        if now - self._last < self._seconds:
+        if now + seconds_ahead - self._last < self._seconds:
             return False
         self._last = now
         return True

@@ -47,3 +47,9 @@ def test_only_the_latest_of_many_activities_is_shown_after_the_first():
 def test_a_ticker_is_due_at_once_and_then_not_before_its_time():
     ticker = Ticker(seconds=60)
     assert [ticker.due(), ticker.due()] == [True, False]
+
+
+def test_a_ticker_is_due_if_it_would_be_late_at_the_next_call():
+    ticker = Ticker(seconds=60)
+    ticker.due()
+    assert [ticker.due(seconds_ahead=50), ticker.due(seconds_ahead=61)] == [False, True]

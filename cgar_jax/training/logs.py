@@ -57,7 +57,7 @@ class Logs:
         self._unwritten = b""
         self._events = _Events(workdir / "tensorboard", first_step)
         self._last_step, self._last_seconds = first_step, None
-        self._ticker = Ticker()
+        self._ticker, self._last_call = Ticker(), time.monotonic()
         self._validation = ""
         self._warned = self._announced = False
 
@@ -87,7 +87,9 @@ class Logs:
         if self._last_seconds is None:
             # A speed can be measured from the end of the first dispatch on.
             self._last_step, self._last_seconds = progress.step, progress.train_seconds
-        if self._ticker.due() or progress.step == self._total_steps:
+        now = time.monotonic()
+        since_last, self._last_call = now - self._last_call, now
+        if self._ticker.due(since_last) or progress.step == self._total_steps:
             self._console.print(self._line(progress), soft_wrap=True)
             self._last_step, self._last_seconds = progress.step, progress.train_seconds
 

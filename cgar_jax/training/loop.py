@@ -240,7 +240,9 @@ class _Run:
         dispatch, self._pending = self._pending, None
         if dispatch is None:
             return
-        sums = self._loop.stop_signals.finish(jax.device_get, dispatch.sums)
+        brief = self._pace.is_brief(dispatch.depth, dispatch.end_step - dispatch.first_step)
+        activity = None if brief else f"training step {dispatch.end_step:,}"
+        sums = self._loop.stop_signals.finish(activity, jax.device_get, dispatch.sums)
         self._stopwatch.lap()
         now = time.monotonic()
         self._pace.measure(float(sums["model_flops"]), now - self._pending_since)

@@ -6,11 +6,12 @@ a signal is decided by the training loop.
 """
 
 import concurrent.futures
+import contextlib
 import os
 import pathlib
 import signal
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from types import FrameType, TracebackType
 from typing import Any, Self, TypeVar
 
@@ -21,6 +22,7 @@ T = TypeVar("T")
 
 _POLL_SECONDS = 0.1
 STATUS_DELAY_SECONDS = 2.0
+LONG_STEP_SECONDS = 4.5
 
 
 class StopRequested(Exception):
@@ -110,26 +112,21 @@ class StopSignals:
 
     def wait(self, activity: str | None, future: concurrent.futures.Future[T]) -> T:
         """Waits for a future and returns its result, like `call`."""
-        with Status(delay=STATUS_DELAY_SECONDS) as status:
-            if activity and processes.is_first():
-                status.update(activity)
+        with _status(activity, delay=STATUS_DELAY_SECONDS):
             while not future.done():
                 self.check()
                 concurrent.futures.wait([future], timeout=_POLL_SECONDS)
         self.check()
         return future.result()
 
-    def finish(self, function: Callable[..., T], *arguments: Any) -> T:
-        """Calls a function that a first signal does not interrupt.
+    def finish(self, activity: str | None, function: Callable[..., T], *arguments: Any) -> T:
+        """Calls a function like `call`, but returns its result even if a signal arrives.
 
-        The function runs on a thread of its own, so that signals are noted at once although it
-        blocks in native code.
-
-        Args:
-          function: function to call.
-          *arguments: arguments of the function.
+        The function runs on a thread of its own, so that the signal is noted at once although the
+        function blocks in native code.
         """
-        return _on_a_thread(function, *arguments).result()
+        with _status(activity, delay=LONG_STEP_SECONDS):
+            return _on_a_thread(function, *arguments).result()
 
     def _note(self, number: int, frame: FrameType | None) -> None:
         self.received = number
@@ -141,6 +138,17 @@ class StopSignals:
     def _restore(self) -> None:
         while self._previous:
             signal.signal(*self._previous.popitem())
+
+
+@contextlib.contextmanager
+def _status(activity: str | None, delay: float) -> Iterator[None]:
+    """Shows an activity while the block runs; the first process of a run does so."""
+    if not activity or not processes.is_first():
+        yield
+        return
+    with Status(delay=delay) as status:
+        status.update(activity)
+        yield
 
 
 def _on_a_thread(function: Callable[..., T], *arguments: Any) -> concurrent.futures.Future[T]:
