@@ -12,7 +12,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from cgar_jax.curricula import Depth
-from cgar_jax.layers.blocks import gated_inner_size, rotary_angles
+from cgar_jax.layers import gated_inner_size, rotary_angles
 from cgar_jax.models.trm import TRM
 
 

@@ -20,16 +20,6 @@ ROOMS = (
     "scores",
     "weighting",
 )
-# Rooms whose docstrings are not rewritten yet.
-TO_BE_REWRITTEN = {
-    "contrib",
-    "curricula",
-    "layers",
-    "optimizers",
-    "sampling",
-    "scores",
-}
-REWRITTEN = [room for room in ROOMS if room not in TO_BE_REWRITTEN]
 SUFFIXES = {
     "CURRICULA": "_curriculum",
     "LOSSES": "_loss",
@@ -118,8 +108,8 @@ def fields(value):
     return []
 
 
-every_public_object = pytest.mark.parametrize("value", list(public_objects(REWRITTEN)))
-every_member = pytest.mark.parametrize("value", list(members(REWRITTEN)))
+every_public_object = pytest.mark.parametrize("value", list(public_objects(ROOMS)))
+every_member = pytest.mark.parametrize("value", list(members(ROOMS)))
 
 
 class ToleratesRounding(doctest.OutputChecker):
@@ -156,7 +146,7 @@ def test_examples_print_what_they_say(name):
     assert runner.summarize().failed == 0
 
 
-@pytest.mark.parametrize("room", REWRITTEN)
+@pytest.mark.parametrize("room", ROOMS)
 def test_the_docstring_of_a_room_opens_with_an_example(room):
     _, second, *_ = inspect.getdoc(room_module(room)).split("\n\n")
     assert second.lstrip().startswith(">>> ")
@@ -171,7 +161,7 @@ def test_the_summary_is_one_sentence_on_one_line(value):
 
 
 @pytest.mark.parametrize(
-    "value", [p for p in public_objects(REWRITTEN) if not inspect.isclass(p.values[0])]
+    "value", [p for p in public_objects(ROOMS) if not inspect.isclass(p.values[0])]
 )
 def test_the_summary_of_a_function_is_in_the_third_person(value):
     assert re.match(r"[A-Z][a-z-]*s\b", inspect.getdoc(value))
@@ -208,7 +198,7 @@ def test_a_member_of_a_registry_has_an_example_and_a_reference(value):
     assert found["Reference"].strip()
 
 
-@pytest.mark.parametrize("room", REWRITTEN)
+@pytest.mark.parametrize("room", ROOMS)
 def test_registered_names_end_with_the_suffix_of_their_room(room):
     for title, registry in registries(room).items():
         suffix = SUFFIXES.get(title, "")
@@ -216,7 +206,7 @@ def test_registered_names_end_with_the_suffix_of_their_room(room):
         assert all(function.__name__ == name for name, function in registry.items())
 
 
-@pytest.mark.parametrize("room", REWRITTEN)
+@pytest.mark.parametrize("room", ROOMS)
 def test_every_public_function_with_a_registrys_suffix_is_registered(room):
     module = room_module(room)
     for title, registry in registries(room).items():

@@ -43,11 +43,6 @@ LAZY = {
     "data/__init__.py": "processes that generate puzzles start faster without JAX",
     "trained_model.py": "animations need an extra",
 }
-# Files that do not comply yet.
-TO_BE_TURNED = {
-    "sampling/data_order.py",
-    "sampling/samplings.py",
-}
 
 
 @functools.cache
@@ -107,7 +102,7 @@ def test_every_room_has_a_place_in_the_order():
 def test_a_file_imports_only_rooms_that_come_before_its_own(file):
     level = LEVELS[room_of(file)]
     wrong = {room for room in imported_rooms(file) if LEVELS[room] >= level}
-    assert not wrong or file in TO_BE_TURNED
+    assert not wrong
 
 
 @pytest.mark.parametrize("file", files())

@@ -1,4 +1,7 @@
-"""Weight averaging, for a curriculum whose best data comes last, and the learning rate with it."""
+"""Averages of parameters, and a learning-rate schedule, for curricula whose best data comes last.
+
+Both replace a learning rate that decays to 0, which would learn least from the best data.
+"""
 
 from typing import Any, Literal, NamedTuple
 
@@ -11,13 +14,13 @@ from cgar_jax._core.checks import check_number
 from cgar_jax._core.registry import check_name
 
 
-class WeightAverageState(NamedTuple):
-    """State of `curriculum_weight_average`; read it with `averaged_params`.
+class ParamsAverageState(NamedTuple):
+    """State of `curriculum_params_averaging`; read it with `averaged_params`.
 
     Attributes:
-      count: int32 scalar, the updates so far.
-      weights: float32 ``[slots]``, what each slot counts; they sum to 1.
-      snapshots: like the parameters, float32 with an axis ``[slots]`` in front.
+      count: number of updates so far, int32 scalar.
+      weights: weight of each slot in the average, summing to 1, float32 `[slots]`.
+      snapshots: parameters in each slot, a pytree like the parameters, float32 `[slots, ...]`.
     """
 
     count: jax.Array
@@ -25,62 +28,76 @@ class WeightAverageState(NamedTuple):
     snapshots: chex.ArrayTree
 
 
-def curriculum_weight_average(
+def curriculum_params_averaging(
     kind: Literal["uniform", "linear", "exponential"] = "uniform",
     window: int = 6,
     decay: chex.Numeric | None = None,
     every: int = 1,
 ) -> optax.GradientTransformationExtraArgs:
-    """Average the parameters of the end of training, in place of a learning rate that decays to 0.
+    """Returns a transformation that averages the parameters of the end of training.
 
-    ``sum_k a_k theta_k``, ``sum_k a_k = 1``, over snapshots taken every so many updates:
+        average = sum_k a_k theta_k,   sum_k a_k = 1
 
-    - ``"uniform"``: the last ``window``, all alike;
-    - ``"linear"``: the last ``window``, ``a_k = 1, 2, .. window`` in proportion, the last most;
-    - ``"exponential"``: all of them, ``a_k = decay^age`` in proportion, as `optax.ema` with its
-      bias corrected, in the memory of one copy.
+    over snapshots `theta_k` that are taken every `every` updates:
 
-    The updates pass as they are. Put it last, where they are what is added to the parameters::
+    - `"uniform"`: the last `window` snapshots with equal weights;
+    - `"linear"`: the last `window` snapshots with weights proportional to 1, 2, ..., `window`, the
+      last one highest;
+    - `"exponential"`: all snapshots with weights proportional to `decay^age`, as `optax.ema` with
+      bias correction, in the memory of one copy.
 
-        optimizer = optax.chain(optax.adamw(1e-3), curriculum_weight_average(every=100))
-        ...
-        evaluate(averaged_params(optimizer_state))
-
-    Before the first snapshot the average is the parameters that it began with.
+    Use it in place of a learning rate that decays to 0 when the best data comes last. Updates pass
+    unchanged. Place it at the end of an `optax.chain`, where the updates are what is added to the
+    parameters. Before the first snapshot, the average is the initial parameters.
 
     Args:
-      kind: the weights.
-      window: 1 or more, how many snapshots; 1 keeps the last. Each is a copy of the parameters.
-      decay: in [0, 1); for ``"exponential"``, which needs it, and no other.
-      every: 1 or more, the updates from one snapshot to the next.
+      kind: weights of the snapshots.
+      window: number of snapshots, at least 1; 1 keeps the last one. Each is a copy of the
+        parameters.
+      decay: decay of the weights, in [0, 1); required for `"exponential"`, and only valid for it.
+      every: number of updates from one snapshot to the next, at least 1.
 
     Returns:
-      A transformation with a `WeightAverageState`, in float32 whatever the parameters are in;
-      ``update`` needs the parameters. Statistics of batches, where a model has them, must be
-      computed anew for the average.
+      A transformation with a `ParamsAverageState`, in float32 for parameters of any dtype; `update`
+      needs the parameters. Batch statistics, if a model has them, must be recomputed for the
+      average.
 
     Raises:
-      ValueError: a setting out of its range; an update without the parameters.
+      ValueError: if a setting is out of its range, or `update` is called without the parameters.
 
-    Source: Inspired by Luo et al., How Learning Rate Decay Wastes Your Best Data in
-    Curriculum-Based LLM Pretraining, 2025, arXiv 2511.18903; reconstructed from its abstract, not
-    the paper's equation. The averages themselves are certain; the default of 6 snapshots is likely.
+    Example:
+      >>> import jax.numpy as jnp
+      >>> import optax
+      >>> from cgar_jax import contrib
+      >>> optimizer = optax.chain(optax.sgd(1.0), contrib.curriculum_params_averaging(window=2))
+      >>> params = jnp.array(0.0)
+      >>> state = optimizer.init(params)
+      >>> for _ in range(3):
+      ...     updates, state = optimizer.update(jnp.array(-1.0), state, params)
+      ...     params = optax.apply_updates(params, updates)
+      >>> print(params, contrib.averaged_params(state))
+      3.0 2.5
+
+    Reference:
+      Luo et al., 2025, "How Learning Rate Decay Wastes Your Best Data in Curriculum-Based LLM
+      Pretraining", arXiv 2511.18903. Inspired by its abstract; the paper's equation is unconfirmed,
+      and so is the default of 6 snapshots.
     """
-    owner = "curriculum_weight_average"
+    owner = "curriculum_params_averaging"
     check_name("kind", kind, ("uniform", "linear", "exponential"))
     check_number(owner, "window", window, "[1, inf)")
     check_number(owner, "every", every, "[1, inf)")
     check_number(owner, "decay", decay, "[0, 1)")
     if (decay is None) == (kind == "exponential"):
         raise ValueError(
-            f"{owner}: kind is {kind!r} and decay is {decay}; pass a decay with kind "
-            "'exponential', and with no other"
+            f"{owner}: kind is {kind!r} and decay is {decay}, but kind 'exponential' needs a decay "
+            "and the other kinds accept none"
         )
     slots = 1 if kind == "exponential" else window
 
     def init(params):
         first = jnp.arange(slots) == 0
-        return WeightAverageState(
+        return ParamsAverageState(
             jnp.zeros([], jnp.int32),
             first.astype(jnp.float32),
             jax.tree.map(lambda leaf: _in_slots(first, leaf), params),
@@ -89,8 +106,10 @@ def curriculum_weight_average(
     def update(updates, state, params=None, **extra_args):
         del extra_args
         if params is None:
-            raise ValueError(f"{owner}: pass the parameters, update(updates, state, params)")
-        count = optax.safe_increment(state.count)
+            raise ValueError(
+                f"{owner}: params is None; pass the parameters, update(updates, state, params)"
+            )
+        count = jnp.asarray(optax.safe_increment(state.count))
         taken, remainder = count // every, count % every
         stepped = optax.tree.cast(optax.apply_updates(params, updates), jnp.float32)
         if kind == "exponential":
@@ -98,38 +117,46 @@ def curriculum_weight_average(
             stepped = jax.tree.map(
                 lambda x, new: x[0] + rate * (new - x[0]), state.snapshots, stepped
             )
-        # A slot that does not exist is not written to.
+        # Between snapshots the slot index is out of range, so that nothing is written.
         slot = jnp.where(remainder == 0, (taken - 1) % slots, slots)
         snapshots = jax.tree.map(
             lambda ring, new: ring.at[slot].set(new, mode="drop"), state.snapshots, stepped
         )
         weights = jnp.where(taken == 0, state.weights, _slot_weights(kind, taken, slots))
-        return updates, WeightAverageState(count, weights, snapshots)
+        return updates, ParamsAverageState(count, weights, snapshots)
 
     return optax.GradientTransformationExtraArgs(init, update)
 
 
 def averaged_params(state: Any) -> chex.ArrayTree:
-    """The average that `curriculum_weight_average` keeps.
+    """Returns the average that `curriculum_params_averaging` keeps.
 
     Args:
-      state: its state, or one that holds it, such as that of an `optax.chain`.
+      state: state of the transformation, or one that contains it, such as that of an `optax.chain`.
 
     Returns:
-      Like the parameters, float32; `optax.tree.cast_like` gives them the parameters' dtype.
+      A pytree like the parameters, float32; `optax.tree.cast_like` casts it to their dtype.
 
     Raises:
-      ValueError: not exactly one `WeightAverageState` in ``state``.
+      ValueError: if `state` does not contain exactly one `ParamsAverageState`.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> from cgar_jax import contrib
+      >>> average = contrib.curriculum_params_averaging()
+      >>> print(contrib.averaged_params(average.init(jnp.array([1.0, 2.0]))))
+      [1. 2.]
     """
 
     def is_average(node):
-        return isinstance(node, WeightAverageState)
+        return isinstance(node, ParamsAverageState)
 
     found = [node for node in jax.tree.leaves(state, is_leaf=is_average) if is_average(node)]
     if len(found) != 1:
         raise ValueError(
-            f"averaged_params: the state holds {len(found)} weight averages, but it must hold one; "
-            "pass the state of an optimizer with one curriculum_weight_average"
+            f"averaged_params: the state contains {len(found)} parameter averages, but it must "
+            "contain exactly one; pass the state of an optimizer with one "
+            "curriculum_params_averaging"
         )
     weights = found[0].weights
     return jax.tree.map(
@@ -141,27 +168,37 @@ def averaged_params(state: Any) -> chex.ArrayTree:
 def moderate_decay_schedule(
     peak: float, total_steps: int, final_fraction: float = 0.3, warmup_steps: int = 0
 ) -> optax.Schedule:
-    """A learning rate that ends at a moderate fraction of its peak, for data that gets better.
+    """Returns a learning rate that decays only to a moderate fraction of its peak.
 
-    Linear warm-up, then half a cosine from ``peak`` down to ``final_fraction * peak``, which the
-    last update has. With data in the order of its quality, a rate that decays to 0 learns least
-    from the best.
+        k <= warmup_steps:  peak k / warmup_steps
+        afterwards:         peak (f + (1 - f)(1 + cos(pi q)) / 2),   f = final_fraction
+
+    where `k = 1, 2, ...` is the number of the update and `q = (k - warmup_steps) / (total_steps -
+    warmup_steps)`. Use it when the data comes in the order of its quality: a rate that decays to 0
+    learns least from the best data.
 
     Args:
-      peak: the highest learning rate, 0 or more.
-      total_steps: updates in all, more than ``warmup_steps``.
-      final_fraction: in [0, 1]; 1 does not decay.
-      warmup_steps: updates up to the peak; 0 decays from the first.
+      peak: highest learning rate, 0 or more.
+      total_steps: number of updates of the run, more than `warmup_steps`.
+      final_fraction: fraction of the peak that remains at the last update, in [0, 1]; 1 keeps the
+        rate constant.
+      warmup_steps: number of updates until the peak; 0 starts the decay with the first update.
 
     Returns:
-      An optax schedule: from the update's index, which optax counts from 0, to the learning rate.
+      An optax schedule, from the update's index (which optax counts from 0) to the learning rate.
 
     Raises:
-      ValueError: a setting out of its range; a run that would end within its warm-up.
+      ValueError: if a setting is out of its range, or the warm-up does not end before the run.
 
-    Source: Inspired by Luo et al., How Learning Rate Decay Wastes Your Best Data in
-    Curriculum-Based LLM Pretraining, 2025, arXiv 2511.18903; reconstructed from its abstract, not
-    the paper's equation. The cosine and the 0.3 are ours.
+    Example:
+      >>> from cgar_jax import contrib
+      >>> schedule = contrib.moderate_decay_schedule(peak=1.0, total_steps=4)
+      >>> [round(float(schedule(index)), 2) for index in range(4)]
+      [0.9, 0.65, 0.4, 0.3]
+
+    Reference:
+      Luo et al., 2025, arXiv 2511.18903. Inspired by its abstract; the cosine and the default of
+      0.3 are ours, and the paper's own schedule is unconfirmed.
     """
     owner = "moderate_decay_schedule"
     check_number(owner, "peak", peak, "[0, inf)")
@@ -175,18 +212,19 @@ def moderate_decay_schedule(
     schedule = optax.warmup_cosine_decay_schedule(
         0.0, peak, warmup_steps, total_steps, final_fraction * peak
     )
-    # Update k, counted from 1, has the rate at k: the first is not wasted, the last is the final.
+    # Update k, counted from 1, uses the rate at k: the first update is not wasted on a rate of 0,
+    # and the last one has the final rate.
     return lambda index: schedule(index + 1)
 
 
 def _in_slots(first: jax.Array, leaf: jax.Array) -> jax.Array:
-    """A copy of ``leaf`` in the first slot and zeros in the others, placed as ``leaf`` is."""
+    """Returns `leaf` in the first slot and zeros in the others, with the sharding of `leaf`."""
     first = first.reshape(-1, *[1] * jnp.ndim(leaf))
     return jnp.where(first, jnp.asarray(leaf)[None], 0).astype(jnp.float32)
 
 
 def _slot_weights(kind: str, taken: jax.Array, slots: int) -> jax.Array:
-    """Weights of a ring of ``slots`` after ``taken`` snapshots, one at least."""
+    """Returns the weights of a ring buffer of `slots` after `taken` snapshots, at least one."""
     age = (taken - 1 - jnp.arange(slots)) % slots
     filled = jnp.minimum(taken, slots)
     weights = filled - age if kind == "linear" else jnp.ones(slots)
@@ -194,7 +232,7 @@ def _slot_weights(kind: str, taken: jax.Array, slots: int) -> jax.Array:
     return weights / jnp.maximum(jnp.sum(weights), 1)
 
 
-def _debiased_rate(decay: chex.Numeric, taken: jax.Array) -> jax.Array:
-    """How far the debiased average moves to the last snapshot, one at least was taken."""
+def _debiased_rate(decay: chex.Numeric | None, taken: jax.Array) -> jax.Array:
+    """Returns how far the bias-corrected average moves to the last of `taken` snapshots."""
     decay = jnp.asarray(decay, jnp.float32)
     return (1 - decay) / (1 - decay ** jnp.maximum(taken, 1).astype(jnp.float32))

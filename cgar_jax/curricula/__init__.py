@@ -1,17 +1,17 @@
 """Curricula: what changes over the course of training.
 
-    >>> from cgar_jax import curricula
-    >>> curriculum = curricula.progressive_depth_curriculum(boundaries=(0.3, 0.6))
-    >>> curriculum(0.5)
-    Depth(n=4, T=2, exits=(2,))
-    >>> round(curriculum.relative_cost("gradient_aware"), 3)
-    0.649
+>>> from cgar_jax import curricula
+>>> curriculum = curricula.progressive_depth_curriculum(boundaries=(0.3, 0.6))
+>>> curriculum(0.5)
+Depth(n=4, T=2, exits=(2,))
+>>> round(curriculum.relative_cost("gradient_aware"), 3)
+0.649
 
-A curriculum is a callable `(progress) -> value`, where progress is the fraction of training done, in
-[0, 1]. A depth curriculum gives the depth of the recursion; a pacing curriculum gives the share of
-the training examples in use. Only `plateau_depth_curriculum` has a state, a pytree of arrays for the
-checkpoint. How a depth runs is described in `cgar_jax.recursion`, and which examples are drawn in
-`cgar_jax.sampling`; curricula whose formula is unconfirmed are in `cgar_jax.contrib`.
+A curriculum is a callable `(progress) -> value`, where progress is the fraction of training done,
+in [0, 1]. A depth curriculum gives the depth of the recursion; a pacing curriculum gives the share
+of the training examples in use. Only `plateau_depth_curriculum` has a state, a pytree of arrays for
+the checkpoint. How a depth runs is described in `cgar_jax.recursion`, and which examples are drawn
+in `cgar_jax.sampling`; curricula whose formula is unconfirmed are in `cgar_jax.contrib`.
 
 | name | value | use it for | reference |
 | --- | --- | --- | --- |
@@ -25,14 +25,15 @@ checkpoint. How a depth runs is described in `cgar_jax.recursion`, and which exa
 | `pacing_subset_curriculum` | share of the training examples in use, easiest first | training from easy to hard | 2212.12712 |
 
 `Depth` is a value: n latent recursions in each of T cycles. A `DepthCurriculum` has stages, each a
-`Depth` or a `DepthChoice` among several. `CURRICULA` lists the depth curricula that a config may
-name, and `build` makes one from its name and settings.
+`Depth` or a `DepthChoice` among several. `CURRICULA` lists all curricula, `DEPTH_CURRICULA` those
+that a config may name, and `build` makes one from its name and settings.
 """
 
 from collections.abc import Callable
 from typing import Any
 
 from cgar_jax._core.depth import Depth
+from cgar_jax._core.pacing import PacingCurriculum
 from cgar_jax._core.registry import call_by_name
 from cgar_jax.curricula.depth_choice import (
     DepthChoice,
@@ -46,7 +47,7 @@ from cgar_jax.curricula.nested import (
     nested_depth_curriculum,
     sorted_exits_curriculum,
 )
-from cgar_jax.curricula.pacing import PacingCurriculum, pacing_subset_curriculum
+from cgar_jax.curricula.pacing import pacing_subset_curriculum
 from cgar_jax.curricula.plateau import PlateauDepths, plateau_depth_curriculum
 from cgar_jax.curricula.staged import (
     budgeted_depth_curriculum,
@@ -55,7 +56,7 @@ from cgar_jax.curricula.staged import (
     smooth_depth_curriculum,
 )
 
-CURRICULA: dict[str, Callable[..., DepthCurriculum]] = {
+DEPTH_CURRICULA: dict[str, Callable[..., DepthCurriculum]] = {
     function.__name__: function
     for function in (
         budgeted_depth_curriculum,
@@ -67,14 +68,20 @@ CURRICULA: dict[str, Callable[..., DepthCurriculum]] = {
         sorted_exits_curriculum,
     )
 }
-"""The depth curricula that a config may name."""
+"""The curricula that a config may name: those that return a `DepthCurriculum`."""
+
+CURRICULA: dict[str, Callable[..., Any]] = {
+    **DEPTH_CURRICULA,
+    "pacing_subset_curriculum": pacing_subset_curriculum,
+}
+"""All curricula of this room."""
 
 
 def build(name: str, **settings: Any) -> DepthCurriculum:
     """Returns the depth curriculum that a config names.
 
     Args:
-      name: a key of `CURRICULA`.
+      name: a key of `DEPTH_CURRICULA`.
       **settings: keyword arguments of that function.
 
     Returns:
@@ -89,11 +96,12 @@ def build(name: str, **settings: Any) -> DepthCurriculum:
       >>> str(curricula.build("fixed_depth_curriculum", depth=(6, 3)).full_depth)
       '(6, 3)'
     """
-    return call_by_name("curriculum", CURRICULA, name, settings)
+    return call_by_name("curriculum", DEPTH_CURRICULA, name, settings)
 
 
 __all__ = [
     "CURRICULA",
+    "DEPTH_CURRICULA",
     "Depth",
     "DepthChoice",
     "DepthCurriculum",

@@ -120,7 +120,13 @@ def as_stage_depth(depth: StageDepth | Sequence[int]) -> StageDepth:
 
 
 def as_depth_choice(depth: StageDepth) -> DepthChoice:
-    """Returns `depth` as a `DepthChoice`, wrapping a single depth in a `FixedDepth`.
+    """Returns a stage's depth as a `DepthChoice`.
+
+    Args:
+      depth: a `Depth`, or a `DepthChoice` among several.
+
+    Returns:
+      `depth` itself if it is a `DepthChoice`, otherwise a `FixedDepth` of it.
 
     Example:
       >>> from cgar_jax.curricula import Depth, as_depth_choice

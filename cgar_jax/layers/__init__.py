@@ -1,15 +1,34 @@
-"""Flax layers that recursive reasoning models are made of."""
+"""Layers: the Flax building blocks of recursive reasoning models.
 
-from cgar_jax.layers.blocks import (
-    LECUN_NORMAL,
-    Attention,
-    SwiGLU,
-    attend,
-    gated_inner_size,
-    rms_norm,
-    rotary_angles,
-    rotate,
-)
+>>> import jax
+>>> import jax.numpy as jnp
+>>> from cgar_jax import layers
+>>> attention = layers.Attention(num_heads=2)
+>>> output, variables = attention.init_with_output(jax.random.key(0), jnp.ones((1, 4, 8)))
+>>> layers.rms_norm(output).shape
+(1, 4, 8)
+
+Modules follow the published initialization (truncated LeCun normal over the fan-in) and have no
+biases. Whole networks are in `cgar_jax.models`.
+
+| name | formula | reference |
+| --- | --- | --- |
+| `rms_norm` | x / sqrt(mean(x^2) + epsilon), along any axis | 1910.07467 |
+| `SwiGLU` | down(silu(gate(x)) * up(x)), over features or positions | 2002.05202 |
+| `gated_inner_size` | inner width of a gated MLP, 2/3 expansion size rounded up | 2002.05202 |
+| `Attention` | multi-head self-attention, optionally with rotary positions | 1706.03762 |
+| `attend` | softmax(query key^T / sqrt(head_size)) value | 1706.03762 |
+| `rotary_angles` | position / base^(2 i / head_size) | 2104.09864 |
+| `rotate` | feature pairs turned by these angles | 2104.09864 |
+
+`LECUN_NORMAL` is the initializer of all kernels.
+"""
+
+from cgar_jax.layers.attention import Attention, attend
+from cgar_jax.layers.initialization import LECUN_NORMAL
+from cgar_jax.layers.mlp import SwiGLU, gated_inner_size
+from cgar_jax.layers.normalization import rms_norm
+from cgar_jax.layers.rotary import rotary_angles, rotate
 
 __all__ = [
     "LECUN_NORMAL",

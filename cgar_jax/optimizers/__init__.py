@@ -1,28 +1,102 @@
-"""Optimizers: what optax lacks, and `build`, from a config to one gradient transformation.
+"""Optimizers: what optax lacks, and `build`, which makes one optimizer from a config.
 
-Everything here is an optax transformation, schedule or plain function; optax's own optimizers,
-clipping and moving averages (``optax.incremental_update`` for the EMA) are used as they are. Which
-parameters exist, and when an update is applied, is the training room's business.
+>>> import optax
+>>> from cgar_jax import optimizers
+>>> rate = optimizers.learning_rate_schedule(1e-3, warmup_steps=100, total_steps=1000)
+>>> optimizer = optimizers.adam_atan2(rate, weight_decay=0.1)
+>>> isinstance(optimizer, optax.GradientTransformation)
+True
 
-| name                     | formula                                        | arXiv      |
-| ------------------------ | ---------------------------------------------- | ---------- |
-| `adam_atan2`             | p - lr (atan2(m, sqrt(v)) + weight_decay p)    | 2407.05872 |
-| `scale_by_adam_atan2`    | atan2(m, sqrt(v)), bias-corrected              | 2407.05872 |
-| `sparse_sign_sgd`        | p (1 - lr weight_decay) - lr sign(g), rows met | 2506.21734 |
-| `learning_rate_schedule` | linear warm-up, then constant or cosine        | 2510.04871 |
-| `build`                  | Adam-atan2, AdamW or Muon, as the config says  |            |
+Everything here is an optax transformation, a schedule or a plain function. Optax's own optimizers,
+clipping and moving averages (`optax.incremental_update` for the EMA) are used unchanged. Which
+parameters exist, and when an update is applied, is decided by the training loop.
+
+| name | formula | reference |
+| --- | --- | --- |
+| `adam_atan2` | p - lr (atan2(m, sqrt(v)) + weight_decay p) | 2407.05872 |
+| `scale_by_adam_atan2` | atan2(m, sqrt(v)), bias-corrected | 2407.05872 |
+| `muon` | orthogonalized momentum for hidden kernels, AdamW for the other parameters | 2502.16982 |
+| `sparse_sign_sgd` | p (1 - lr weight_decay) - lr sign(g), only for the rows in use | 2506.21734 |
+| `learning_rate_schedule` | linear warm-up, then constant or cosine | 2510.04871 |
+
+`OPTIMIZERS` lists the optimizers that a config may name.
 """
 
+from collections.abc import Callable
+from typing import Any
+
+import optax
+
+from cgar_jax._core.registry import check_name
 from cgar_jax.optimizers.atan2 import adam_atan2, scale_by_adam_atan2
-from cgar_jax.optimizers.registry import OPTIMIZERS, build
+from cgar_jax.optimizers.muon import muon
 from cgar_jax.optimizers.schedules import learning_rate_schedule
 from cgar_jax.optimizers.sparse import sparse_sign_sgd
+
+OPTIMIZERS: dict[str, Callable[..., optax.GradientTransformation]] = {
+    function.__name__: function for function in (adam_atan2, optax.adamw, muon)
+}
+"""The optimizers that a config may name; each takes `learning_rate, b1, b2, weight_decay`."""
+
+
+def build(config: Any, total_steps: int) -> optax.GradientTransformation:
+    """Returns the optimizer that a config describes.
+
+    Weight decay is decoupled, multiplied by the learning rate, and applied to *all* parameters,
+    including embeddings and biases, as in the published recipe.
+
+    Args:
+      config: object with the attributes below, for example an ml_collections config.
+        `name` is a key of `OPTIMIZERS`: `"adam_atan2"`, `"adamw"` or `"muon"`.
+        `learning_rate`, `warmup_steps`, `schedule` and `final_fraction` are those of
+        `learning_rate_schedule`.
+        `b1`, `b2` and `weight_decay` are those of `adam_atan2`.
+        `clip_norm` is the global norm to which gradients are first scaled down; 0 turns clipping
+        off. Adam-atan2 ignores the scale of a gradient; only its size relative to earlier ones
+        matters.
+      total_steps: number of optimizer updates in the run, for the schedule.
+
+    Returns:
+      A gradient transformation, whose `update` needs the parameters.
+
+    Raises:
+      ValueError: if `name` or `schedule` is unknown (the message suggests the nearest one),
+        `clip_norm` is negative, or a setting of the schedule is out of range.
+
+    Example:
+      >>> import types
+      >>> from cgar_jax import optimizers
+      >>> config = types.SimpleNamespace(
+      ...     name="adamw", learning_rate=1e-3, warmup_steps=0, schedule="constant",
+      ...     final_fraction=0.0, b1=0.9, b2=0.95, weight_decay=0.1, clip_norm=1.0,
+      ... )
+      >>> len(optimizers.build(config, total_steps=100))
+      2
+    """
+    check_name("optimizer", config.name, OPTIMIZERS)
+    if config.clip_norm < 0:
+        raise ValueError(f"clip_norm is {config.clip_norm}, but it must be 0 (off) or more")
+    learning_rate = learning_rate_schedule(
+        config.learning_rate,
+        config.warmup_steps,
+        total_steps,
+        config.schedule,
+        config.final_fraction,
+    )
+    optimizer = OPTIMIZERS[config.name](
+        learning_rate, b1=config.b1, b2=config.b2, weight_decay=config.weight_decay
+    )
+    if config.clip_norm == 0:
+        return optimizer
+    return optax.chain(optax.clip_by_global_norm(config.clip_norm), optimizer)
+
 
 __all__ = [
     "OPTIMIZERS",
     "adam_atan2",
     "build",
     "learning_rate_schedule",
+    "muon",
     "scale_by_adam_atan2",
     "sparse_sign_sgd",
 ]

@@ -1,8 +1,7 @@
-"""The learning rate over training."""
+"""The learning rate as a function of the optimizer update."""
 
-from typing import Literal
+from typing import Any, Literal
 
-import chex
 import optax
 
 from cgar_jax._core.registry import check_name
@@ -15,27 +14,37 @@ def learning_rate_schedule(
     schedule: Literal["constant", "cosine"] = "constant",
     final_fraction: float = 0.0,
 ) -> optax.Schedule:
-    """Linear warm-up, then constant or a half cosine down to a fraction of the peak.
+    """Returns a linear warm-up, followed by a constant rate or a half cosine.
 
-    With ``k = 1, 2, ...`` the number of the update: ``lr k / warmup_steps`` up to ``warmup_steps``;
-    then ``lr``, or ``lr (f + (1 - f)(1 + cos(pi q)) / 2)`` with ``f = final_fraction`` and
-    ``q = (k - warmup_steps) / (total_steps - warmup_steps)``. The first update is not wasted on a
-    learning rate of 0, and the last one has exactly ``f lr``.
+        k <= warmup_steps:  lr k / warmup_steps
+        afterwards:         lr,   or   lr (f + (1 - f)(1 + cos(pi q)) / 2)
+
+    where `k = 1, 2, ...` is the number of the update, `f = final_fraction` and
+    `q = (k - warmup_steps) / (total_steps - warmup_steps)`. The first update is not wasted on a
+    learning rate of 0, and the last update has exactly `f lr`.
 
     Args:
-      learning_rate: the peak, positive.
-      warmup_steps: updates until the peak; 0 starts there.
-      total_steps: updates in all, more than ``warmup_steps``.
-      schedule: ``"constant"`` (TRM; ``final_fraction`` is not used) or ``"cosine"``.
-      final_fraction: in [0, 1], what is left of the peak at the last update.
+      learning_rate: peak learning rate, positive.
+      warmup_steps: number of updates until the peak; 0 starts at the peak.
+      total_steps: number of updates of the run, more than `warmup_steps`.
+      schedule: `"constant"` (TRM; `final_fraction` is ignored) or `"cosine"`.
+      final_fraction: fraction of the peak that remains at the last update, in [0, 1].
 
     Returns:
-      An optax schedule: from the update's index, which optax counts from 0, to the learning rate.
+      An optax schedule, from the update's index (which optax counts from 0) to the learning rate.
 
     Raises:
-      ValueError: a setting out of its range; a run that would end within its warm-up.
+      ValueError: if `schedule` is unknown, a setting is out of its range, or the warm-up does not
+        end before the run.
 
-    Source: the published code of TRM, arXiv 2510.04871; certain.
+    Example:
+      >>> from cgar_jax import optimizers
+      >>> rate = optimizers.learning_rate_schedule(1.0, 2, 6, schedule="cosine")
+      >>> [round(float(rate(index)), 2) for index in range(6)]
+      [0.5, 1.0, 0.85, 0.5, 0.15, 0.0]
+
+    Reference:
+      The published code of TRM, Jolicoeur-Martineau, 2025, arXiv 2510.04871.
     """
     check_name("schedule", schedule, ("constant", "cosine"))
     if not 0 <= warmup_steps < total_steps:
@@ -54,7 +63,7 @@ def learning_rate_schedule(
         warmup = optax.linear_schedule(0.0, learning_rate, warmup_steps)
         after = optax.join_schedules([warmup, after], [warmup_steps])
 
-    def at_update(count: chex.Numeric) -> chex.Numeric:
+    def at_update(count: Any) -> Any:
         return after(count + 1)
 
     return at_update

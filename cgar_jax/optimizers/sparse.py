@@ -1,4 +1,4 @@
-"""The optimizer of the puzzle embedding: a big table of which a batch meets a few rows."""
+"""Sign-SGD for the puzzle embedding, a large table of which a batch uses a few rows."""
 
 import chex
 import jax
@@ -6,46 +6,61 @@ import jax.numpy as jnp
 
 
 def sparse_sign_sgd(
-    table: chex.Array,
-    identifiers: chex.Array,
-    row_gradients: chex.Array,
+    table: jax.Array,
+    identifiers: jax.Array,
+    row_gradients: jax.Array,
     learning_rate: chex.Numeric,
     weight_decay: chex.Numeric,
     *,
-    where: chex.Array | None = None,
+    where: jax.Array | None = None,
 ) -> jax.Array:
-    """Sign-SGD with decoupled weight decay on the rows of a table that the batch has met.
+    """Returns a table after one step of sign-SGD on the rows that a batch uses.
 
-    ``p <- p (1 - lr weight_decay) - lr sign(sum of the row's gradients)`` for each row that occurs
-    in ``identifiers``; a row that occurs twice is updated once. No other row changes, by a single
-    bit. Time and memory grow with the batch, not with the table.
+        p <- p (1 - lr weight_decay) - lr sign(sum of the row's gradients)
+
+    for each row that occurs in `identifiers`; a row that occurs twice is updated once. All other
+    rows stay bitwise the same. Use it for large embedding tables: time and memory grow with the
+    batch, not with the table.
 
     Args:
-      table: ``[rows, dim]``, any float dtype.
-      identifiers: ``[batch]``, int in ``0 .. rows - 1``: the row of each example.
-      row_gradients: ``[batch, dim]``: the gradient of the loss in each example's own copy of its
-        row. Their scale does not matter.
-      learning_rate: a number, may be traced. TRM's: 1e-4 (Sudoku, maze), 1e-2 (ARC).
-      weight_decay: a number, may be traced.
-      where: bool ``[batch]``; False is padding, whose row and gradient are not looked at.
+      table: embedding table, float `[rows, dim]`.
+      identifiers: row of each example, int `[batch]`, in `0 .. rows - 1`.
+      row_gradients: gradient of the loss in each example's own copy of its row, float
+        `[batch, dim]`. Their scale does not matter.
+      learning_rate: learning rate, a number that may be traced. TRM uses 1e-4 for Sudoku and mazes,
+        and 1e-2 for ARC.
+      weight_decay: decoupled weight decay, a number that may be traced.
+      where: mask, bool `[batch]`. Entries with False are padding; their row and gradient are
+        ignored.
 
     Returns:
-      The new table, in the dtype of ``table``; computed in float32.
+      The new table, in the dtype of `table`; computed in float32.
 
     Raises:
-      AssertionError: the shapes do not fit each other.
+      AssertionError: if the shapes do not fit each other.
 
-    Source: the published code of Wang et al., 2025 (HRM), arXiv 2506.21734, kept by TRM; certain.
+    Example:
+      >>> import jax.numpy as jnp
+      >>> from cgar_jax import optimizers
+      >>> table = jnp.zeros((4, 2))
+      >>> gradients = jnp.array([[0.3, -7.0]])
+      >>> new = optimizers.sparse_sign_sgd(table, jnp.array([2]), gradients, 0.5, 0.0)
+      >>> print(new[2], new[0])
+      [-0.5  0.5] [0. 0.]
+
+    Reference:
+      The published code of HRM, Wang et al., 2025, arXiv 2506.21734, kept by TRM.
     """
     rows, dim = table.shape
     (batch,) = identifiers.shape
     chex.assert_shape(row_gradients, (batch, dim))
     if where is not None:
         chex.assert_shape(where, (batch,))
-        # Row number `rows` does not exist: what is sent there is dropped by the scatter below.
+        # The row with index `rows` does not exist, so the scatter below drops padding.
         identifiers = jnp.where(where, identifiers, rows)
     if rows <= batch:
-        # Summed over the devices of a mesh, a small table is less than a batch of rows.
+        # For a small table, summing all rows over the devices of a mesh moves less data than
+        # gathering a batch of rows.
         occurrences = jax.ops.segment_sum(jnp.ones(batch), identifiers, num_segments=rows)
         met, slots = jnp.where(occurrences > 0, jnp.arange(rows), rows), identifiers
     else:

@@ -1,33 +1,33 @@
-"""Sampling: which training examples the next batch holds, as the trainer asks for them.
+"""Samplings: how the trainer chooses the examples of each batch.
 
-A `Sampling` joins the data orders, paces and mixers of this room to a training set that lies on the
-device whole, sorted beforehand as the sampling wants it.
+A `Sampling` joins a data order, a pace or a mixer to a training set that lies on the device as a
+whole, sorted beforehand in the order that the sampling asks for. Its functions are pure, and its
+state consists of arrays only, so a resumed run continues with the same batches.
 """
 
 import functools
 from collections.abc import Callable
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from cgar_jax.curricula.pacing import pacing_subset_curriculum
-from cgar_jax.sampling.data_order import folding_order
-from cgar_jax.sampling.mixing import draw_domains, odm_mixer
-from cgar_jax.scores.gradient_norms import score_pruned_sampler
+from cgar_jax._core.pacing import PacingCurriculum, PacingFamily, PacingOrder
+from cgar_jax.sampling.mixers import draw_domains, odm_mixer
+from cgar_jax.sampling.orders import folding_order, score_pruned_order
 
 
 class Request(NamedTuple):
-    """What a sampling is told when it draws.
+    """The input of `Sampling.draw`: a batch that a training step asks for.
 
     Attributes:
       key: random key of this step.
-      progress: float32 scalar, the share of training done.
-      groups: int32 ``[num_examples]``, the puzzle that each example of the ordered set belongs to,
-        numbers below ``num_examples``.
-      wanted: bool ``[batch]``, the slots that will take a fresh example; a row for another slot is
-        drawn as well and not used.
+      progress: fraction of training done, float32 scalar.
+      groups: puzzle index of each example of the ordered set, int32 `[num_examples]`, below
+        `num_examples`.
+      wanted: slots that need a fresh example, bool `[batch]`. Rows are drawn for the other slots as
+        well, and ignored.
     """
 
     key: jax.Array
@@ -37,7 +37,7 @@ class Request(NamedTuple):
 
     @property
     def num_examples(self) -> int:
-        """Of the training set as ordered."""
+        """Number of examples in the ordered training set."""
         return self.groups.shape[0]
 
 
@@ -47,40 +47,82 @@ def _keep_state(state: Any, losses: jax.Array, domain_ids: jax.Array, where: jax
 
 
 class Sampling(NamedTuple):
-    """Pure functions that choose training examples; rows count in the order that ``order`` gives.
+    """Pure functions that choose training examples.
+
+    Rows are positions in the ordered training set, which `order` defines.
 
     Attributes:
-      order: ``difficulty float [n] -> int [m]``, once and on the host: which examples, in which
-        order.
-      init: ``() -> state``, a pytree of arrays.
-      draw: ``(state, Request) -> (rows int32 [batch], state)``.
-      update: ``(state, losses, domain_ids, where) -> state``, after each step, all ``[batch]``;
-        ``domain_ids`` are groups of equal size by difficulty.
+      order: function `difficulty float [n] -> indices int [m]`, called once on the host: which
+        examples to train on, in which order.
+      init: function `() -> state`, where the state is a pytree of arrays.
+      draw: function `(state, Request) -> (rows int32 [batch], state)`.
+      update: function `(state, losses, domain_ids, where) -> state`, called after each step with
+        arrays `[batch]`. The `domain_ids` are groups of equal size by difficulty.
     """
 
-    order: Callable[[np.ndarray], np.ndarray]
+    order: Callable[[np.ndarray], Any]
     init: Callable[[], Any]
     draw: Callable[[Any, Request], tuple[jax.Array, Any]]
     update: Callable[[Any, jax.Array, jax.Array, jax.Array], Any] = _keep_state
 
 
 def uniform_sampling() -> Sampling:
-    """Every example alike, with replacement."""
+    """Returns a sampling that draws all examples with equal probability, with replacement.
+
+    Use it as the baseline.
+
+    Returns:
+      A `Sampling` without state.
+
+    Example:
+      >>> import numpy as np
+      >>> from cgar_jax import sampling
+      >>> sampling.uniform_sampling().order(np.array([3.0, 1.0, 2.0]))
+      array([0, 1, 2])
+
+    Reference:
+      None; this is ordinary sampling with replacement.
+    """
     return Sampling(lambda difficulty: np.arange(len(difficulty)), tuple, _draw_below())
 
 
 def pacing_subset_sampling(
     start_fraction: float = 0.2,
     full_at: float = 0.8,
-    family: Literal["linear", "root", "quadratic", "exponential", "step"] = "linear",
-    order: Literal["curriculum", "anti", "random"] = "curriculum",
+    family: PacingFamily = "linear",
+    order: PacingOrder = "curriculum",
     seed: int = 0,
 ) -> Sampling:
-    """The easiest examples at first, and more and more of them: `pacing_subset_curriculum`.
+    """Returns a sampling that starts with the easiest examples and adds harder ones.
 
-    Drawn evenly, with replacement, from those in use; ``seed`` is for the order ``"random"``.
+    Batches are drawn uniformly, with replacement, from the examples that
+    `cgar_jax.curricula.pacing_subset_curriculum` has in use.
+
+    Args:
+      start_fraction: share of the examples at the start, in [0, 1].
+      full_at: progress at which all examples are in use, above 0.
+      family: shape of the growth, see `cgar_jax.curricula.pacing_subset_curriculum`.
+      order: which examples come first, `"curriculum"` (the easiest), `"anti"` (the hardest) or
+        `"random"`.
+      seed: random seed of the order `"random"`.
+
+    Returns:
+      A `Sampling` without state.
+
+    Raises:
+      ValueError: if a setting is out of its range.
+
+    Example:
+      >>> import numpy as np
+      >>> from cgar_jax import sampling
+      >>> print(sampling.pacing_subset_sampling().order(np.array([3.0, 1.0, 2.0])))
+      [1 2 0]
+
+    Reference:
+      Vahidian et al., 2023, arXiv 2212.12712; see `cgar_jax.curricula.pacing_subset_curriculum` for
+      what is unconfirmed.
     """
-    curriculum = pacing_subset_curriculum(start_fraction, full_at, family, order)
+    curriculum = PacingCurriculum(start_fraction, full_at, family, order)
     return Sampling(
         lambda difficulty: curriculum.order_examples(difficulty, jax.random.key(seed)),
         tuple,
@@ -89,14 +131,57 @@ def pacing_subset_sampling(
 
 
 def score_pruned_sampling(keep: float, drop_top: float = 0.0) -> Sampling:
-    """The hardest examples alone, perhaps without the very hardest: `score_pruned_sampler`."""
+    """Returns a sampling of the hardest examples only, optionally without the very hardest.
+
+    Batches are drawn uniformly, with replacement, from the examples of `score_pruned_order`.
+
+    Args:
+      keep: fraction of all examples to keep, in (0, 1].
+      drop_top: fraction of all examples to drop at the top as likely label noise, in
+        [0, 1 - keep].
+
+    Returns:
+      A `Sampling` without state.
+
+    Raises:
+      ValueError: if a fraction is out of its range, when the examples are ordered.
+
+    Example:
+      >>> import numpy as np
+      >>> from cgar_jax import sampling
+      >>> print(sampling.score_pruned_sampling(keep=0.5).order(np.array([3.0, 1.0, 2.0, 0.0])))
+      [0 2]
+
+    Reference:
+      Paul, Ganguli and Dziugaite, 2021, arXiv 2107.07075; see `score_pruned_order`.
+    """
     return Sampling(
-        lambda difficulty: score_pruned_sampler(difficulty, keep, drop_top), tuple, _draw_below()
+        lambda difficulty: score_pruned_order(difficulty, keep, drop_top), tuple, _draw_below()
     )
 
 
 def folding_sampling(folds: int = 3, ascending: bool = True) -> Sampling:
-    """Each example in turn, in the order of `folding_order`, and again from the beginning."""
+    """Returns a sampling that visits the examples in the order of `folding_order`, repeatedly.
+
+    Args:
+      folds: number of passes from low to high difficulty in each visit of the training set.
+      ascending: whether the difficulty rises within a fold.
+
+    Returns:
+      A `Sampling` whose state is the position in the training set.
+
+    Raises:
+      ValueError: if `folds` is less than 1, when the examples are ordered.
+
+    Example:
+      >>> import numpy as np
+      >>> from cgar_jax import sampling
+      >>> print(sampling.folding_sampling(folds=2).order(np.arange(6.0)))
+      [0 2 4 1 3 5]
+
+    Reference:
+      Dai et al., 2025, arXiv 2506.21545; see `folding_order`.
+    """
 
     def draw(position, request):
         turns = position + jnp.cumsum(request.wanted, dtype=jnp.int32)
@@ -110,27 +195,48 @@ def folding_sampling(folds: int = 3, ascending: bool = True) -> Sampling:
 
 
 def epoch_sampling(seed: int = 0) -> Sampling:
-    """Every puzzle once in each epoch, in a new order; all its examples one after another.
+    """Returns a sampling that visits every puzzle once per epoch, in a new random order.
 
-    The order within a puzzle is new each time as well. Each draw sorts the whole set: of a hundred
-    thousand examples that takes milliseconds, larger sets are better streamed.
+    All examples of a puzzle follow one another, also in a new order each time. Each draw sorts the
+    whole set, which takes milliseconds for a hundred thousand examples; stream larger sets instead.
 
-    Source: the published data loader of Wang et al., 2025 (HRM), arXiv 2506.21734, visits each
-    puzzle once per epoch; there examples that do not fit the batch are dropped, here they are the
-    first of the next one.
+    Args:
+      seed: random seed of the orders.
+
+    Returns:
+      A `Sampling` whose state is the epoch and the position in it.
+
+    Example:
+      >>> import jax
+      >>> import jax.numpy as jnp
+      >>> from cgar_jax import sampling
+      >>> epochs = sampling.epoch_sampling()
+      >>> request = sampling.Request(
+      ...     key=jax.random.key(0),
+      ...     progress=jnp.float32(0),
+      ...     groups=jnp.arange(4),
+      ...     wanted=jnp.ones(4, bool),
+      ... )
+      >>> rows, state = epochs.draw(epochs.init(), request)
+      >>> print(jnp.sort(rows), state[0])
+      [0 1 2 3] 1
+
+    Reference:
+      Wang et al., 2025, HRM, arXiv 2506.21734: its published data loader visits each puzzle once
+      per epoch. It drops examples that do not fill a batch; here they begin the next batch.
     """
 
     def order(epoch, groups):
         group_key, example_key = jax.random.split(jax.random.fold_in(jax.random.key(seed), epoch))
         turns = jax.random.uniform(group_key, groups.shape)[groups]
-        # Groups that drew the same number are still told apart.
+        # Sorting by the group as well keeps groups apart that drew the same number.
         return jnp.lexsort((jax.random.uniform(example_key, groups.shape), groups, turns))
 
     def draw(state, request):
         epoch, position = state
         num, batch = request.num_examples, request.wanted.shape[0]
         turns = position + jnp.cumsum(request.wanted, dtype=jnp.int32)
-        later = jnp.arange(-(-batch // num) + 1)  # epochs that one batch can reach
+        later = jnp.arange(-(-batch // num) + 1)  # the epochs that one batch can reach
         orders = jax.vmap(order, (0, None))(epoch + later, request.groups)
         rows = orders.reshape(-1)[jnp.maximum(turns - 1, 0)]
         return rows.astype(jnp.int32), (epoch + turns[-1] // num, turns[-1] % num)
@@ -142,14 +248,40 @@ def epoch_sampling(seed: int = 0) -> Sampling:
 def odm_sampling(
     num_domains: int = 10, smoothing: float | None = 0.9, warmup_steps: int = 1000
 ) -> Sampling:
-    """More from the levels of difficulty with the higher losses: `odm_mixer`."""
+    """Returns a sampling that draws more from the levels of difficulty with the higher losses.
+
+    The training set is sorted by difficulty and divided into `num_domains` levels of equal size,
+    among which `odm_mixer` draws.
+
+    Args:
+      num_domains: number of levels of difficulty, at least 1. It must agree with the domains of the
+        training set, `config.data.num_domains`.
+      smoothing: decay of the moving average of the rewards, in [0, 1); None sums the rewards.
+      warmup_steps: number of updates with uniform probabilities.
+
+    Returns:
+      A `Sampling` whose state is an `OnlineMixingState`.
+
+    Raises:
+      ValueError: if a setting is out of its range.
+
+    Example:
+      >>> import numpy as np
+      >>> from cgar_jax import sampling
+      >>> by_level = sampling.odm_sampling(num_domains=3)
+      >>> print(by_level.order(np.array([0.5, 0.1, 0.9])), by_level.init().rewards)
+      [1 0 2] [0. 0. 0.]
+
+    Reference:
+      Albalak et al., 2023, arXiv 2312.02406; see `odm_mixer` for what is unconfirmed.
+    """
     mixer = odm_mixer(num_domains, smoothing, warmup_steps)
 
     def draw(state, request):
         domain_key, row_key = jax.random.split(request.key)
         shape = request.wanted.shape
         domains = draw_domains(domain_key, mixer.probabilities(state), shape)
-        # Domain k is the ranks r with r K // n = k.
+        # Domain k consists of the ranks r with r K // n = k.
         bounds = -(-np.arange(num_domains + 1) * request.num_examples // num_domains)
         first, end = jnp.asarray(bounds)[jnp.stack([domains, domains + 1])]
         return jax.random.randint(row_key, shape, first, end), state
@@ -165,7 +297,7 @@ def odm_sampling(
 
 
 def _draw_below(count: Callable[[Request], Any] = lambda request: request.num_examples):
-    """Rows drawn evenly, with replacement, from the first ``count(request)``."""
+    """Returns a draw function that is uniform, with replacement, over the first `count` rows."""
 
     def draw(state, request):
         rows = jax.random.randint(request.key, request.wanted.shape, 0, count(request))

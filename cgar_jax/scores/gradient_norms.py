@@ -1,6 +1,7 @@
-"""Scores: how much each training example matters, and the examples that are left by them.
+"""Scores by the norm of an example's gradient, or of its prediction error.
 
-Scores are diagnostics. They are float32, and no gradient flows through them.
+All scores are float32, and no gradient flows through them. Choosing examples by their scores is
+done by the data orders of `cgar_jax.sampling`.
 """
 
 from collections.abc import Callable
@@ -10,7 +11,8 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from cgar_jax._core.checks import check_number, check_shape
+from cgar_jax._core.checks import check_shape
+from cgar_jax._core.examples import map_examples
 from cgar_jax._core.labels import IGNORE_LABEL
 from cgar_jax._core.masking import masked_mean, valid_entries
 
@@ -18,26 +20,36 @@ from cgar_jax._core.masking import masked_mean, valid_entries
 def el2n_score(
     logits: chex.Array, labels: chex.Array, *, where: jax.typing.ArrayLike | None = None
 ) -> jax.Array:
-    """EL2N: how far the predicted probabilities are from the label, early in training.
+    """Returns the norm of the error of the predicted probabilities (EL2N).
 
-    ``|| softmax(logits) - onehot(label) ||_2``, in ``[0, sqrt(2)]``: the norm of the gradient of
-    cross-entropy in the logits. The mean over seeds, and over the tokens that count.
+        || softmax(logits) - onehot(label) ||_2,  in [0, sqrt(2)]
+
+    This is the norm of the gradient of cross-entropy in the logits, averaged over seeds and over
+    the tokens that count. Use it early in training, to find easy examples that can be pruned.
 
     Args:
-      logits: ``[batch, classes]`` or ``[batch, tokens, classes]``, any float dtype; with one more
-        axis in front, ``[seeds, ...]``, of several runs. The paper takes about ten.
-      labels: ``[batch]`` or ``[batch, tokens]``, int, in ``0 .. classes - 1``, or -100, which does
-        not count.
-      where: bool, ``[batch]`` or the shape of ``labels``; False does not count.
+      logits: model outputs, float `[batch, classes]` or `[batch, tokens, classes]`, or the outputs
+        of several runs with one more axis in front, `[seeds, ...]`. The paper uses about ten runs.
+      labels: class of each example or token, int `[batch]` or `[batch, tokens]`, in
+        `0 .. classes - 1`, or -100 for a token that does not count.
+      where: mask, bool `[batch]` or the shape of `labels`. Entries with False do not count.
 
     Returns:
-      float32 ``[batch]``; 0 for an example of which nothing counts.
+      The score of each example, float32 `[batch]`; 0 for an example without any token that counts.
 
     Raises:
-      ValueError: labels or a mask whose shape does not fit the logits'.
+      ValueError: if the shapes of labels or mask do not fit the logits.
 
-    Source: Paul, Ganguli and Dziugaite, Deep Learning on a Data Diet, NeurIPS 2021, arXiv
-    2107.07075; certain. The mean over tokens is ours.
+    Example:
+      >>> import jax.numpy as jnp
+      >>> from cgar_jax import scores
+      >>> logits = jnp.array([[5.0, 0.0], [0.0, 5.0]])
+      >>> [round(float(score), 2) for score in scores.el2n_score(logits, jnp.array([0, 0]))]
+      [0.01, 1.4]
+
+    Reference:
+      Paul, Ganguli and Dziugaite, 2021, "Deep Learning on a Data Diet", arXiv 2107.07075. The mean
+      over tokens is ours.
     """
     valid, errors = _prediction_errors("el2n_score", logits, labels, where)
     sizes = jnp.linalg.norm(errors, axis=-1)
@@ -54,27 +66,37 @@ def grand_score(
     chunk_size: int | None = None,
     where: jax.typing.ArrayLike | None = None,
 ) -> jax.Array:
-    """GraNd: the norm of each example's gradient, early in training.
+    """Returns the norm of the gradient of each example's loss (GraNd).
 
-    ``|| d loss(params, example) / d params ||_2``. For several seeds, average the scores of each::
+        || d loss_fn(params, example) / d params ||_2
 
-        jax.lax.map(lambda params: grand_score(loss_fn, params, examples), params_of_seeds).mean(0)
+    Use it early in training, to find easy examples that can be pruned. For several seeds, average
+    the scores of each: `jax.lax.map(lambda p: grand_score(loss_fn, p, examples), params).mean(0)`.
 
     Args:
-      loss_fn: ``(params, example) -> scalar``.
-      params: a pytree of float arrays.
-      examples: a pytree of arrays ``[batch, ...]``.
-      chunk_size: how many gradients to hold in memory at once; None holds all of them.
-      where: bool ``[batch]``; False scores 0.
+      loss_fn: function `(params, example) -> scalar`.
+      params: model parameters, a pytree of float arrays.
+      examples: pytree of arrays `[batch, ...]`.
+      chunk_size: number of gradients to hold in memory at once; None holds all of them.
+      where: mask, bool `[batch]`. Examples with False have score 0.
 
     Returns:
-      float32 ``[batch]``.
+      The score of each example, float32 `[batch]`.
 
     Raises:
-      ValueError: a mask of another shape; a ``chunk_size`` less than 1.
+      ValueError: if the mask has the wrong shape, or `chunk_size` is less than 1.
 
-    Source: Paul, Ganguli and Dziugaite, Deep Learning on a Data Diet, NeurIPS 2021, arXiv
-    2107.07075; certain.
+    Example:
+      >>> import jax.numpy as jnp
+      >>> from cgar_jax import scores
+      >>> def loss_fn(params, example):
+      ...     return (params @ example) ** 2
+      >>> examples = jnp.array([[1.0, 0.0], [0.0, 2.0]])
+      >>> print(scores.grand_score(loss_fn, jnp.array([1.0, 1.0]), examples))
+      [2. 8.]
+
+    Reference:
+      Paul, Ganguli and Dziugaite, 2021, "Deep Learning on a Data Diet", arXiv 2107.07075.
     """
 
     def size(example):
@@ -92,28 +114,41 @@ def last_layer_grand_score(
     bias: bool = False,
     where: jax.typing.ArrayLike | None = None,
 ) -> jax.Array:
-    """GraNd of a linear last layer, ``logits = features @ kernel``, without a backward pass.
+    """Returns `grand_score` for a linear last layer, without a backward pass.
 
-    The gradient of an example's mean cross-entropy is ``mean over tokens of features error^T`` with
-    the error of `el2n_score`. For one token its norm is ``EL2N * ||features||``; in general it
-    comes from the tokens' inner products, ``sqrt(sum_ij <e_i, e_j> <f_i, f_j>) / tokens``, and no
-    array ``[features, classes]`` is formed.
+    The layer is `logits = features @ kernel`. The gradient of an example's mean cross-entropy is
+    the mean over tokens of `features error^T`, with the error of `el2n_score`. Its norm follows
+    from the tokens' inner products,
+
+        sqrt(sum_ij <e_i, e_j> <f_i, f_j>) / tokens
+
+    so that no array `[features, classes]` is formed; for one token this is `EL2N * ||features||`.
+    Use it for large models.
 
     Args:
-      logits: ``[batch, classes]`` or ``[batch, tokens, classes]``, any float dtype.
-      labels: as for `el2n_score`.
-      features: ``[batch, width]`` or ``[batch, tokens, width]``, what the last layer was given.
-      bias: the layer also has a bias.
-      where: as for `el2n_score`.
+      logits: model outputs, float `[batch, classes]` or `[batch, tokens, classes]`.
+      labels: class of each example or token, int `[batch]` or `[batch, tokens]`, or -100 for a
+        token that does not count.
+      features: inputs of the last layer, float `[batch, width]` or `[batch, tokens, width]`.
+      bias: whether the layer has a bias as well.
+      where: mask, bool `[batch]` or the shape of `labels`. Entries with False do not count.
 
     Returns:
-      float32 ``[batch]``; 0 for an example of which nothing counts.
+      The score of each example, float32 `[batch]`; 0 for an example without any token that counts.
 
     Raises:
-      ValueError: labels, features or a mask whose shape does not fit the logits'.
+      ValueError: if the shapes of labels, features or mask do not fit the logits.
 
-    Source: Paul, Ganguli and Dziugaite, Deep Learning on a Data Diet, NeurIPS 2021, arXiv
-    2107.07075; certain by the chain rule.
+    Example:
+      >>> import jax.numpy as jnp
+      >>> from cgar_jax import scores
+      >>> logits, features = jnp.array([[0.0, 0.0]]), jnp.array([[3.0, 4.0]])
+      >>> score = scores.last_layer_grand_score(logits, jnp.array([0]), features)
+      >>> round(float(score[0]), 2)
+      3.54
+
+    Reference:
+      Paul, Ganguli and Dziugaite, 2021, arXiv 2107.07075; the formula follows from the chain rule.
     """
     owner = "last_layer_grand_score"
     check_shape(owner, "labels", labels, jnp.shape(logits)[:-1])
@@ -131,62 +166,13 @@ def last_layer_grand_score(
     return jax.lax.stop_gradient(jnp.sqrt(jnp.maximum(squared, 0)) / jnp.maximum(count, 1))
 
 
-def score_pruned_sampler(scores: chex.Array, keep: float, drop_top: float = 0.0) -> jax.Array:
-    """The examples to train on: those of the highest scores, except perhaps the very highest.
-
-    Of the n examples the ``round(drop_top * n)`` of highest score are set aside, as likely label
-    noise, and of the rest the ``round(keep * n)`` of highest score are kept.
-
-    Args:
-      scores: ``[n]``, such as those of `el2n_score`. Of equal scores, the first example is higher.
-      keep: in (0, 1], the fraction of all examples to keep; 1 keeps all. One is kept at least.
-      drop_top: in [0, 1 - keep], the fraction of all examples to set aside.
-
-    Returns:
-      int32 ``[kept]``, the indices of the examples kept, increasing. To draw from them:
-      ``kept[jax.random.randint(key, (batch,), 0, len(kept))]``.
-
-    Raises:
-      ValueError: scores of another shape; a fraction out of its range.
-
-    Source: Paul, Ganguli and Dziugaite, Deep Learning on a Data Diet, NeurIPS 2021, arXiv
-    2107.07075; certain.
-    """
-    owner = "score_pruned_sampler"
-    scores = jnp.asarray(scores)
-    check_shape(owner, "scores", scores, ("examples",))
-    check_number(owner, "keep", keep, "(0, 1]")
-    check_number(owner, "drop_top", drop_top, "[0, 1)")
-    if keep + drop_top > 1 + 1e-9:
-        raise ValueError(
-            f"{owner}: keep is {keep} and drop_top {drop_top}, but together they must be 1 at most"
-        )
-    total = scores.shape[0]
-    kept = min(max(round(keep * total), 1), total)
-    dropped = min(round(drop_top * total), total - kept)
-    ranked = jnp.argsort(scores, stable=True, descending=True)
-    return jnp.sort(ranked[dropped : dropped + kept])
-
-
-def map_examples(
-    owner: str,
-    function: Callable[[chex.ArrayTree], chex.ArrayTree],
-    examples: chex.ArrayTree,
-    chunk_size: int | None,
-) -> chex.ArrayTree:
-    """``function`` of each example, over their first axis, ``chunk_size`` at once (None: all)."""
-    if chunk_size is None:
-        return jax.vmap(function)(examples)
-    check_number(owner, "chunk_size", chunk_size, "[1, inf)")
-    return jax.lax.map(function, examples, batch_size=chunk_size)
-
-
 def _prediction_errors(
     owner: str, logits: chex.Array, labels: chex.Array, where: jax.typing.ArrayLike | None
 ) -> tuple[jax.Array, jax.Array]:
-    """Which tokens count, ``[batch, tokens]``, and softmax minus one-hot, 0 where they do not.
+    """Returns which tokens count, `[batch, tokens]`, and their softmax minus one-hot errors.
 
-    Labels ``[batch]`` have one token. The errors keep a leading axis of seeds.
+    Errors are 0 for tokens that do not count. Labels `[batch]` are treated as one token per
+    example. The errors keep a leading axis of seeds.
     """
     logits, labels = jnp.asarray(logits), jnp.asarray(labels)
     shape = logits.shape[-1 - labels.ndim : -1]
@@ -196,8 +182,9 @@ def _prediction_errors(
         or shape != labels.shape
     ):
         raise ValueError(
-            f"{owner}: labels have shape {labels.shape} and logits {logits.shape}, but labels must "
-            "be [batch] or [batch, tokens], and logits the same with an axis of classes at the end"
+            f"{owner}: labels have shape {labels.shape} and logits have shape {logits.shape}, but "
+            "labels must be [batch] or [batch, tokens], and logits the same with an axis of "
+            "classes at the end"
         )
     valid = valid_entries(where, labels.shape) & (labels != IGNORE_LABEL)
     if labels.ndim == 1:

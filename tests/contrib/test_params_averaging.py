@@ -1,3 +1,5 @@
+"""`curriculum_params_averaging` and `moderate_decay_schedule`."""
+
 import functools
 
 import jax
@@ -16,9 +18,11 @@ UPDATES = {
     "w": np.random.default_rng(0).normal(size=(STEPS, 3)).astype(np.float32),
     "b": np.random.default_rng(1).normal(size=STEPS).astype(np.float32),
 }
-PATH = {name: START[name] + np.cumsum(UPDATES[name], axis=0) for name in START}  # After each step.
+PATH = {
+    name: START[name] + np.cumsum(UPDATES[name], axis=0) for name in START
+}  # Parameters after each step.
 
-# What makes each kind, and what it weighs the snapshots with, the oldest first.
+# For each kind: its settings, and the weights of its snapshots, the oldest first.
 KINDS = {
     "uniform": ({"window": 4}, lambda taken: np.ones(min(taken, 4))),
     "linear": ({"window": 4}, lambda taken: np.arange(min(taken, 4)) + 1.0),
@@ -29,11 +33,11 @@ every_kind = pytest.mark.parametrize("kind", sorted(KINDS))
 
 
 def average(kind, **settings):
-    return contrib.curriculum_weight_average(kind, **KINDS[kind][0] | settings)
+    return contrib.curriculum_params_averaging(kind, **KINDS[kind][0] | settings)
 
 
 def train(transform, updates=UPDATES, start=START):
-    """The average after each step, of a run whose steps are these updates."""
+    """Returns the average after each step of a run with these updates."""
 
     def step(carry, update):
         params, state = carry
@@ -66,11 +70,13 @@ def test_the_average_is_the_weighted_mean_of_the_snapshots(kind, every):
 
 
 @pytest.mark.parametrize("kind", ["uniform", "linear"])
-def test_a_window_of_one_is_the_last_parameters(kind):
-    np.testing.assert_array_equal(train(average(kind, window=1))["w"], train_without_average()["w"])
+def test_a_window_of_one_gives_the_last_parameters(kind):
+    np.testing.assert_array_equal(
+        train(average(kind, window=1))["w"], parameters_after_each_step()["w"]
+    )
 
 
-def train_without_average():
+def parameters_after_each_step():
     params, path = START, []
     for step in range(STEPS):
         params = optax.apply_updates(params, jax.tree.map(lambda x, s=step: x[s], UPDATES))
@@ -79,7 +85,7 @@ def train_without_average():
 
 
 @every_kind
-def test_parameters_that_stay_are_their_own_average(kind):
+def test_constant_parameters_are_their_own_average(kind):
     still = jax.tree.map(np.zeros_like, UPDATES)
     expected = jax.tree.map(lambda x: np.broadcast_to(x, (STEPS, *x.shape)), START)
     assert_close(train(average(kind), still), expected, rtol=1e-6)
@@ -100,7 +106,7 @@ def jit_update(kind):
 
 
 @pytest.mark.parametrize("decay", [0.0, 0.8, 0.999])
-def test_the_exponential_average_is_that_of_optax_with_its_bias_corrected(decay):
+def test_the_exponential_average_agrees_with_the_bias_corrected_one_of_optax(decay):
     ema = optax.ema(decay, debias=True)
 
     def step(state, params):
@@ -112,7 +118,7 @@ def test_the_exponential_average_is_that_of_optax_with_its_bias_corrected(decay)
 
 
 @every_kind
-def test_the_loss_of_the_average_is_at_most_the_average_of_the_losses_if_it_is_convex(kind):
+def test_a_convex_loss_of_the_average_is_below_the_average_of_the_losses(kind):
     matrix = np.random.default_rng(2).normal(size=(3, 3))
 
     def loss(w):
@@ -124,14 +130,14 @@ def test_the_loss_of_the_average_is_at_most_the_average_of_the_losses_if_it_is_c
 
 
 @every_kind
-def test_the_updates_pass_as_they_are(kind):
+def test_the_updates_pass_unchanged(kind):
     transform = average(kind)
     updates = jax.tree.map(lambda x: x[0], UPDATES)
     found, _ = jit_update(kind)(updates, transform.init(START), START)
     jax.tree.map(np.testing.assert_array_equal, found, updates)
 
 
-def test_at_the_end_of_a_chain_it_averages_the_parameters_that_training_has():
+def test_at_the_end_of_a_chain_it_averages_the_trained_parameters():
     optimizer = optax.chain(optax.adam(0.1), average("uniform"))
 
     @jax.jit
@@ -149,7 +155,7 @@ def test_at_the_end_of_a_chain_it_averages_the_parameters_that_training_has():
     assert_close(contrib.averaged_params(state), expected)
 
 
-def test_before_the_first_snapshot_the_average_is_the_parameters_at_the_start():
+def test_before_the_first_snapshot_the_average_is_the_initial_parameters():
     state = average("linear", every=100).init(START)
     jax.tree.map(np.testing.assert_array_equal, contrib.averaged_params(state), START)
 
@@ -175,7 +181,7 @@ def test_the_average_of_bfloat16_parameters_is_not_rounded():
 
 
 @every_kind
-def test_the_state_is_no_alias_of_the_parameters_so_that_both_can_be_donated(kind):
+def test_state_and_parameters_share_no_buffer_so_that_both_can_be_donated(kind):
     transform = average(kind)
 
     @functools.partial(jax.jit, donate_argnums=(0, 1))
@@ -190,7 +196,7 @@ def test_the_state_is_no_alias_of_the_parameters_so_that_both_can_be_donated(kin
 
 
 @every_kind
-def test_snapshots_are_sharded_as_the_parameters_are_and_average_the_same(kind):
+def test_snapshots_keep_the_sharding_of_the_parameters(kind):
     mesh = jax.make_mesh((8,), ("data",), axis_types=(jax.sharding.AxisType.Auto,))
     sharding = jax.NamedSharding(mesh, jax.sharding.PartitionSpec("data"))
     transform = average(kind)
@@ -205,7 +211,7 @@ def test_snapshots_are_sharded_as_the_parameters_are_and_average_the_same(kind):
 
 def test_the_decay_can_follow_a_schedule():
     scheduled = optax.inject_hyperparams(
-        contrib.curriculum_weight_average, static_args=("window", "every")
+        contrib.curriculum_params_averaging, static_args=("window", "every")
     )(kind="exponential", decay=lambda _: 0.8)
     assert_close(train(scheduled), train(average("exponential")))
 
@@ -221,25 +227,25 @@ def test_the_decay_can_follow_a_schedule():
         ({"every": 0}, "every is 0"),
     ],
 )
-def test_a_setting_out_of_its_range_is_an_error(settings, match):
+def test_an_invalid_setting_raises_an_error(settings, match):
     with pytest.raises(ValueError, match=match):
-        contrib.curriculum_weight_average(**settings)
+        contrib.curriculum_params_averaging(**settings)
 
 
-def test_an_update_without_the_parameters_is_an_error():
+def test_an_update_without_the_parameters_raises_an_error():
     transform = average("uniform")
     with pytest.raises(ValueError, match="pass the parameters"):
         transform.update(START, transform.init(START))
 
 
 @pytest.mark.parametrize("count", [0, 2])
-def test_a_state_without_exactly_one_average_is_an_error(count):
+def test_a_state_without_exactly_one_average_raises_an_error(count):
     optimizer = optax.chain(optax.sgd(0.1), *[average("uniform")] * count)
-    with pytest.raises(ValueError, match=f"holds {count} weight averages"):
+    with pytest.raises(ValueError, match=f"contains {count} parameter averages"):
         contrib.averaged_params(optimizer.init(START))
 
 
-def test_a_moderate_decay_warms_up_to_its_peak_and_ends_at_its_fraction():
+def test_a_moderate_decay_rises_to_its_peak_and_ends_at_its_final_fraction():
     schedule = contrib.moderate_decay_schedule(2.0, 100, 0.25, warmup_steps=10)
     rates = np.asarray(jax.jit(jax.vmap(schedule))(jnp.arange(100)))
     np.testing.assert_allclose(rates[:10], 2.0 * np.arange(1, 11) / 10, rtol=1e-6)
@@ -249,7 +255,7 @@ def test_a_moderate_decay_warms_up_to_its_peak_and_ends_at_its_fraction():
     assert np.all(np.diff(rates[9:]) < 0)
 
 
-def test_a_moderate_decay_to_the_whole_peak_is_constant():
+def test_a_final_fraction_of_one_gives_a_constant_rate():
     schedule = contrib.moderate_decay_schedule(0.5, 20, final_fraction=1.0)
     np.testing.assert_allclose(jax.vmap(schedule)(jnp.arange(20)), 0.5, rtol=1e-6)
 
@@ -263,6 +269,6 @@ def test_a_moderate_decay_to_the_whole_peak_is_constant():
         ({"warmup_steps": 10}, "less than the 10 steps"),
     ],
 )
-def test_a_schedule_out_of_its_range_is_an_error(settings, match):
+def test_an_invalid_setting_of_the_schedule_raises_an_error(settings, match):
     with pytest.raises(ValueError, match=match):
         contrib.moderate_decay_schedule(**{"peak": 1.0, "total_steps": 10} | settings)

@@ -168,7 +168,7 @@ def test_a_random_order_does_not_look_at_the_scores():
 
 
 def test_a_random_order_needs_a_key():
-    with pytest.raises(ValueError, match="'random', but no key"):
+    with pytest.raises(ValueError, match="'random', but key is None"):
         curricula.pacing_subset_curriculum(order="random").order_examples(SCORES)
 
 

@@ -1,3 +1,5 @@
+"""Adam-atan2 next to a float64 reference."""
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -10,7 +12,7 @@ from cgar_jax import optimizers
 
 
 def reference(params, gradients, learning_rate, b1, b2, weight_decay):
-    """Adam-atan2 in float64, as written in the docstring."""
+    """Returns the parameters after Adam-atan2 in float64, as in the docstring."""
     m, v = np.zeros_like(params), np.zeros_like(params)
     for t, g in enumerate(gradients, 1):
         m = b1 * m + (1 - b1) * g
@@ -44,7 +46,7 @@ def some_gradients(steps=10):
 
 
 @pytest.mark.parametrize("weight_decay", [0.0, 1.0])
-def test_it_follows_a_float64_reference(weight_decay):
+def test_the_optimizer_agrees_with_a_float64_reference(weight_decay):
     params, gradients = some_gradients(11)[0], some_gradients(11)[1:]
     found = run(
         optimizers.adam_atan2(0.1, 0.9, 0.95, weight_decay),
@@ -63,16 +65,16 @@ def test_the_scale_of_the_gradients_does_not_matter(exponent):
 
 
 @pytest.mark.parametrize("exponent", [-40, 40])
-def test_a_power_of_two_in_the_gradients_changes_no_bit(exponent):
+def test_scaling_the_gradients_by_a_power_of_two_changes_no_bit(exponent):
     gradients = jnp.asarray(some_gradients(), jnp.float32)
     np.testing.assert_array_equal(directions(gradients * 2.0**exponent), directions(gradients))
 
 
-def test_a_first_gradient_moves_by_a_quarter_of_pi():
+def test_the_first_update_is_a_quarter_of_pi():
     np.testing.assert_allclose(directions(jnp.array([[3.0, -1e-9]]))[0], [np.pi / 4, -np.pi / 4])
 
 
-def test_no_gradient_gives_no_update():
+def test_a_zero_gradient_gives_a_zero_update():
     np.testing.assert_array_equal(directions(jnp.zeros((3, 2))), 0)
 
 
@@ -93,7 +95,7 @@ def test_bfloat16_gradients_are_squared_in_float32():
     np.testing.assert_allclose(directions(gradients), exact, rtol=1e-5)
 
 
-def test_weight_decay_spares_what_the_mask_leaves_out():
+def test_weight_decay_skips_masked_parameters():
     params = {"kernel": jnp.ones(2), "bias": jnp.ones(2)}
     optimizer = optimizers.adam_atan2(0.1, weight_decay=1.0, mask={"kernel": True, "bias": False})
     found = run(optimizer, params, [jax.tree.map(jnp.zeros_like, params)])
@@ -107,7 +109,7 @@ def test_the_learning_rate_may_be_a_schedule():
     np.testing.assert_allclose(found, -np.pi / 4, rtol=1e-6)
 
 
-def test_jit_equals_eager():
+def test_jit_agrees_with_eager_evaluation():
     gradient = jnp.asarray(some_gradients(1), jnp.float32)
     transform = optimizers.scale_by_adam_atan2()
     eager, _ = transform.update(gradient[0], transform.init(gradient[0]))

@@ -1,3 +1,5 @@
+"""`optimizers.build`: from a config to one optimizer."""
+
 import types
 
 import jax
@@ -43,13 +45,13 @@ def assert_equal_trees(found, expected):
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5), found, expected)
 
 
-def test_adam_atan2_is_ours():
+def test_the_name_adam_atan2_selects_adam_atan2():
     built = optimizers.build(config(weight_decay=1.0), 10)
     expected = optimizers.adam_atan2(0.1, 0.9, 0.95, 1.0)
     assert_equal_trees(one_update(built, gradients()), one_update(expected, gradients()))
 
 
-def test_adamw_is_optax():
+def test_the_name_adamw_selects_the_one_of_optax():
     built = optimizers.build(config(name="adamw", weight_decay=1.0), 10)
     expected = optax.adamw(0.1, 0.9, 0.95, weight_decay=1.0)
     assert_equal_trees(one_update(built, gradients()), one_update(expected, gradients()))
@@ -62,12 +64,12 @@ def test_muon_makes_the_update_of_a_hidden_kernel_nearly_orthogonal():
 
 
 @pytest.mark.parametrize("path", ["embed_tokens/embedding", "head/kernel", "block/bias"])
-def test_muon_leaves_embeddings_heads_and_biases_to_adamw(path):
+def test_muon_uses_adamw_for_embeddings_heads_and_biases(path):
     update = one_update(optimizers.build(config(name="muon", weight_decay=1.0), 10), gradients())
     adamw = optax.adamw(0.1, 0.9, 0.95, weight_decay=1.0, nesterov=True)
     expected = one_update(adamw, gradients())
-    room, name = path.split("/")
-    np.testing.assert_allclose(update[room][name], expected[room][name], rtol=1e-5)
+    layer, name = path.split("/")
+    np.testing.assert_allclose(update[layer][name], expected[layer][name], rtol=1e-5)
 
 
 @pytest.mark.parametrize("name", sorted(optimizers.OPTIMIZERS))
@@ -77,7 +79,7 @@ def test_weight_decay_applies_to_every_parameter(name):
     assert_equal_trees(update, jax.tree.map(lambda p: -0.1 * p, PARAMS))
 
 
-def test_clipping_scales_the_gradients_down_to_the_norm():
+def test_clipping_scales_large_gradients_down_to_the_norm():
     norm = optax.tree.norm(gradients())
     clipped = optimizers.build(config(clip_norm=1.0), 10)
     plain = optimizers.build(config(), 10)
@@ -98,11 +100,11 @@ def test_the_learning_rate_follows_the_warm_up():
     np.testing.assert_allclose(update["block"]["bias"], -0.1 / 4 * np.pi / 4, rtol=1e-5)
 
 
-def test_an_unknown_optimizer_names_the_nearest():
+def test_an_unknown_name_suggests_the_nearest_optimizer():
     with pytest.raises(ValueError, match="did you mean 'adam_atan2'"):
         optimizers.build(config(name="adam_atan"), 10)
 
 
-def test_a_negative_clip_norm_is_refused():
+def test_a_negative_clip_norm_raises_an_error():
     with pytest.raises(ValueError, match="clip_norm is -1"):
         optimizers.build(config(clip_norm=-1.0), 10)

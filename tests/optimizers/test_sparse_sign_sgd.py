@@ -1,3 +1,5 @@
+"""Sign-SGD on the rows of a table next to a loop over the rows."""
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -22,26 +24,26 @@ def reference(table, identifiers, row_gradients, learning_rate, weight_decay):
 def some(rows=6, batch=8, dim=3, seed=0):
     rng = np.random.default_rng(seed)
     table = jnp.asarray(rng.normal(size=(rows, dim)), jnp.float32)
-    # Small whole numbers, so that sums are exact and gradients of duplicates may cancel to zero.
+    # With small whole numbers, sums are exact and gradients of duplicate rows can cancel to zero.
     gradients = jnp.asarray(rng.integers(-2, 3, size=(batch, dim)), jnp.float32)
     return table, jnp.asarray(rng.integers(0, rows, batch)), gradients
 
 
 @given(st.integers(0, 2**31))
-def test_it_follows_a_loop_over_the_rows_with_duplicates(seed):
+def test_the_update_agrees_with_a_loop_over_the_rows(seed):
     table, identifiers, gradients = some(seed=seed)
     found = sparse_sign_sgd(table, identifiers, gradients, 0.1, 0.5)
     expected = reference(table, identifiers.tolist(), np.asarray(gradients), 0.1, 0.5)
     np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6)
 
 
-def test_hand_worked_update_sums_the_gradients_of_duplicates_before_the_sign():
+def test_gradients_of_a_duplicate_row_are_summed_before_the_sign():
     gradients = jnp.array([[3.0], [-1.0], [-1.0]])
     found = sparse_sign_sgd(jnp.array([[1.0], [1.0]]), jnp.array([1, 1, 1]), gradients, 0.1, 0.5)
     np.testing.assert_allclose(found, [[1.0], [0.95 - 0.1]], rtol=1e-6)
 
 
-def test_rows_not_met_keep_every_bit():
+def test_rows_outside_the_batch_keep_every_bit():
     table, _, gradients = some()
     found = sparse_sign_sgd(table, jnp.full(8, 2), gradients, 0.1, 1.0)
     untouched = np.array([0, 1, 3, 4, 5])
@@ -55,7 +57,7 @@ def test_a_row_whose_gradients_cancel_only_decays():
     np.testing.assert_allclose(found, [[1.8]], rtol=1e-6)
 
 
-def test_padded_examples_touch_no_row():
+def test_padding_changes_no_row():
     table, identifiers, gradients = some()
     where = jnp.arange(8) < 3
     found = sparse_sign_sgd(
@@ -70,7 +72,7 @@ def test_padded_examples_touch_no_row():
     np.testing.assert_allclose(found, expected, rtol=1e-6)
 
 
-def test_a_batch_of_padding_alone_changes_nothing():
+def test_a_batch_of_only_padding_changes_nothing():
     table, identifiers, gradients = some()
     found = sparse_sign_sgd(table, identifiers, gradients, 0.1, 1.0, where=jnp.zeros(8, bool))
     np.testing.assert_array_equal(found, table)
@@ -82,7 +84,7 @@ def test_the_table_keeps_its_dtype():
     assert found.dtype == jnp.bfloat16
 
 
-def test_jit_equals_eager():
+def test_jit_agrees_with_eager_evaluation():
     eager = optimizers.sparse_sign_sgd(*some(), 0.1, 1.0)
     np.testing.assert_allclose(sparse_sign_sgd(*some(), 0.1, 1.0), eager, rtol=1e-6)
 
@@ -95,7 +97,7 @@ def test_the_cost_does_not_grow_with_the_table():
     assert flops(10_000) == flops(100)
 
 
-def test_a_table_sharded_over_eight_devices_gives_the_result_of_one():
+def test_a_table_sharded_over_eight_devices_gives_the_same_result():
     table, identifiers, gradients = some(rows=16, batch=8)
     mesh = jax.make_mesh((8,), ("data",), axis_types=(jax.sharding.AxisType.Auto,))
     rows = jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec("data"))
@@ -107,7 +109,7 @@ def test_a_table_sharded_over_eight_devices_gives_the_result_of_one():
     )
 
 
-def test_gradients_of_another_shape_are_refused():
+def test_gradients_of_the_wrong_shape_raise_an_error():
     table, identifiers, gradients = some()
     with pytest.raises(AssertionError):
         sparse_sign_sgd(table, identifiers[:4], gradients, 0.1, 1.0)

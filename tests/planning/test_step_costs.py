@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import pytest
 
 from cgar_jax.curricula import Depth, NestedDepths
-from cgar_jax.layers.blocks import gated_inner_size
+from cgar_jax.layers import gated_inner_size
 from cgar_jax.models import TRM
 from cgar_jax.planning import step_costs
 from cgar_jax.planning.devices import DEVICES

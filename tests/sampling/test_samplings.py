@@ -1,4 +1,4 @@
-"""Samplings: the rows of an ordered training set that the trainer takes."""
+"""Samplings: the rows of an ordered training set that the trainer draws."""
 
 import jax
 import jax.numpy as jnp
@@ -9,21 +9,20 @@ from cgar_jax import sampling
 
 DIFFICULTY = np.random.default_rng(0).permutation(40).astype(np.float32)
 ALL = np.ones(16, bool)
-NOBODY = np.zeros(16, np.float32)
 
 
-def examples_drawn(sampling, progress=0.0, wanted=ALL, draws=50, state=None):
-    """The difficulties drawn in each of several draws, `[draws, batch]`, and the state after."""
-    difficulty = DIFFICULTY[np.asarray(sampling.order(DIFFICULTY))]
+def examples_drawn(drawn_by, progress=0.0, wanted=ALL, draws=50, state=None):
+    """Returns the difficulties of several draws, `[draws, batch]`, and the state afterwards."""
+    difficulty = DIFFICULTY[np.asarray(drawn_by.order(DIFFICULTY))]
 
     @jax.jit
     def draw(state, key):
         request = sampling.Request(
             key, jnp.float32(progress), jnp.arange(len(difficulty)), jnp.array(wanted)
         )
-        return sampling.draw(state, request)
+        return drawn_by.draw(state, request)
 
-    state, drawn = sampling.init() if state is None else state, []
+    state, drawn = drawn_by.init() if state is None else state, []
     for key in jax.random.split(jax.random.key(0), draws):
         rows, state = draw(state, key)
         drawn.append(difficulty[rows])
@@ -45,30 +44,30 @@ def test_pacing_draws_every_example_in_the_end():
     assert set(drawn.flat) == set(range(40))
 
 
-def test_pacing_in_the_order_anti_draws_the_hardest_at_first():
+def test_pacing_in_anti_order_draws_the_hardest_at_first():
     drawn, _ = examples_drawn(sampling.pacing_subset_sampling(0.2, order="anti"))
     assert set(drawn.flat) == set(range(32, 40))
 
 
-def test_pruned_sampling_draws_the_hardest_but_those_set_aside():
+def test_pruned_sampling_draws_the_hardest_except_the_dropped_ones():
     drawn, _ = examples_drawn(sampling.score_pruned_sampling(keep=0.5, drop_top=0.1))
     assert set(drawn.flat) == set(range(16, 36))
 
 
-def test_folding_takes_each_example_in_its_turn():
+def test_folding_visits_every_example_in_order():
     drawn, _ = examples_drawn(sampling.folding_sampling(folds=2), draws=5)
     folded = [*range(0, 40, 2), *range(1, 40, 2)]
     np.testing.assert_array_equal(drawn.ravel(), folded + folded)
 
 
-def test_folding_skips_nothing_when_only_some_slots_want_an_example():
+def test_folding_skips_no_example_when_only_some_slots_need_one():
     wanted = np.arange(16) % 3 == 0
     drawn, position = examples_drawn(sampling.folding_sampling(folds=1), wanted=wanted, draws=4)
     np.testing.assert_array_equal(drawn[:, wanted].ravel(), range(24))
     assert position == 24
 
 
-def test_odm_draws_evenly_from_all_levels_during_the_warmup():
+def test_odm_draws_uniformly_from_all_levels_during_the_warm_up():
     drawn, _ = examples_drawn(sampling.odm_sampling(num_domains=4), draws=100)
     counts = np.bincount(drawn.astype(int).ravel() // 10)
     assert counts.min() > 0.8 * counts.mean()
@@ -87,19 +86,19 @@ def test_odm_draws_more_from_the_level_with_the_higher_losses():
     assert counts[2] > 1.1 * np.delete(counts, 2).max()
 
 
-@pytest.mark.parametrize("name", sorted(sampling.SAMPLINGS))
-def test_one_key_gives_one_draw(name):
+@pytest.mark.parametrize("name", sorted(sampling.BATCH_SAMPLINGS))
+def test_the_same_key_gives_the_same_draw(name):
     settings = {"score_pruned_sampling": {"keep": 0.5}}.get(name, {})
     drawn_by = sampling.build(name, **settings)
     first, _ = examples_drawn(drawn_by, draws=3)
     np.testing.assert_array_equal(first, examples_drawn(drawn_by, draws=3)[0])
 
 
-def test_an_unknown_sampling_names_the_nearest():
+def test_an_unknown_name_suggests_the_nearest_sampling():
     with pytest.raises(ValueError, match="did you mean 'odm_sampling'"):
         sampling.build("odm_sample")
 
 
-def test_a_setting_without_a_default_is_asked_for():
+def test_a_missing_setting_without_default_raises_an_error():
     with pytest.raises(ValueError, match="score_pruned_sampling needs the setting 'keep'"):
         sampling.build("score_pruned_sampling")

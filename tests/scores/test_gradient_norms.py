@@ -1,3 +1,5 @@
+"""Scores of examples next to gradients from autodiff."""
+
 import functools
 
 import jax
@@ -31,7 +33,7 @@ def draw_labels(*shape):
 
 
 def last_layer_loss(kernel, example):
-    """Mean cross-entropy over the tokens of one example, of a linear layer with a row of biases."""
+    """Returns the mean cross-entropy over the tokens of one example, for a layer with a bias."""
     features = jnp.concatenate([example["x"], jnp.ones_like(example["x"][..., :1])], -1)
     logits = features @ kernel
     return jnp.mean(optax.softmax_cross_entropy_with_integer_labels(logits, example["y"]))
@@ -65,7 +67,7 @@ def test_grand_of_a_linear_layer_is_el2n_times_the_norm_of_the_features(logits, 
 
 @pytest.mark.parametrize("bias", [False, True])
 @pytest.mark.parametrize("tokens", [(), (TOKENS,)])
-def test_grand_of_the_last_layer_is_grand_of_a_model_that_is_that_layer(tokens, bias):
+def test_grand_of_the_last_layer_agrees_with_grand_of_a_one_layer_model(tokens, bias):
     features, labels = draw(BATCH, *tokens, WIDTH), draw_labels(BATCH, *tokens)
     kernel = draw(WIDTH + 1, CLASSES, seed=2)
     if not bias:
@@ -104,11 +106,11 @@ def test_grand_is_the_norm_of_each_gradient_over_all_parameters():
 
 
 @pytest.mark.parametrize("chunk_size", [2, 100])
-def test_grand_in_chunks_is_grand(chunk_size):
+def test_chunks_do_not_change_grand(chunk_size):
     np.testing.assert_allclose(grand(chunk_size=chunk_size), grand(), rtol=1e-4)
 
 
-def test_grand_ignores_what_a_masked_example_holds():
+def test_grand_ignores_the_contents_of_masked_examples():
     where = np.array([True, False, True, True, False])
     hidden = EXAMPLES | {"x": np.where(where[:, None], EXAMPLES["x"], np.nan)}
     found = grand(examples=hidden, where=where)
@@ -120,7 +122,7 @@ def test_grand_of_bfloat16_parameters_is_float32():
     assert grand(params).dtype == jnp.float32
 
 
-def test_less_than_one_gradient_in_a_chunk_is_an_error():
+def test_a_chunk_size_of_zero_raises_an_error():
     with pytest.raises(ValueError, match="chunk_size is 0"):
         scores.grand_score(two_layer_loss, PARAMS, EXAMPLES, chunk_size=0)
 
@@ -171,7 +173,7 @@ def test_features_of_masked_tokens_do_not_change_the_scores():
 
 
 @pytest.mark.parametrize("bias", [False, True])
-def test_the_score_of_the_last_layer_is_that_of_the_tokens_that_count(bias):
+def test_the_score_of_the_last_layer_covers_only_the_tokens_that_count(bias):
     logits, labels = draw(BATCH, TOKENS, CLASSES), draw_labels(BATCH, TOKENS)
     where = np.tile(np.arange(TOKENS) < TOKENS - 1, (BATCH, 1))
     found = last_layer(logits, labels, FEATURES, bias=bias, where=where)
@@ -179,7 +181,7 @@ def test_the_score_of_the_last_layer_is_that_of_the_tokens_that_count(bias):
     np.testing.assert_allclose(found, shorter, rtol=1e-6)
 
 
-def test_a_mask_may_be_of_whole_examples():
+def test_a_mask_may_have_one_entry_per_example():
     logits, labels = draw(BATCH, TOKENS, CLASSES), draw_labels(BATCH, TOKENS)
     where = np.arange(BATCH) != 2
     np.testing.assert_allclose(
@@ -220,89 +222,11 @@ def test_an_empty_batch_has_no_scores(tokens):
     ("logits", "labels"),
     [((5, 4), (4,)), ((5, 4), (5, 4)), ((5, 3, 4), (5,)), ((2, 2, 5, 4), (5,)), ((4,), ())],
 )
-def test_labels_that_do_not_fit_the_logits_are_an_error(logits, labels):
+def test_labels_that_do_not_fit_the_logits_raise_an_error(logits, labels):
     with pytest.raises(ValueError, match=r"el2n_score: labels have shape"):
         scores.el2n_score(np.zeros(logits), np.zeros(labels, int))
 
 
-def test_features_that_do_not_fit_the_labels_are_an_error():
+def test_features_that_do_not_fit_the_labels_raise_an_error():
     with pytest.raises(ValueError, match=r"features has shape \(5, 3, 6\)"):
         scores.last_layer_grand_score(draw(5, 4), draw_labels(5), draw(5, 3, 6))
-
-
-SIZE = 13
-some_scores = hnp.arrays(np.float32, SIZE, elements=st.integers(0, 6))
-fraction = st.floats(0.01, 1)
-
-
-@given(some_scores)
-def test_keeping_all_is_the_identity(scores):
-    np.testing.assert_array_equal(scores.score_pruned_sampler(scores, 1.0), np.arange(SIZE))
-
-
-@given(some_scores, fraction, fraction)
-def test_pruning_keeps_the_rounded_fraction_of_different_examples(scores, keep, share):
-    kept = scores.score_pruned_sampler(scores, keep, drop_top=share * (1 - keep))
-    assert len(kept) == max(round(keep * SIZE), 1)
-    assert np.all(np.diff(kept) > 0)
-
-
-@given(some_scores, fraction)
-def test_pruning_keeps_the_highest_scores(scores, keep):
-    kept = scores.score_pruned_sampler(scores, keep)
-    np.testing.assert_array_equal(np.sort(scores[kept]), np.sort(scores)[-len(kept) :])
-
-
-@given(some_scores, st.integers(1, 6), st.integers(0, 6))
-def test_what_is_dropped_scores_at_least_what_is_kept_and_the_rest_at_most(scores, keep, drop):
-    kept = np.asarray(scores.score_pruned_sampler(scores, keep / SIZE, drop / SIZE))
-    others = np.setdiff1d(np.arange(SIZE), kept)
-    ranked = others[np.argsort(-scores[others], kind="stable")]
-    dropped, left = ranked[:drop], ranked[drop:]
-    assert np.all(scores[dropped].min(initial=9) >= scores[kept].max())
-    assert np.all(scores[left].max(initial=-1) <= scores[kept].min())
-
-
-@given(some_scores, fraction, st.integers(0, 99))
-def test_shuffling_the_examples_keeps_the_same_scores(scores, keep, seed):
-    shuffle = np.random.default_rng(seed).permutation(SIZE)
-    kept = [scores.score_pruned_sampler(s, keep) for s in (scores, scores[shuffle])]
-    np.testing.assert_array_equal(np.sort(scores[kept[0]]), np.sort(scores[shuffle][kept[1]]))
-
-
-def test_of_equal_scores_the_first_are_kept():
-    kept = scores.score_pruned_sampler(np.array([1.0, 2.0, 1.0, 1.0]), 0.5)
-    np.testing.assert_array_equal(kept, [0, 1])
-
-
-@pytest.mark.parametrize(
-    ("keep", "drop_top"), [(0.9, 0.1), (2 / 3, 1 / 3), (0.5, 0.5), (3 * 0.1, 7 * 0.1)]
-)
-def test_what_is_kept_and_what_is_dropped_may_be_everything(keep, drop_top):
-    kept = scores.score_pruned_sampler(np.arange(11.0), keep, drop_top)
-    np.testing.assert_array_equal(kept, np.arange(round(11 * keep)))
-
-
-def test_pruning_can_be_traced():
-    scores = draw(SIZE)
-    prune = jax.jit(functools.partial(scores.score_pruned_sampler, keep=0.5, drop_top=0.1))
-    np.testing.assert_array_equal(prune(scores), scores.score_pruned_sampler(scores, 0.5, 0.1))
-
-
-@pytest.mark.parametrize(
-    ("settings", "match"),
-    [
-        ({"keep": 0.0}, "keep is 0.0"),
-        ({"keep": 1.5}, "keep is 1.5"),
-        ({"keep": 0.5, "drop_top": -0.1}, "drop_top is -0.1"),
-        ({"keep": 0.5, "drop_top": 0.6}, "together they must be 1 at most"),
-    ],
-)
-def test_fractions_out_of_their_range_are_an_error(settings, match):
-    with pytest.raises(ValueError, match=match):
-        scores.score_pruned_sampler(np.arange(4.0), **settings)
-
-
-def test_scores_that_are_not_a_vector_are_an_error():
-    with pytest.raises(ValueError, match=r"scores has shape \(2, 2\)"):
-        scores.score_pruned_sampler(np.ones((2, 2)), 0.5)

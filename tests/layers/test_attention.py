@@ -1,29 +1,29 @@
-"""Layers next to what others say of them."""
+"""Attention next to the implementation in JAX."""
 
 import chex
 import jax
 import jax.numpy as jnp
 import pytest
 
-from cgar_jax.layers.blocks import attend
+from cgar_jax.layers import attend
 
 
-def pieces(scale=1.0, dtype="float32"):
+def inputs(scale=1.0, dtype="float32"):
     keys = jax.random.split(jax.random.key(0), 4)
     query, *others = (jax.random.normal(key, (3, 2, 7, 4), dtype) for key in keys)
     return [scale * query, *others]
 
 
-def published(query, key, value):
-    turned = (x.swapaxes(1, 2) for x in (query, key, value))
-    return jax.nn.dot_product_attention(*turned).swapaxes(1, 2)
+def reference(query, key, value):
+    transposed = (x.swapaxes(1, 2) for x in (query, key, value))
+    return jax.nn.dot_product_attention(*transposed).swapaxes(1, 2)
 
 
-@pytest.mark.parametrize("scale", [1.0, 1e4])  # exp of the larger scores is infinite
-def test_attention_and_its_gradient_are_those_of_jax(scale):
-    *heads, gradient = pieces(scale)
+@pytest.mark.parametrize("scale", [1.0, 1e4])  # with the larger scale, exp of the scores overflows
+def test_attention_and_its_gradient_agree_with_jax(scale):
+    *heads, gradient = inputs(scale)
     found, vjp = jax.vjp(attend, *heads)
-    expected, expected_vjp = jax.vjp(published, *heads)
+    expected, expected_vjp = jax.vjp(reference, *heads)
     chex.assert_trees_all_close(
         (found, vjp(gradient)),
         (expected, expected_vjp(gradient)),
@@ -33,15 +33,15 @@ def test_attention_and_its_gradient_are_those_of_jax(scale):
 
 
 def test_attention_has_a_forward_derivative():
-    *heads, _ = pieces()
+    *heads, _ = inputs()
     ones = tuple(jnp.ones_like(x) for x in heads)
     _, found = jax.jvp(attend, tuple(heads), ones)
-    _, expected = jax.jvp(published, tuple(heads), ones)
+    _, expected = jax.jvp(reference, tuple(heads), ones)
     chex.assert_trees_all_close(found, expected, rtol=1e-4, atol=1e-5)
 
 
-def test_attention_in_bfloat16_is_near_that_in_float32():
-    *heads, _ = pieces(dtype="bfloat16")
+def test_attention_in_bfloat16_is_close_to_float32():
+    *heads, _ = inputs(dtype="bfloat16")
     found = attend(*heads)
     assert found.dtype == jnp.bfloat16
     expected = attend(*(x.astype("float32") for x in heads))

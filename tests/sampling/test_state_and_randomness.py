@@ -1,4 +1,4 @@
-"""What must hold of all in this room that has a state, and of all that draws: one test per fact."""
+"""Facts about everything that has a state or draws at random in sampling, curricula and contrib."""
 
 import functools
 
@@ -15,22 +15,22 @@ ROUNDS = 5
 
 
 def mixing_rounds(mixer, *arguments):
-    """The start of a mixer, how it goes through round k, and what is read from its state."""
+    """Returns the initial state of a mixer, its round k, and the function that reads its state."""
 
-    def go_on(state, k):
+    def advance(state, k):
         return mixer.update(state, *(column[k] for column in arguments))
 
-    return mixer.init(), go_on, mixer.probabilities
+    return mixer.init(), advance, mixer.probabilities
 
 
 def averaging_rounds(**settings):
-    transform = contrib.curriculum_weight_average(**settings)
+    transform = contrib.curriculum_params_averaging(**settings)
     params = {"w": jnp.arange(3.0)}
 
-    def go_on(state, k):
+    def advance(state, k):
         return transform.update({"w": jnp.full(3, k / 7)}, state, params)[1]
 
-    return transform.init(params), go_on, contrib.averaged_params
+    return transform.init(params), advance, contrib.averaged_params
 
 
 def make_cases():
@@ -58,10 +58,10 @@ def compiled(case):
     return jax.jit(CASES[case][1])
 
 
-def run(case, state=None, rounds=range(ROUNDS), go_on=None):
+def run(case, state=None, rounds=range(ROUNDS), advance=None):
     state = CASES[case][0] if state is None else state
     for k in rounds:
-        state = (go_on or compiled(case))(state, k)
+        state = (advance or compiled(case))(state, k)
     return state
 
 
@@ -72,7 +72,7 @@ def assert_equal(found, expected, **tolerance):
 
 
 @every_state
-def test_a_state_is_arrays_alone_whose_shapes_and_dtypes_stay(case):
+def test_a_state_consists_of_arrays_of_constant_shapes_and_dtypes(case):
     start, end = CASES[case][0], run(case)
     assert all(isinstance(leaf, jax.Array) for leaf in jax.tree.leaves(start))
     shapes = [jax.tree.map(lambda x: (x.shape, x.dtype), state) for state in (start, end)]
@@ -80,22 +80,22 @@ def test_a_state_is_arrays_alone_whose_shapes_and_dtypes_stay(case):
 
 
 @every_state
-def test_each_round_changes_what_is_read_sooner_or_later(case):
+def test_the_rounds_change_the_value_that_is_read(case):
     start, _, read = CASES[case]
     before, after = (np.concatenate(jax.tree.leaves(read(s))) for s in (start, run(case)))
     assert not np.allclose(before, after)
 
 
 @every_state
-def test_jit_equals_eager(case):
-    _, go_on, read = CASES[case]
+def test_jit_agrees_with_eager_evaluation(case):
+    _, advance, read = CASES[case]
     found = run(case)
-    assert_equal(found, run(case, go_on=go_on), rtol=1e-6)
+    assert_equal(found, run(case, advance=advance), rtol=1e-6)
     assert_equal(jax.jit(read)(found), read(found), rtol=1e-6)
 
 
 @every_state
-def test_a_resumed_run_ends_with_the_very_same_state(case, tmp_path):
+def test_a_resumed_run_ends_with_exactly_the_same_state(case, tmp_path):
     state = run(case, rounds=range(3))
     with ocp.StandardCheckpointer() as checkpointer:
         checkpointer.save(tmp_path / "state", state)
@@ -106,9 +106,7 @@ def test_a_resumed_run_ends_with_the_very_same_state(case, tmp_path):
 
 DRAWS = {
     "draw_domains": lambda key: sampling.draw_domains(key, jnp.ones(8), 64),
-    "personal_loss_resampler": lambda key: sampling.personal_loss_resampler(
-        key, jnp.zeros((64, 8))
-    ),
+    "personal_loss_sampling": lambda key: sampling.personal_loss_sampling(key, jnp.zeros((64, 8))),
     "pacing_subset_curriculum": lambda key: curricula.pacing_subset_curriculum(
         order="random"
     ).order_examples(jnp.zeros(64), key),
@@ -118,25 +116,25 @@ every_draw = pytest.mark.parametrize("name", sorted(DRAWS))
 
 
 @every_draw
-def test_the_same_key_draws_the_same_jitted_or_not(name):
+def test_the_same_key_gives_the_same_draw_with_and_without_jit(name):
     draw, key = DRAWS[name], jax.random.key(3)
     np.testing.assert_array_equal(draw(key), draw(key))
     np.testing.assert_array_equal(jax.jit(draw)(key), draw(key))
 
 
 @every_draw
-def test_another_key_draws_something_else(name):
+def test_another_key_gives_another_draw(name):
     assert np.any(DRAWS[name](jax.random.key(3)) != DRAWS[name](jax.random.key(4)))
 
 
-def test_two_methods_given_one_key_draw_independently():
-    # Without keys of their own, both would take the largest of the same Gumbel noise.
+def test_two_methods_with_the_same_key_draw_independently():
+    # If both used the key directly, both would take the maximum of the same Gumbel noise.
     key = jax.random.key(3)
-    domains, candidates = (DRAWS[n](key) for n in ("draw_domains", "personal_loss_resampler"))
+    domains, candidates = (DRAWS[n](key) for n in ("draw_domains", "personal_loss_sampling"))
     assert np.mean(domains == candidates) < 0.5
 
 
-def test_a_mixer_and_its_draws_resume_with_the_same_domains():
+def test_a_resumed_mixer_draws_the_same_domains():
     mixer, losses = sampling.odm_mixer(3, warmup_steps=0), jnp.array([1.0, 3.0, 2.0])
 
     @jax.jit
@@ -157,9 +155,9 @@ def test_a_mixer_and_its_draws_resume_with_the_same_domains():
     np.testing.assert_array_equal(early + late, go(mixer.init(), range(20))[1])
 
 
-def test_optax_accepts_the_average_in_a_chain_with_extra_arguments():
+def test_the_average_works_in_a_chain_with_extra_arguments():
     chain = optax.chain(
-        optax.sgd(0.1), contrib.curriculum_weight_average(window=2), optax.identity()
+        optax.sgd(0.1), contrib.curriculum_params_averaging(window=2), optax.identity()
     )
     params = {"w": jnp.ones(2)}
     updates, state = chain.update(params, chain.init(params), params, value=1.0)

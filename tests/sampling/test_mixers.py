@@ -1,3 +1,5 @@
+"""Mixers next to their formulas, and the domains drawn from them."""
+
 import functools
 import math
 
@@ -24,7 +26,7 @@ def compiled(mixer):
 
 
 def after(mixer, *rounds):
-    """State of a mixer that was given these rounds, each a tuple of arguments."""
+    """Returns the state of a mixer after these rounds, each a tuple of arguments."""
     state = mixer.init()
     for arguments in rounds:
         state = mixer.update(state, *arguments)
@@ -33,7 +35,7 @@ def after(mixer, *rounds):
 
 @functools.partial(jax.jit, static_argnames=("window", "over_window"))
 def skill_it(rounds, graph=GRAPH, rate=RATE, prior=None, **settings):
-    """Probabilities after these rounds of losses, `[rounds, targets]`."""
+    """Returns the probabilities after these rounds of losses, `[rounds, targets]`."""
     mixer = sampling.skill_it_mixer(graph, rate, prior=prior, **settings)
     return mixer.probabilities(after(mixer, *((losses,) for losses in rounds)))
 
@@ -52,21 +54,21 @@ def test_a_learning_rate_of_zero_leaves_the_prior():
 
 
 @given(losses_of_skills)
-def test_skills_that_help_only_themselves_follow_their_own_last_loss(losses):
+def test_skills_that_help_only_themselves_follow_their_own_loss(losses):
     identity = np.eye(SKILLS, dtype=np.float32)
     found = skill_it([np.full(SKILLS, 3.0), losses], graph=identity, window=1)
     np.testing.assert_allclose(found, special.softmax(RATE * losses), rtol=1e-4)
 
 
 @given(losses_of_skills, losses_of_skills)
-def test_a_higher_loss_favors_those_who_help_it_more(losses, raised):
+def test_a_higher_loss_favors_the_skills_that_help_its_target_more(losses, raised):
     before, now = skill_it([losses]), skill_it([np.maximum(losses, raised)])
     gain = np.log(now) - np.log(before)
     pull = GRAPH @ (np.maximum(losses, raised) - losses)
     np.testing.assert_allclose(gain - gain[0], RATE * (pull - pull[0]), atol=1e-4)
 
 
-def test_a_skill_can_lose_although_a_target_that_it_helps_became_harder():
+def test_a_skill_can_lose_probability_although_a_target_it_helps_became_harder():
     graph = np.array([[1.0, 0.0], [0.5, 1.0]])
     before, now = skill_it([np.ones(2)], graph=graph), skill_it([np.array([3.0, 1.0])], graph=graph)
     assert graph[1, 0] > 0
@@ -74,39 +76,39 @@ def test_a_skill_can_lose_although_a_target_that_it_helps_became_harder():
 
 
 @given(losses_of_skills, st.floats(-3, 3))
-def test_a_constant_added_to_all_losses_changes_nothing_if_the_rows_sum_alike(losses, constant):
+def test_a_constant_added_to_all_losses_changes_nothing_if_all_rows_sum_alike(losses, constant):
     graph = np.array([[1, 0.5, 0, 0], [0, 1, 0.5, 0], [0, 0, 1, 0.5], [0.5, 0, 0, 1]], np.float32)
     found = skill_it([losses + np.float32(constant)], graph=graph)
     np.testing.assert_allclose(found, skill_it([losses], graph=graph), rtol=1e-4)
 
 
-def test_a_constant_added_to_all_losses_counts_if_the_rows_do_not_sum_alike():
+def test_a_constant_added_to_all_losses_matters_if_the_rows_do_not_sum_alike():
     found = [skill_it([np.full(SKILLS, constant)]) for constant in (1.0, 2.0)]
     assert GRAPH.sum(1)[3] < GRAPH.sum(1)[0]
     assert found[1][3] < found[0][3]
 
 
-def test_before_the_first_round_all_losses_count_as_one():
+def test_before_the_first_round_every_loss_is_one():
     np.testing.assert_allclose(skill_it([]), special.softmax(RATE * GRAPH.sum(1)), rtol=1e-6)
 
 
 @pytest.mark.parametrize("over_window", ["sum", "mean"])
 @pytest.mark.parametrize("num_rounds", [1, 2, 3, 5, 7])
-def test_the_last_rounds_count_and_no_others(over_window, num_rounds):
+def test_only_the_last_rounds_count(over_window, num_rounds):
     rounds = np.random.default_rng(0).uniform(0, 2, (num_rounds, SKILLS)).astype(np.float32)
     recent = getattr(np, over_window)(rounds[-3:], axis=0)
     found = skill_it(list(rounds), window=3, over_window=over_window)
     np.testing.assert_allclose(found, special.softmax(RATE * GRAPH @ recent), rtol=1e-5)
 
 
-def test_targets_need_not_be_the_skills():
+def test_targets_may_differ_from_the_skills():
     graph = np.array([[1.0, 0.0], [0.5, 0.5], [0.0, 0.25]], np.float32)
     losses = np.array([2.0, 1.0], np.float32)
     found = skill_it([losses], graph=graph)
     np.testing.assert_allclose(found, special.softmax(RATE * graph @ losses), rtol=1e-6)
 
 
-def test_a_skill_without_prior_is_never_drawn():
+def test_a_skill_with_zero_prior_is_never_drawn():
     assert skill_it([np.array([1.0, 9.0, 1.0, 1.0])], prior=np.array([1.0, 0.0, 1.0, 1.0]))[1] == 0
 
 
@@ -129,12 +131,12 @@ def test_a_skill_that_was_not_evaluated_keeps_its_last_loss():
         ({"over_window": "max"}, "unknown over_window 'max'"),
     ],
 )
-def test_a_setting_of_the_skill_mixer_out_of_its_range_is_an_error(arguments, match):
+def test_an_invalid_setting_of_the_skill_mixer_raises_an_error(arguments, match):
     with pytest.raises(ValueError, match=match):
         sampling.skill_it_mixer(**{"graph": GRAPH, "learning_rate": RATE} | arguments)
 
 
-def test_losses_that_are_not_one_for_each_target_are_an_error():
+def test_a_wrong_number_of_target_losses_raises_an_error():
     mixer = sampling.skill_it_mixer(GRAPH, RATE)
     with pytest.raises(ValueError, match=r"losses has shape \(3,\)"):
         mixer.update(mixer.init(), np.ones(3))
@@ -149,11 +151,11 @@ def online(smoothing=0.9, warmup_steps=0):
 
 
 def test_exp3_worked_by_hand():
-    # Two domains, batches of one. After update t: e_t = min(1/2, sqrt(ln 2 / (2 t))).
-    # 1: loss 1 from domain 0, drawn by 1/2: R = (2, 0); e_1 = 1/2, even.
-    # 2: loss 3 from domain 1, drawn by 1/2: R = (2, 6); e_2 = 0.416277,
+    # There are two domains and batches of one. After update t, e_t = min(1/2, sqrt(ln 2 / (2 t))).
+    # Update 1: loss 1 from domain 0, probability 1/2: R = (2, 0); e_1 = 1/2 is uniform.
+    # Update 2: loss 3 from domain 1, probability 1/2: R = (2, 6); e_2 = 0.416277,
     #    p_1 = (1 - 2 e_2) / (1 + exp(e_1 (2 - 6))) + e_2 = 0.563763.
-    # 3: loss 2 from domain 1: R = (2, 6 + 2 / p_1); e_3 = 0.339889.
+    # Update 3: loss 2 from domain 1: R = (2, 6 + 2 / p_1); e_3 = 0.339889.
     mixer = compiled(sampling.odm_mixer(2, smoothing=None, warmup_steps=0))
     state = mixer.init()
     np.testing.assert_allclose(mixer.probabilities(state), [0.5, 0.5], rtol=1e-6)
@@ -169,7 +171,7 @@ def test_exp3_worked_by_hand():
 
 
 @pytest.mark.parametrize("smoothing", [None, 0.9])
-def test_probabilities_are_those_of_the_algorithm_as_written(smoothing):
+def test_probabilities_agree_with_a_plain_implementation_of_the_algorithm(smoothing):
     random = np.random.default_rng(0)
     draws = [(random.uniform(0, 4), random.integers(DOMAINS)) for _ in range(40)]
     mixer = online(smoothing)
@@ -190,20 +192,20 @@ def test_probabilities_are_those_of_the_algorithm_as_written(smoothing):
     hnp.arrays(np.float32, DOMAINS, elements=st.floats(-1e4, 1e4, width=32)),
     st.integers(0, 10**6),
 )
-def test_each_domain_has_its_floor_and_all_sum_to_one(rewards, count):
+def test_each_probability_is_above_the_floor_and_they_sum_to_one(rewards, count):
     probabilities = online().probabilities(sampling.OnlineMixingState(rewards, np.int32(count)))
     floor = min(1 / DOMAINS, math.sqrt(math.log(DOMAINS) / DOMAINS / max(count, 1)))
     assert np.all(probabilities >= floor * (1 - 1e-5))
     np.testing.assert_allclose(np.sum(probabilities), 1, rtol=1e-5)
 
 
-def test_one_domain_has_all():
+def test_a_single_domain_has_probability_one():
     mixer = compiled(sampling.odm_mixer(1, warmup_steps=0))
     state = after(mixer, *[(np.array([2.0]), np.array([0]))] * 5)
     np.testing.assert_allclose(mixer.probabilities(state), [1])
 
 
-def test_the_probabilities_stay_even_through_the_warm_up_and_rewards_are_learned_in_it():
+def test_probabilities_stay_uniform_during_the_warm_up_while_rewards_are_learned():
     mixer, batch = online(None, warmup_steps=4), (np.array([3.0, 1.0]), np.array([0, 1]))
     even, late = after(mixer, *[batch] * 3), after(mixer, *[batch] * 4)
     np.testing.assert_allclose(mixer.probabilities(even), np.full(DOMAINS, 1 / DOMAINS))
@@ -223,7 +225,7 @@ def test_a_domain_that_is_not_in_the_batch_keeps_its_reward(smoothing):
 SOME_STATE = sampling.OnlineMixingState(np.array([3.0, 0.0, 1.0], np.float32), np.int32(50))
 
 
-def test_the_expected_reward_of_a_draw_is_the_loss_of_each_domain():
+def test_the_expected_reward_of_each_domain_is_its_loss():
     mixer, losses = online(None), np.array([1.0, 2.0, 4.0])
     drawn = [mixer.update(SOME_STATE, losses[[i]], np.array([i])) for i in range(3)]
     rewards = np.array([state.rewards - SOME_STATE.rewards for state in drawn])
@@ -231,7 +233,7 @@ def test_the_expected_reward_of_a_draw_is_the_loss_of_each_domain():
     np.testing.assert_allclose(expected, losses, rtol=1e-5)
 
 
-def test_the_reward_of_a_batch_is_the_mean_of_those_of_its_examples():
+def test_the_reward_of_a_batch_is_the_mean_of_the_rewards_of_its_examples():
     mixer = online(None)
     losses, domains = np.array([1.0, 2.0, 4.0, 3.0]), np.array([0, 2, 2, 1])
     one_by_one = [mixer.update(SOME_STATE, losses[[i]], domains[[i]]).rewards for i in range(4)]
@@ -256,7 +258,7 @@ def test_examples_that_do_not_count_change_nothing(garbage):
 
 
 @pytest.mark.parametrize("size", [0, 4])
-def test_a_batch_of_which_nothing_counts_leaves_the_rewards(size):
+def test_a_batch_without_valid_examples_leaves_the_rewards_unchanged(size):
     mixer = online()
     before = after(mixer, (np.ones(3), np.arange(3)))
     now = mixer.update(before, np.ones(size), np.zeros(size, int), where=np.zeros(size, bool))
@@ -264,7 +266,7 @@ def test_a_batch_of_which_nothing_counts_leaves_the_rewards(size):
 
 
 def long_run(smoothing, steps=20_000):
-    """Probabilities after training on losses that stay apart, in shares as the mixer has them."""
+    """Returns the probabilities after a long run in which the losses of the domains stay apart."""
     mixer, losses = online(smoothing), jnp.array([1.0, 2.0, 1.5])
 
     def step(state, key):
@@ -275,15 +277,15 @@ def long_run(smoothing, steps=20_000):
     return mixer.probabilities(jax.jit(lambda: jax.lax.scan(step, mixer.init(), keys)[0])())
 
 
-def test_with_summed_rewards_the_highest_loss_takes_most_in_the_long_run():
+def test_summed_rewards_favor_the_highest_loss_in_the_long_run():
     assert long_run(None)[1] > 0.9
 
 
-def test_with_smoothed_rewards_the_mixture_comes_back_to_even_in_the_long_run():
+def test_smoothed_rewards_return_to_a_uniform_mixture_in_the_long_run():
     np.testing.assert_allclose(long_run(0.9), 1 / 3, atol=0.03)
 
 
-def test_the_mixer_runs_within_a_train_step_and_leaves_the_gradient_alone():
+def test_a_mixer_inside_a_training_step_does_not_change_the_gradient():
     mixer, examples, domains = online(), np.arange(6.0), np.array([0, 1, 2, 0, 1, 0])
 
     def loss_fn(weight, state):
@@ -328,7 +330,7 @@ def test_a_batch_split_over_a_named_axis_equals_one_batch():
         ({"warmup_steps": -1}, "warmup_steps is -1"),
     ],
 )
-def test_a_setting_of_the_online_mixer_out_of_its_range_is_an_error(arguments, match):
+def test_an_invalid_setting_of_the_online_mixer_raises_an_error(arguments, match):
     with pytest.raises(ValueError, match=match):
         sampling.odm_mixer(**{"num_domains": 3} | arguments)
 
@@ -337,13 +339,13 @@ def test_a_setting_of_the_online_mixer_out_of_its_range_is_an_error(arguments, m
     ("losses", "domains", "match"),
     [((2, 3), (2, 3), "losses has shape"), ((4,), (3,), "domain_ids has shape")],
 )
-def test_losses_and_domains_of_other_shapes_are_an_error(losses, domains, match):
+def test_losses_and_domains_of_wrong_shapes_raise_an_error(losses, domains, match):
     mixer = online()
     with pytest.raises(ValueError, match=match):
         mixer.update(mixer.init(), np.zeros(losses), np.zeros(domains, int))
 
 
-def test_domains_are_drawn_as_often_as_their_probabilities_say():
+def test_domains_are_drawn_with_their_probabilities():
     probabilities = np.array([0.6, 0.3, 0.1])
     drawn = sampling.draw_domains(jax.random.key(0), probabilities, (100, 200))
     assert drawn.shape == (100, 200)
@@ -364,6 +366,6 @@ def test_probabilities_need_not_sum_to_one():
     np.testing.assert_array_equal(*drawn)
 
 
-def test_probabilities_that_are_not_a_vector_are_an_error():
+def test_probabilities_that_are_not_a_vector_raise_an_error():
     with pytest.raises(ValueError, match=r"probabilities has shape \(2, 2\)"):
         sampling.draw_domains(jax.random.key(0), np.ones((2, 2)), 3)
