@@ -53,12 +53,12 @@ def default_config() -> ml_collections.ConfigDict:
     config.loss.answer = "stablemax_cross_entropy_loss"
     config.loss.halting_weight = 0.5
 
-    # A curriculum of `cgar_jax.curricula.CURRICULA`, and its arguments.
+    # A curriculum of `cgar_jax.curricula.DEPTH_CURRICULA`, and its arguments.
     config.curriculum = ml_collections.ConfigDict()
     config.curriculum.name = "progressive_depth_curriculum"
     config.curriculum.stages = ((2, 1), (4, 2), (6, 3))
     config.curriculum.boundaries = (0.3, 0.6)
-    # How batches are drawn: a sampling of `cgar_jax.sampling.SAMPLINGS`, and its arguments.
+    # How batches are drawn: a sampling of `cgar_jax.sampling.BATCH_SAMPLINGS`, and its arguments.
     config.sampling = ml_collections.ConfigDict({"name": "uniform_sampling"})
     # Weightings of `cgar_jax.weighting.WEIGHTINGS` in the order in which they are chained: (name,
     # settings), or (name, settings, loss terms) for only some of the terms "answer" and "halt".

@@ -1,3 +1,5 @@
+"""`pacing_subset_curriculum`: shares, counts and orders of examples."""
+
 import itertools
 import math
 
@@ -27,12 +29,12 @@ def pacings(draw):
 
 
 @given(pacings(), progress, progress)
-def test_the_share_never_falls(curriculum, a, b):
+def test_the_share_never_decreases(curriculum, a, b):
     assert curriculum(min(a, b)) <= curriculum(max(a, b))
 
 
 @given(pacings(), progress, progress, st.integers(1, 10**6))
-def test_the_number_of_examples_never_falls(curriculum, a, b, num_examples):
+def test_the_number_of_examples_never_decreases(curriculum, a, b, num_examples):
     counts = [curriculum.count(p, num_examples) for p in (min(a, b), max(a, b))]
     assert counts[0] <= counts[1]
 
@@ -76,7 +78,7 @@ def test_the_share_a_quarter_of_the_way_to_the_full_set(family, share):
     assert curriculum(0.2) == pytest.approx(share, rel=1e-12)
 
 
-def test_a_full_set_that_lies_beyond_the_run_is_never_reached():
+def test_a_full_set_beyond_the_end_of_the_run_is_never_reached():
     assert curricula.pacing_subset_curriculum(0.2, full_at=2.0)(1.0) == pytest.approx(0.6)
 
 
@@ -90,7 +92,7 @@ def test_at_least_one_example_is_in_use(num_examples):
     ("start_fraction", "at", "num_examples", "count"),
     [(0.2, 0, 10, 2), (0.07, 0, 100, 7), (0.2, 0.3, 10, 5), (0.2, 0, 11, 3), (0.2, 0.3, 9, 5)],
 )
-def test_the_number_of_examples_is_rounded_up_but_not_by_float_error(
+def test_the_number_of_examples_is_rounded_up_in_spite_of_float_error(
     start_fraction, at, num_examples, count
 ):
     curriculum = curricula.pacing_subset_curriculum(start_fraction)
@@ -103,7 +105,7 @@ def test_the_full_set_is_reached_at_its_step_in_spite_of_float_error():
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_a_traced_progress_gives_what_a_number_gives(family):
+def test_a_traced_progress_agrees_with_a_number(family):
     curriculum = curricula.pacing_subset_curriculum(0.15, 0.7, family)
     steps = np.arange(201)
     shares, counts = jax.jit(lambda p: (curriculum(p), curriculum.count(p, 997)))(
@@ -114,9 +116,9 @@ def test_a_traced_progress_gives_what_a_number_gives(family):
     np.testing.assert_array_equal(np.asarray(counts)[[0, 140, 200]], [150, 997, 997])
 
 
-# In float32, each of these fractions times 100 is more than it should be.
+# In float32, each of these fractions times 100 exceeds the exact product.
 @pytest.mark.parametrize(("start_fraction", "count"), [(0.15, 15), (0.3, 30), (0.54, 54)])
-def test_a_traced_number_of_examples_is_rounded_up_but_not_by_float_error(start_fraction, count):
+def test_a_traced_number_of_examples_is_rounded_up_in_spite_of_float_error(start_fraction, count):
     curriculum = curricula.pacing_subset_curriculum(start_fraction)
     assert jax.jit(lambda p: curriculum.count(p, 100))(0.0) == count
 
@@ -127,7 +129,7 @@ def test_a_progress_in_bfloat16_gives_a_share_in_float32():
     np.testing.assert_allclose(curriculum(at), curriculum(0.25), rtol=1e-6)
 
 
-def test_the_number_of_examples_is_an_int_outside_and_int32_inside_of_a_trace():
+def test_the_number_of_examples_is_an_int_outside_and_int32_inside_a_trace():
     curriculum = curricula.pacing_subset_curriculum()
     assert type(curriculum.count(0.5, 10)) is int
     assert jax.jit(lambda p: curriculum.count(p, 10))(0.5).dtype == jnp.int32
@@ -141,17 +143,17 @@ def test_the_examples_in_use_stay_in_use(curriculum, moments, seed):
     assert all(a <= b for a, b in itertools.pairwise(used))
 
 
-def test_a_curriculum_begins_with_the_easiest_and_ties_keep_their_order():
+def test_the_order_curriculum_begins_with_the_easiest_and_keeps_the_order_of_ties():
     order = curricula.pacing_subset_curriculum(order="curriculum").order_examples(SCORES)
     np.testing.assert_array_equal(order, [5, 1, 3, 2, 6, 0, 4])
 
 
-def test_an_anti_curriculum_begins_with_the_hardest_and_ties_keep_their_order():
+def test_the_order_anti_begins_with_the_hardest_and_keeps_the_order_of_ties():
     order = curricula.pacing_subset_curriculum(order="anti").order_examples(SCORES)
     np.testing.assert_array_equal(order, [0, 4, 2, 6, 1, 3, 5])
 
 
-def test_a_random_order_includes_each_example_equally_often():
+def test_a_random_order_puts_each_example_equally_often_in_each_place():
     curriculum = curricula.pacing_subset_curriculum(order="random")
     keys = jax.random.split(jax.random.key(0), 2000)
     draw = jax.jit(jax.vmap(lambda key: curriculum.order_examples(SCORES, key)))
@@ -161,7 +163,7 @@ def test_a_random_order_includes_each_example_equally_often():
         assert stats.chisquare(np.bincount(orders[:, place], minlength=7)).pvalue > 1e-3
 
 
-def test_a_random_order_does_not_look_at_the_scores():
+def test_a_random_order_ignores_the_scores():
     curriculum = curricula.pacing_subset_curriculum(order="random")
     orders = [curriculum.order_examples(s, jax.random.key(1)) for s in (SCORES, -SCORES)]
     np.testing.assert_array_equal(*orders)
@@ -187,22 +189,22 @@ def test_equal_settings_make_equal_curricula():
         ({"order": "anti-curriculum"}, "did you mean 'curriculum'"),
     ],
 )
-def test_a_setting_out_of_its_range_is_an_error(settings, match):
+def test_an_invalid_setting_raises_an_error(settings, match):
     with pytest.raises(ValueError, match=match):
         curricula.pacing_subset_curriculum(**settings)
 
 
 @pytest.mark.parametrize("at", [-0.01, 1.01])
-def test_progress_outside_the_unit_interval_is_an_error(at):
+def test_progress_outside_the_unit_interval_raises_an_error(at):
     with pytest.raises(ValueError, match="progress is"):
         curricula.pacing_subset_curriculum()(at)
 
 
-def test_a_set_without_examples_is_an_error():
+def test_a_training_set_without_examples_raises_an_error():
     with pytest.raises(ValueError, match="num_examples is 0"):
         curricula.pacing_subset_curriculum().count(0.5, 0)
 
 
-def test_scores_that_are_not_a_vector_are_an_error():
+def test_scores_that_are_not_a_vector_raise_an_error():
     with pytest.raises(ValueError, match=r"scores has shape \(7, 1\)"):
         curricula.pacing_subset_curriculum().order_examples(SCORES[:, None])

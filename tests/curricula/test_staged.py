@@ -1,9 +1,8 @@
+"""Curricula whose stages begin at fixed moments: fixed, progressive, smooth and budgeted."""
+
 import itertools
 import math
 
-import jax
-import jax.numpy as jnp
-import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -12,6 +11,33 @@ from cgar_jax import curricula
 from cgar_jax.curricula import Depth
 
 pairs = st.tuples(st.integers(1, 8), st.integers(1, 5))
+progress = st.floats(0, 1)
+
+
+@pytest.mark.parametrize(
+    ("progress", "depth"),
+    [(0, (2, 1)), (0.2999, (2, 1)), (0.3, (4, 2)), (0.59, (4, 2)), (0.6, (6, 3)), (1, (6, 3))],
+)
+def test_the_progressive_curriculum_has_the_published_depths(progress, depth):
+    assert curricula.progressive_depth_curriculum()(progress) == Depth(*depth)
+
+
+def test_the_paper_count_of_the_progressive_curriculum_is_24_6_of_42():
+    cost = curricula.progressive_depth_curriculum().relative_cost("paper")
+    assert cost == pytest.approx(24.6 / 42)
+
+
+def test_the_gradient_aware_count_of_the_progressive_curriculum_is_22_7_of_35():
+    cost = curricula.progressive_depth_curriculum().relative_cost("gradient_aware")
+    assert cost == pytest.approx(22.7 / 35)
+
+
+@given(progress)
+def test_a_fixed_depth_is_constant(progress):
+    curriculum = curricula.fixed_depth_curriculum((4, 2))
+    assert curriculum(progress) == Depth(4, 2)
+    assert curriculum.relative_cost("paper") == 1
+    assert curriculum.relative_cost("gradient_aware") == 1
 
 
 @st.composite
@@ -39,10 +65,10 @@ def test_the_smooth_curriculum_has_five_stages_by_default():
 
 
 @given(smooth_settings(), st.floats(0, 1))
-def test_the_smooth_depth_is_that_of_the_formula(settings, progress):
+def test_the_smooth_depth_agrees_with_the_formula(settings, progress):
     smooth = curricula.smooth_depth_curriculum(**settings)
     if any(abs(progress - boundary) < 1e-6 for boundary in smooth.boundaries):
-        return  # rounding decides
+        return  # Rounding decides which side of the boundary this is.
     grown = min(progress / settings["end"], 1) ** settings["power"]
     n, T = (
         low + math.floor(grown * (high - low))
@@ -52,7 +78,7 @@ def test_the_smooth_depth_is_that_of_the_formula(settings, progress):
 
 
 @given(smooth_settings())
-def test_the_smooth_depth_grows_by_no_more_than_it_must(settings):
+def test_the_smooth_depth_grows_by_one_at_a_time(settings):
     smooth = curricula.smooth_depth_curriculum(**settings)
     assert smooth.full_depth == Depth(*settings["last"])
     for before, after in itertools.pairwise(smooth.stages):
@@ -68,7 +94,7 @@ def test_the_smooth_depth_grows_by_no_more_than_it_must(settings):
         ({"power": 0}, "power above 0"),
     ],
 )
-def test_the_smooth_curriculum_says_what_is_wrong(settings, message):
+def test_an_invalid_smooth_curriculum_raises_an_error(settings, message):
     with pytest.raises(ValueError, match=message):
         curricula.smooth_depth_curriculum(**settings)
 
@@ -92,7 +118,7 @@ def test_a_budget_of_one_is_full_depth_throughout():
     assert found == curricula.fixed_depth_curriculum()
 
 
-def test_the_least_budget_has_no_step_of_full_depth():
+def test_the_smallest_budget_has_no_step_of_full_depth():
     least = (9 + 20) / 2 / 35
     found = curricula.budgeted_depth_curriculum(least)
     assert [stage.depth for stage in found.schedule(10)] == [Depth(2, 1), Depth(4, 2)]
@@ -109,78 +135,6 @@ def test_the_least_budget_has_no_step_of_full_depth():
         ({"budget": 0.9, "stages": ((6, 3), (2, 1))}, "the last one must cost more"),
     ],
 )
-def test_the_budgeted_curriculum_says_what_is_wrong(settings, message):
+def test_an_invalid_budgeted_curriculum_raises_an_error(settings, message):
     with pytest.raises(ValueError, match=message):
         curricula.budgeted_depth_curriculum(**settings)
-
-
-def depths_of(losses, latest=1.0, **settings):
-    """Index of the depth that each step of these losses runs at."""
-    total = len(losses)
-    (depths,) = curricula.plateau_depth_curriculum(latest=latest, **settings).stages
-
-    def step(state, now):
-        number, loss = now
-        chosen = depths.choose(state, jax.random.key(0), number / total)
-        return depths.update(state, loss, total), chosen
-
-    numbers = jnp.arange(total, dtype=jnp.float32)
-    return np.asarray(
-        jax.lax.scan(step, depths.init(total), (numbers, jnp.asarray(losses, jnp.float32)))[1]
-    )
-
-
-@pytest.mark.parametrize(("window", "patience"), [(1, 1), (1, 3), (4, 1), (5, 2)])
-def test_a_loss_that_stands_still_moves_on_after_so_many_windows(window, patience):
-    found = depths_of(np.ones(60), window=window / 60, patience=patience)
-    first, second = window * (1 + patience), window * (1 + 2 * patience)
-    expected = (np.arange(60) >= first).astype(int) + (np.arange(60) >= second)
-    np.testing.assert_array_equal(found, expected)
-
-
-def test_a_loss_that_falls_fast_enough_keeps_the_first_depth():
-    assert not depths_of(0.98 ** np.arange(100), window=0.01, patience=1, improvement=0.01).any()
-
-
-def test_a_loss_that_falls_too_slowly_is_a_plateau():
-    assert depths_of(0.98 ** np.arange(100), window=0.01, patience=1, improvement=0.03)[-1] == 2
-
-
-def test_noise_within_a_window_is_no_plateau():
-    rising_and_falling = 0.9 ** np.repeat(np.arange(10), 10) * np.tile([0.5, 1.5], 50)
-    assert not depths_of(rising_and_falling, window=0.1, patience=1).any()
-    assert depths_of(rising_and_falling, window=0.01, patience=1).any()
-
-
-def test_from_the_latest_moment_on_the_depth_is_full():
-    falling = 0.9 ** np.arange(50)
-    np.testing.assert_array_equal(depths_of(falling, latest=0.6), [0] * 30 + [2] * 20)
-
-
-def test_plateaus_are_planned_to_share_the_time_before_the_latest_moment():
-    planned = curricula.plateau_depth_curriculum(latest=0.6).relative_cost("gradient_aware")
-    progressive = curricula.progressive_depth_curriculum(boundaries=(0.3, 0.6))
-    assert planned == pytest.approx(progressive.relative_cost("gradient_aware"))
-
-
-@pytest.mark.parametrize(
-    ("settings", "message"),
-    [
-        ({"stages": ((6, 3),)}, "two or more"),
-        ({"stages": ((6, 3), (2, 1))}, "more expensive than the one before"),
-        ({"stages": ((2, 1), Depth(2, 2, exits=(1, 2)))}, "no early exits"),
-        ({"latest": 0}, "latest is 0"),
-        ({"window": 2}, "window is 2"),
-        ({"patience": 0}, "patience is 0"),
-        ({"improvement": 1}, "improvement is 1"),
-    ],
-)
-def test_the_plateau_curriculum_says_what_is_wrong(settings, message):
-    with pytest.raises(ValueError, match=message):
-        curricula.plateau_depth_curriculum(**settings)
-
-
-def test_plateaus_stand_alone():
-    plateaus = curricula.plateau_depth_curriculum().stages[0]
-    with pytest.raises(ValueError, match="must be the only stage"):
-        curricula.DepthCurriculum(((1, 1), plateaus), (0.5,))
