@@ -1,7 +1,7 @@
 """Estimates what a run costs in time and memory, before it starts.
 
 Nothing is trained, no data is read, and the devices need not exist here. `--device=cpu` measures
-this machine for a few seconds. `cgar_jax.planning` computes the figures.
+this machine for a few seconds.
 """
 
 import json
