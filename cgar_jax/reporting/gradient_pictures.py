@@ -80,7 +80,7 @@ def gradient_variances(rows: Mapping[str, tuple[Variance, Variance]]) -> Figure:
             known = np.isfinite(ratio)
             shown = f" {ratio - 1:+.0%}" if known else " unknown: the mean is lost in noise"
             text = axes.text(ratio if known else 0, place + 0.19, shown, va="center", fontsize=8)
-            text.set_bbox({"facecolor": "white", "edgecolor": "none", "pad": 0.5})
+            text.set_bbox({"facecolor": "white", "edgecolor": "none", "pad": 0})
         axes.axvline(1 - CLAIMED_REDUCTION, color=COLORS[1], lw=1, ls="--")
         axes.set_title(title, fontsize=9)
         axes.margins(x=0.16)
