@@ -173,7 +173,7 @@ class TrainStep:
             carry, (output.y, output.z), output.halt_logits, self.halting_rule, halt_key
         )
         metrics = {"loss": loss, "gradient_norm": optax.tree.norm(gradients)}
-        metrics |= batch_metrics(output, aux["weights"], carry)
+        metrics |= batch_metrics(output, aux["info"], carry)
         metrics |= self._depth_metrics(choice, chosen)
         state = self._update(state, gradients, carry)._replace(
             weighting_state=aux["weighting_state"],
@@ -236,7 +236,7 @@ class TrainStep:
 
     def _loss(self, params, puzzle_rows, depth, state, carry, key):
         output = self._forward(params, state.constants, puzzle_rows, carry, depth)
-        loss, (weighting_state, weights) = weighting.weighted_mean(
+        loss, (weighting_state, info) = weighting.weighted_mean(
             self.weighting,
             output.losses,
             state.weighting_state,
@@ -246,7 +246,7 @@ class TrainStep:
             domain_ids=carry.examples["domain_ids"],
             key=key,
         )
-        return loss, {"output": output, "weights": weights, "weighting_state": weighting_state}
+        return loss, {"output": output, "info": info, "weighting_state": weighting_state}
 
     def _update(self, state, gradients, carry) -> TrainState:
         gradients, row_gradients = gradients

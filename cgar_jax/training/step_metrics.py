@@ -18,7 +18,7 @@ PER_FINISHED_EXAMPLE = (
 
 
 def batch_metrics(
-    output: StepOutput, weights: dict[str, Any], carry: halting.Carry
+    output: StepOutput, info: dict[str, Any], carry: halting.Carry
 ) -> dict[str, jax.Array]:
     """Computes the metrics of one step.
 
@@ -26,8 +26,7 @@ def batch_metrics(
 
     Args:
       output: result of the supervision step.
-      weights: statistics of the loss weights by loss term, as `weighting.weighted_mean` returns
-        them.
+      info: statistics of the loss weights by loss term, as `weighting.weighted_mean` returns them.
       carry: slots after the step.
     """
     right = output.right
@@ -38,7 +37,7 @@ def batch_metrics(
         return jnp.sum(jnp.where(finished, values, 0), dtype=jnp.float32)
 
     metrics = {f"{name}_loss": jnp.mean(values) for name, values in output.losses.items()}
-    for term, statistics in weights.items():
+    for term, statistics in info.items():
         spread = statistics._asdict().items()
         metrics |= {f"{term}_weight_{name}": value for name, value in spread}
     return metrics | {

@@ -1,3 +1,5 @@
+"""The weighting by a small network that learns from a meta batch."""
+
 import functools
 
 import jax
@@ -15,12 +17,12 @@ from tests.weighting.noisy_labels import DIMENSION, example_losses, logits_of, n
 
 P = jax.sharding.PartitionSpec
 BATCH, CLASSES = 8, 4
-rescaling = contrib.self_taught_weighting
+self_taught = contrib.self_taught_weighting
 seeds = st.integers(0, 2**31 - 1)
 
 
 def view_of(seed, batch=BATCH):
-    """Losses, and what a model of `CLASSES` classes makes of a batch."""
+    """Returns losses, logits and labels of a random batch."""
     rng = np.random.default_rng(seed)
     logits = (2 * rng.normal(size=(batch, CLASSES))).astype(np.float32)
     labels = rng.integers(0, CLASSES, batch)
@@ -45,8 +47,8 @@ def jitted_init(weigh, losses):
 
 @functools.cache
 def learner(learning_rate=0.05):
-    """A weighting and a state in which it has learned; made once, to be compiled once."""
-    weigh = rescaling(learning_rate)
+    """Returns a weighting and a state after some learning; all tests share them."""
+    weigh = self_taught(learning_rate)
     state = jitted_init(weigh, view_of(0)[0])
     for seed in range(4):
         _, state = update(weigh, state, *view_of(seed), gradient_of(seed))
@@ -58,7 +60,7 @@ def with_params(state, **params):
 
 
 @given(seeds)
-def test_a_network_that_has_not_learned_leaves_the_weights(seed):
+def test_an_untrained_network_leaves_the_weights_unchanged(seed):
     weigh, _ = learner()
     losses, view = view_of(seed)
     weights, _ = update(weigh, jitted_init(weigh, losses), losses, view)
@@ -66,7 +68,7 @@ def test_a_network_that_has_not_learned_leaves_the_weights(seed):
 
 
 @given(seeds)
-def test_a_network_that_rates_all_alike_leaves_the_weights(seed):
+def test_equal_ratings_leave_the_weights_unchanged(seed):
     weigh, state = learner()
     bias = np.asarray(np.random.default_rng(seed).normal(size=16), np.float32)
     state = with_params(state, hidden=jnp.zeros_like(state.terms.params["hidden"]), bias=bias)
@@ -82,7 +84,7 @@ def test_the_weights_have_mean_one_and_are_at_least_the_minimum(seed):
     assert np.min(weights) >= 0.01
 
 
-def test_a_network_that_rates_all_at_zero_does_not_take_the_weights_away():
+def test_ratings_near_zero_leave_the_weights_at_one():
     weigh, state = learner()
     params = state.terms.params
     state = with_params(state, bias=params["bias"] + 50, output=params["output"] * 0 - 50)
@@ -91,7 +93,7 @@ def test_a_network_that_rates_all_at_zero_does_not_take_the_weights_away():
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_examples_that_look_alike_keep_equal_weights_whatever_is_learned(seed):
+def test_identical_examples_keep_equal_weights_while_the_network_learns(seed):
     weigh, state = learner()
     losses, view = view_of(seed)
     alike = {key: np.repeat(value[:1], BATCH, 0) for key, value in view.items()}
@@ -103,7 +105,7 @@ def test_examples_that_look_alike_keep_equal_weights_whatever_is_learned(seed):
 
 
 @given(seeds, st.floats(-10, 10))
-def test_a_constant_added_to_all_logits_changes_nothing(seed, constant):
+def test_adding_a_constant_to_all_logits_changes_nothing(seed, constant):
     losses, view = view_of(seed)
     shifted = view | {"logits": view["logits"] + np.float32(constant)}
     expected, _ = update(*learner(), losses, view)
@@ -111,7 +113,7 @@ def test_a_constant_added_to_all_logits_changes_nothing(seed, constant):
 
 
 def test_the_features_are_loss_probabilities_entropy_and_margin():
-    weigh = rescaling(learning_rate=0.1, feature_decay=0.75)
+    weigh = self_taught(learning_rate=0.1, feature_decay=0.75)
     losses, view = view_of(1)
     losses = losses + 7
     _, state = update(weigh, weigh.init(losses), losses, view)
@@ -132,7 +134,7 @@ def test_the_features_are_loss_probabilities_entropy_and_margin():
 
 
 @given(st.integers(0, 4), st.integers(0, 4))
-def test_the_scale_of_a_loss_does_not_matter(seed, exponent):
+def test_weights_are_invariant_to_the_scale_of_the_loss(seed, exponent):
     weigh, _ = learner()
     losses, view = view_of(seed)
     state = with_params(jitted_init(weigh, losses), output=np.linspace(-1, 1, 16, dtype=np.float32))
@@ -142,12 +144,12 @@ def test_the_scale_of_a_loss_does_not_matter(seed, exponent):
 
 
 @given(seeds)
-def test_the_network_learns_with_the_gradient_through_its_weights(seed):
+def test_the_network_descends_the_gradient_through_its_weights(seed):
     weigh, state = learner()
     losses, view = view_of(seed)
     gradient, rng = gradient_of(seed), np.random.default_rng(seed)
     _, after = update(weigh, state, losses, view, gradient)
-    # Adam's first moment is 0.9 of what it was and 0.1 of the gradient.
+    # The new first moment of Adam is 0.9 times the old one plus 0.1 times the gradient.
     found = jax.tree.map(
         lambda new, old: (new - 0.9 * old) / 0.1,
         after.terms.optimizer.mu,
@@ -161,15 +163,15 @@ def test_the_network_learns_with_the_gradient_through_its_weights(seed):
         weights, _ = update(weigh, with_params(state, **moved), losses, view)
         return np.asarray(weights, np.float64) @ gradient.astype(np.float64)
 
-    # A central difference, and one of twice the width, to cancel the error of the third order.
+    # Central differences of two widths, combined so that the third-order error cancels.
     near, far = ((meta_loss(h) - meta_loss(-h)) / (2 * h) for h in (0.02, 0.04))
     scale = float(optax.tree.norm(found)) * np.sqrt(sum(p.size for p in jax.tree.leaves(params)))
     slope = float(optax.tree.vdot(found, direction))
     np.testing.assert_allclose((4 * near - far) / 3, slope, atol=0.005 * scale)
 
 
-def test_the_size_of_the_weight_gradient_does_not_matter_to_the_first_step():
-    weigh, losses_and_view = rescaling(learning_rate=0.1), view_of(2)
+def test_the_first_step_is_invariant_to_the_scale_of_the_weight_gradient():
+    weigh, losses_and_view = self_taught(learning_rate=0.1), view_of(2)
     state = weigh.init(losses_and_view[0])
     large, _ = update(weigh, state, *losses_and_view, gradient_of(2))
     small, _ = update(weigh, state, *losses_and_view, gradient_of(2) * 2.0**-10)
@@ -179,8 +181,8 @@ def test_the_size_of_the_weight_gradient_does_not_matter_to_the_first_step():
 
 @jax.jit
 def step_towards_one_example(inputs, labels, row):
-    """Weights of a network that takes its first step for a meta batch of one example's copies."""
-    params, weigh = jnp.linspace(-1, 1, DIMENSION), rescaling(learning_rate=0.02)
+    """Returns gradient and weights of a first step for a meta batch of copies of one example."""
+    params, weigh = jnp.linspace(-1, 1, DIMENSION), self_taught(learning_rate=0.02)
     gradient = weighting.look_ahead_gradient(
         example_losses,
         params,
@@ -196,8 +198,8 @@ def step_towards_one_example(inputs, labels, row):
 
 
 @pytest.mark.parametrize("row", range(DIMENSION))
-def test_a_meta_batch_of_copies_of_an_example_that_no_other_is_like_raises_its_weight(row):
-    # Inputs along the axes: no example's gradient helps or hurts another.
+def test_a_meta_batch_of_copies_of_one_example_raises_its_weight(row):
+    # The inputs are orthogonal, so that no example's gradient affects another example.
     inputs, labels = 2 * np.eye(DIMENSION, dtype=np.float32), np.arange(DIMENSION) % 2
     gradient, weights = step_towards_one_example(inputs, labels, row)
     assert gradient[row] < 0
@@ -205,7 +207,7 @@ def test_a_meta_batch_of_copies_of_an_example_that_no_other_is_like_raises_its_w
     assert weights[row] > 1
 
 
-def test_a_meta_batch_of_copies_of_one_example_favors_another_that_pulls_harder():
+def test_a_meta_batch_favors_a_similar_example_with_a_larger_gradient():
     first = np.array([[0.5, 0.5, 0.5, 0.5, 1.0]], np.float32)
     inputs = np.concatenate([first, 2 * first] + [np.zeros_like(first)] * (DIMENSION - 2))
     gradient, weights = step_towards_one_example(inputs, np.zeros(DIMENSION, int), 0)
@@ -215,7 +217,7 @@ def test_a_meta_batch_of_copies_of_one_example_favors_another_that_pulls_harder(
 
 @given(seeds)
 def test_a_small_step_of_the_network_lowers_the_meta_loss(seed):
-    # Without Adam's memory of other batches.
+    # A new state has the learned parameters, but no moments of earlier batches in Adam.
     weigh, params = learner(1e-3)[0], learner()[1].terms.params
     losses, view = view_of(seed)
     gradient = gradient_of(seed)
@@ -225,8 +227,8 @@ def test_a_small_step_of_the_network_lowers_the_meta_loss(seed):
     assert (after - before) @ gradient < 0
 
 
-def test_the_weights_are_those_of_the_state_that_is_returned():
-    weigh = rescaling(learning_rate=0.1)
+def test_the_weights_belong_to_the_new_state():
+    weigh = self_taught(learning_rate=0.1)
     losses, view = view_of(3)
     weights, state = update(weigh, weigh.init(losses), losses, view, gradient_of(3))
     again, _ = update(weigh, state, losses, view)
@@ -234,7 +236,7 @@ def test_the_weights_are_those_of_the_state_that_is_returned():
     np.testing.assert_allclose(again, weights, rtol=1e-4)
 
 
-def test_without_a_weight_gradient_the_network_stays():
+def test_without_a_weight_gradient_the_network_does_not_change():
     weigh, state = learner()
     _, after = update(weigh, state, *view_of(5))
     for before, now in ((state.terms.params, after.terms.params), state.terms[1:2] * 2):
@@ -242,13 +244,13 @@ def test_without_a_weight_gradient_the_network_stays():
     assert not np.array_equal(state.terms.mean.ema, after.terms.mean.ema)
 
 
-def test_an_all_masked_batch_leaves_the_moving_averages():
+def test_an_all_masked_batch_does_not_change_the_moving_averages():
     weigh, state = learner()
     _, after = update(weigh, state, *view_of(5), None, np.zeros(BATCH, bool))
     assert jax.tree.all(jax.tree.map(np.array_equal, state.terms, after.terms))
 
 
-def test_one_view_of_an_example_covers_all_its_steps():
+def test_the_logits_of_an_example_apply_to_all_its_steps():
     weigh, state = learner()
     losses, view = view_of(4)
     losses = np.stack([losses, 2 * losses], 1)
@@ -258,7 +260,7 @@ def test_one_view_of_an_example_covers_all_its_steps():
     np.testing.assert_allclose(update(weigh, state, losses, view)[0], expected, rtol=1e-5)
 
 
-def test_classes_that_are_ruled_out_by_infinite_logits_are_taken():
+def test_infinite_negative_logits_are_accepted():
     weigh, state = learner()
     losses, view = view_of(6)
     ruled_out = np.arange(CLASSES) == (view["labels"][:, None] + 1) % CLASSES
@@ -268,16 +270,16 @@ def test_classes_that_are_ruled_out_by_infinite_logits_are_taken():
     assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(after))
 
 
-def test_each_seed_has_its_own_first_network_always_the_same():
-    first = lambda seed: rescaling(0.1, seed=seed).init(jnp.ones(1)).terms.params["hidden"]  # noqa: E731
+def test_the_seed_determines_the_initial_network():
+    first = lambda seed: self_taught(0.1, seed=seed).init(jnp.ones(1)).terms.params["hidden"]  # noqa: E731
     np.testing.assert_array_equal(first(1), first(1))
     assert not np.array_equal(first(1), first(2))
 
 
 @pytest.mark.parametrize("check_vma", [False, True])
-def test_over_devices_it_learns_the_network_of_one_batch(check_vma):
+def test_shards_learn_the_network_of_one_batch(check_vma):
     weigh, state = learner()
-    sharded = rescaling(learning_rate=0.05, axis_name="data")
+    sharded = self_taught(learning_rate=0.05, axis_name="data")
     (losses, view), gradient = view_of(7), gradient_of(7)
     mesh = jax.make_mesh((4,), ("data",), axis_types=(jax.sharding.AxisType.Auto,))
     per_shard = jax.shard_map(
@@ -294,8 +296,8 @@ def test_over_devices_it_learns_the_network_of_one_batch(check_vma):
     )
 
 
-def test_a_weight_gradient_with_several_terms_is_an_error_that_says_what_to_do():
-    weigh, (losses, view) = rescaling(0.1), view_of(0)
+def test_a_weight_gradient_with_several_terms_raises_an_error_that_suggests_a_fix():
+    weigh, (losses, view) = self_taught(0.1), view_of(0)
     terms = {"answer": losses, "halt": losses}
     with pytest.raises(ValueError, match=r"'weight_gradient' belongs to one.*optax\.masked"):
         jax.eval_shape(lambda: update(weigh, weigh.init(terms), terms, view, losses))
@@ -313,16 +315,16 @@ def test_a_weight_gradient_with_several_terms_is_an_error_that_says_what_to_do()
 )
 def test_a_setting_out_of_range_is_refused(setting):
     with pytest.raises(ValueError, match=r"self_taught_weighting: .* but it must be in"):
-        rescaling(**({"learning_rate": 0.1} | setting))
+        self_taught(**({"learning_rate": 0.1} | setting))
 
 
-def test_logits_of_another_batch_size_are_an_error():
-    weigh, (losses, view) = rescaling(0.1), view_of(0)
+def test_logits_of_another_batch_size_raise_an_error():
+    weigh, (losses, view) = self_taught(0.1), view_of(0)
     with pytest.raises(ValueError, match=r"'logits' has shape \(7, 4\)"):
         update(weigh, weigh.init(losses), losses, view | {"logits": view["logits"][:7]})
 
 
-def test_draws_are_as_frequent_as_the_weights_say():
+def test_frequencies_of_draws_are_proportional_to_the_weights():
     weights, size = np.array([0.5, 0.0, 1.5, 2.0], np.float32), 40_000
     rows = contrib.draw_meta_batch(jax.random.key(0), weights, size)
     shares = np.bincount(rows, minlength=4) / size
@@ -331,31 +333,31 @@ def test_draws_are_as_frequent_as_the_weights_say():
     assert shares[1] == 0
 
 
-def test_draws_depend_on_the_key_and_on_nothing_else():
+def test_draws_depend_only_on_the_key():
     draw = lambda seed: contrib.draw_meta_batch(jax.random.key(seed), jnp.ones(50), 20)  # noqa: E731
     np.testing.assert_array_equal(draw(0), draw(0))
     assert not np.array_equal(draw(0), draw(1))
 
 
-def test_a_key_that_is_used_elsewhere_draws_otherwise_here():
+def test_draws_are_independent_of_other_uses_of_the_same_key():
     key, weights = jax.random.key(0), jnp.ones(50)
     elsewhere = jax.random.categorical(key, jnp.log(weights), shape=(20,))
     assert not np.array_equal(contrib.draw_meta_batch(key, weights, 20), elsewhere)
 
 
-def test_where_no_weight_is_positive_the_first_row_is_drawn():
+def test_the_first_row_is_drawn_if_no_weight_is_positive():
     rows = contrib.draw_meta_batch(jax.random.key(0), jnp.zeros(5), 3)
     np.testing.assert_array_equal(rows, 0)
 
 
-def test_weights_by_step_cannot_be_drawn_from():
+def test_weights_with_an_axis_of_steps_are_refused():
     with pytest.raises(ValueError, match=r"draw_meta_batch: weights has shape \(4, 2\)"):
         contrib.draw_meta_batch(jax.random.key(0), jnp.ones((4, 2)), 3)
 
 
-def test_without_clean_data_it_finds_the_flipped_labels():
+def test_flipped_labels_are_found_without_clean_data():
     inputs, labels, flipped = noisy_data(1, 256, 0.3)
-    weigh, half, rate = rescaling(learning_rate=0.02), 32, 0.5
+    weigh, half, rate = self_taught(learning_rate=0.02), 32, 0.5
 
     def step(carry, drawn):
         params, state = carry

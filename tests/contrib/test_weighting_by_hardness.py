@@ -1,3 +1,5 @@
+"""The weighting by the standardized loss."""
+
 import functools
 
 import hypothesis.extra.numpy as hnp
@@ -10,41 +12,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cgar_jax import contrib
+from tests.weighting.updating import mean_over_valid, weights_of, weights_over_updates
 
-STRATEGIES = ["linupper", "quadratic", "extremes", "upper", "uniform"]
-every_strategy = pytest.mark.parametrize("strategy", STRATEGIES)
-
-# Sixteenths: what the tests do to them is exact in float32, and no two differ by mere rounding.
+# Multiples of 1/16 make the tests' arithmetic exact in float32, so that ties remain ties.
 some_losses = hnp.arrays(np.float32, 8, elements=st.integers(0, 160).map(lambda n: n / 16))
 some_mask = hnp.arrays(bool, 8)
-positive_losses = hnp.arrays(
-    np.float32, 8, elements=st.floats(2**-10, 40, width=32, allow_subnormal=False)
-)
-
-
-def weights_of(transform, losses, **extra_args):
-    @jax.jit
-    def update(losses, extra_args):
-        weights = jnp.ones(losses.shape)
-        return transform.update(weights, transform.init(losses), losses, **extra_args)[0]
-
-    return update(losses, extra_args)
-
-
-def several_weights(transform, batches):
-    """The weights of one batch after the other."""
-    update = jax.jit(lambda state, losses: transform.update(jnp.ones(losses.shape), state, losses))
-    state, found = transform.init(batches[0]), []
-    for losses in batches:
-        weights, state = update(state, losses)
-        found.append(weights)
-    return np.stack(found)
-
-
-def mean_of(values, where):
-    return values[where].mean() if where.any() else 1.0
-
-
 progressive = contrib.progressive_hardness_weighting
 every_stat = pytest.mark.parametrize("statistics", ["batch", "ema"])
 
@@ -55,39 +27,39 @@ def progressive_weights(statistics, losses, hardness, where=True, clip=3.0):
 
 
 def test_progressive_weights_worked_by_hand():
-    # Two losses are one deviation above and below their mean.
+    # Two losses lie one standard deviation above and below their mean.
     found = progressive_weights("batch", np.array([5.0, 1.0]), 0.7)
     np.testing.assert_allclose(found, 2 / (1 + np.exp([-1.4, 1.4])), rtol=1e-6)
 
 
 @every_stat
 @given(some_losses, some_mask, st.floats(-2, 2))
-def test_progressive_weights_average_to_one_over_what_counts(statistics, losses, where, hardness):
+def test_weights_have_mean_one_over_valid_losses(statistics, losses, where, hardness):
     weights = np.asarray(progressive_weights(statistics, losses, hardness, where))
-    np.testing.assert_allclose(mean_of(weights, where), 1, rtol=1e-5)
+    np.testing.assert_allclose(mean_over_valid(weights, where), 1, rtol=1e-5)
 
 
 @given(some_losses, st.floats(-2, 2))
-def test_weights_rise_with_the_loss_when_hardness_is_positive_and_fall_when_negative(losses, c):
+def test_weights_rise_with_the_loss_if_hardness_is_positive_and_fall_if_negative(losses, c):
     weights = np.asarray(progressive_weights("batch", losses, c))
     rises = np.diff(weights[np.argsort(losses)])
     assert (np.sign(c) * rises >= -1e-6).all()
 
 
-def test_weights_tell_losses_apart_unless_the_hardness_is_zero():
+def test_nonzero_hardness_separates_different_losses():
     losses = np.array([1.0, 2.0, 4.0])
     assert (np.diff(progressive_weights("batch", losses, 0.5)) > 0.1).all()
     assert (np.diff(progressive_weights("batch", losses, -0.5)) < -0.1).all()
 
 
 @given(some_losses, st.sampled_from([0.5, 3, 16]), st.integers(-9, 9))
-def test_progressive_weights_know_neither_scale_nor_origin_of_the_losses(losses, a, b):
+def test_weights_are_invariant_to_scale_and_shift_of_the_losses(losses, a, b):
     found = progressive_weights("batch", np.float32(a) * losses + np.float32(b), 0.8)
     np.testing.assert_allclose(found, progressive_weights("batch", losses, 0.8), rtol=1e-3)
 
 
 @given(some_losses, st.floats(-2, 2), st.floats(-0.1, 0.1))
-def test_weights_move_no_faster_than_the_hardness_and_the_cut_allow(losses, hardness, change):
+def test_hardness_and_clip_bound_the_change_of_weights(losses, hardness, change):
     before = progressive_weights("batch", losses, hardness, clip=2.0)
     after = progressive_weights("batch", losses, hardness + change, clip=2.0)
     assert (np.abs(np.log(after / before)) <= 2 * 2.0 * abs(change) + 1e-4).all()
@@ -95,42 +67,44 @@ def test_weights_move_no_faster_than_the_hardness_and_the_cut_allow(losses, hard
 
 @every_stat
 @given(st.floats(-1e6, 1e6, width=32, allow_subnormal=False))
-def test_losses_without_variance_keep_their_weights(statistics, loss):
+def test_equal_losses_leave_the_weights_unchanged(statistics, loss):
     found = progressive_weights(statistics, np.full(7, loss, np.float32), 1.5)
     np.testing.assert_array_equal(found, 1)
 
 
-def test_the_cut_bounds_what_an_outlier_gets():
+def test_the_clip_bounds_the_weight_of_an_outlier():
     losses = np.append(np.linspace(0, 1, 63), 1e6).astype(np.float32)
     weights = np.asarray(progressive_weights("batch", losses, 1.0, clip=2.0))
-    # All others are, next to the outlier, one point 1 / sqrt(63) below the mean.
+    # Relative to the outlier, all other losses coincide, 1 / sqrt(63) deviations below the mean.
     np.testing.assert_allclose(weights[-1] / weights[0], np.exp(2 + 63**-0.5), rtol=1e-4)
 
 
 def test_the_hardness_follows_a_schedule_of_the_updates():
     losses = np.array([1.0, 2.0, 5.0])
     schedule = optax.linear_schedule(-1.0, 1.0, 4)
-    found = several_weights(progressive(schedule), [losses] * 6)
+    found = weights_over_updates(progressive(schedule), [losses] * 6)
     expected = [progressive_weights("batch", losses, c) for c in (-1.0, -0.5, 0.0, 0.5, 1.0, 1.0)]
     np.testing.assert_allclose(found, expected, rtol=1e-6)
 
 
-def test_the_moving_average_starts_as_the_first_batch():
+def test_the_moving_average_begins_with_the_first_batch():
     losses = np.array([1.0, 2.0, 5.0])
     found = progressive_weights("ema", losses, 0.8)
     np.testing.assert_allclose(found, progressive_weights("batch", losses, 0.8), rtol=1e-5)
 
 
-def test_the_moving_average_is_the_batch_when_nothing_is_remembered():
+def test_with_decay_zero_the_moving_average_is_that_of_the_batch():
     batches = np.random.default_rng(0).uniform(0, 3, (4, 6)).astype(np.float32)
-    found = several_weights(progressive(0.8, "ema", decay=0.0), batches)
+    found = weights_over_updates(progressive(0.8, "ema", decay=0.0), batches)
     expected = [progressive_weights("batch", losses, 0.8) for losses in batches]
     np.testing.assert_allclose(found, expected, rtol=1e-5)
 
 
-def test_the_moving_average_is_of_all_batches_with_weights_that_decay():
+def test_the_moving_average_includes_all_batches_with_decaying_weights():
     batches = np.random.default_rng(0).uniform(0, 3, (4, 6)) * [[1], [2], [5], [0.1]]
-    found = several_weights(progressive(0.8, "ema", np.inf, decay=0.7), np.float32(batches))[-1]
+    found = weights_over_updates(progressive(0.8, "ema", np.inf, decay=0.7), np.float32(batches))[
+        -1
+    ]
     shares = 0.7 ** np.arange(4)[::-1]
     shares = np.repeat(shares / shares.sum() / 6, 6)
     mean = (shares * batches.ravel()).sum()
@@ -139,13 +113,13 @@ def test_the_moving_average_is_of_all_batches_with_weights_that_decay():
     np.testing.assert_allclose(found, powers / powers.mean(), rtol=1e-4)
 
 
-def test_the_cut_is_taken_around_the_remembered_mean():
+def test_losses_are_clipped_around_the_remembered_mean():
     easy, hard = np.array([0.0, 1.0, 2.0]), np.array([100.0, 101.0, 102.0])
-    _, last = several_weights(progressive(0.8, "ema", 0.5, decay=0.9), [easy, hard])
-    np.testing.assert_allclose(last, 1, rtol=1e-6)  # All are cut to 0.5 deviations above.
+    _, last = weights_over_updates(progressive(0.8, "ema", 0.5, decay=0.9), [easy, hard])
+    np.testing.assert_allclose(last, 1, rtol=1e-6)  # All are clipped to 0.5 deviations above.
 
 
-def test_a_batch_without_a_loss_that_counts_is_not_remembered():
+def test_an_all_masked_batch_is_not_remembered():
     losses, other = np.array([1.0, 2.0, 5.0]), np.array([7.0, 7.0, 9.0])
     transform = progressive(0.8, "ema", 0.5, decay=0.9)
 
@@ -167,6 +141,6 @@ def test_a_batch_without_a_loss_that_counts_is_not_remembered():
         ({"hardness": 1.0, "decay": 1}, r"decay is 1, but it must be in \[0, 1\)"),
     ],
 )
-def test_progressive_hardness_refuses_settings_out_of_range(setting, message):
+def test_wrong_settings_are_refused(setting, message):
     with pytest.raises(ValueError, match=message):
         progressive(**setting)

@@ -1,3 +1,5 @@
+"""The selection of examples by the loss of a teacher."""
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -25,7 +27,7 @@ def select(low, high, teacher, where=None):
 
 
 @given(teacher_losses, masks, tenths, tenths)
-def test_those_between_the_quantiles_of_numpy_are_kept(teacher, where, one, other):
+def test_losses_between_the_quantiles_of_numpy_are_kept(teacher, where, one, other):
     low, high = sorted((one, other))
     weights = np.asarray(select(low / 10, high / 10, np.where(where, teacher, np.nan), where))
     expected = np.zeros(SIZE, bool)
@@ -37,33 +39,33 @@ def test_those_between_the_quantiles_of_numpy_are_kept(teacher, where, one, othe
 
 
 @given(teacher_losses, masks)
-def test_the_mean_weight_stays_one(teacher, where):
+def test_weights_have_mean_one(teacher, where):
     weights = select(0.2, 0.9, teacher, where)
     np.testing.assert_allclose(weights.sum(), where.sum(), rtol=1e-5)
 
 
 @given(teacher_losses, masks)
-def test_all_that_are_kept_weigh_the_same(teacher, where):
+def test_kept_losses_have_equal_weights(teacher, where):
     weights = np.asarray(select(0.2, 0.9, teacher, where))
     assert len(set(weights[weights > 0])) <= 1
 
 
 def test_hand_worked_selection():
     weights = select(0.2, 0.75, jnp.array([5.0, 1.0, 2.0, 4.0, 3.0, 9.0]))
-    # The quantiles are 2 and, rounded up, 5.
+    # The quantiles are 2 and, after rounding up, 5.
     np.testing.assert_allclose(weights, [1.5, 0, 1.5, 1.5, 1.5, 0])
 
 
-def test_losses_that_are_all_equal_are_all_kept():
+def test_equal_losses_are_all_kept():
     np.testing.assert_array_equal(select(0.5, 0.5, jnp.ones(4)), 1)
 
 
-def test_between_close_quantiles_the_losses_next_to_them_are_kept():
+def test_close_quantiles_keep_the_losses_next_to_them():
     np.testing.assert_array_equal(select(0.4, 0.45, jnp.array([1.0, 2.0, 3.0])), [1.5, 1.5, 0])
 
 
-def test_a_quantile_that_is_meant_for_a_loss_is_that_loss_in_spite_of_rounding():
-    # In float32 0.6 of 25 is above 15: rounded up, that would be one more.
+def test_rounding_errors_do_not_move_a_quantile_to_another_loss():
+    # In float32, 0.6 * 25 is above 15 and would be rounded up to 16.
     weights = select(0.0, 0.6, jnp.arange(26.0))
     assert (weights > 0).sum() == 16
 

@@ -1,4 +1,4 @@
-"""A toy for weightings that learn which labels to trust: two classes, some labels flipped."""
+"""A toy problem for weightings that learn to find wrong labels."""
 
 import jax.numpy as jnp
 import numpy as np
@@ -8,7 +8,7 @@ DIMENSION = 5
 
 
 def noisy_data(seed, size, share_flipped):
-    """Inputs, labels of which about a share is flipped, and which ones."""
+    """Returns inputs, labels of two classes with a share of flipped ones, and which are flipped."""
     rng = np.random.default_rng(seed)
     inputs = rng.normal(size=(size, DIMENSION)).astype(np.float32)
     labels = (inputs.sum(-1) > 0).astype(np.int32)

@@ -1,3 +1,5 @@
+"""The gradient of the bilevel penalty, and the weighting of domains that descends it."""
+
 import functools
 
 import jax
@@ -50,25 +52,25 @@ def test_the_gradient_sums_to_zero(logits, losses, shadow_losses):
 
 
 @given(vectors(DOMAINS, 3), vectors(BATCH, 5), some_domains)
-def test_a_shadow_equal_to_the_model_gives_no_gradient(logits, losses, domain_ids):
+def test_the_gradient_is_zero_if_the_shadow_equals_the_model(logits, losses, domain_ids):
     np.testing.assert_array_equal(domain_gradient(logits, losses, losses, domain_ids), 0)
 
 
 @given(vectors(DOMAINS, 3), vectors(BATCH, 5), vectors(BATCH, 5), some_domains)
-def test_a_domain_that_is_not_in_the_batch_has_no_gradient(logits, losses, shadow, domain_ids):
+def test_absent_domains_have_gradient_zero(logits, losses, shadow, domain_ids):
     found = domain_gradient(logits, losses, shadow, domain_ids)
     np.testing.assert_array_equal(found[np.bincount(domain_ids, minlength=DOMAINS) == 0], 0)
 
 
-def test_the_domains_in_the_batch_are_compared_among_themselves():
-    # Half of the mass is on the absent domain 2; 0 and 1 have a quarter each, and gaps of 1 and 3.
+def test_present_domains_are_compared_only_with_each_other():
+    # The absent domain 2 has share 1/2; domains 0 and 1 have shares 1/4 and gaps 1 and 3.
     logits = jnp.log(jnp.array([0.25, 0.25, 0.5]))
     found = domain_gradient(logits, jnp.array([1.0, 3.0]), jnp.zeros(2), jnp.array([0, 1]))
     np.testing.assert_allclose(found, [-0.25, 0.25, 0], rtol=1e-6)
 
 
 @given(vectors(DOMAINS, 3), vectors(BATCH, 5))
-def test_the_logit_falls_where_the_gap_is_above_the_average_and_rises_below(logits, gaps):
+def test_logits_fall_where_the_gap_is_above_average_and_rise_where_it_is_below(logits, gaps):
     found = domain_gradient(logits, gaps, np.zeros(BATCH, np.float32), all_domains)
     gap = np.array([gaps[all_domains == k].mean() for k in range(DOMAINS)], np.float64)
     share = np.exp(logits.astype(np.float64))
@@ -78,14 +80,14 @@ def test_the_logit_falls_where_the_gap_is_above_the_average_and_rises_below(logi
 
 
 @given(vectors(2, 3), vectors(2, 5))
-def test_of_two_domains_the_one_with_the_larger_gap_loses_share(logits, gaps):
+def test_with_two_domains_the_one_with_the_larger_gap_loses_share(logits, gaps):
     found = domain_gradient(logits, gaps, np.zeros(2, np.float32), np.arange(2))
     before, after = jax.nn.softmax(logits), jax.nn.softmax(logits - 0.1 * found)
     worse = np.argmax(gaps)
     assert after[worse] <= before[worse] + 1e-6
 
 
-def test_of_three_domains_one_that_is_above_the_average_can_gain_share():
+def test_with_three_domains_one_above_average_can_gain_share():
     share = jnp.array([0.1, 0.6, 0.3])
     gaps = jnp.array([0.1, 1.0, -0.61 / 0.3])
     np.testing.assert_allclose(share @ gaps, 0, atol=1e-6)
@@ -95,13 +97,13 @@ def test_of_three_domains_one_that_is_above_the_average_can_gain_share():
     assert after[0] > share[0]
 
 
-def test_masked_losses_do_not_count_in_the_gradient():
+def test_masked_losses_do_not_affect_the_gradient():
     losses = jnp.array([1.0, 3.0, jnp.nan, 2.0])
     where = jnp.array([True, True, False, True])
     found = weighting.bilevel_domain_gradient(
         jnp.zeros(2), losses, jnp.zeros(4), jnp.array([0, 1, 1, 0]), where=where
     )
-    # Gaps of 3/2 and 3, shares of 1/2.
+    # The gaps are 3/2 and 3, the shares 1/2.
     np.testing.assert_allclose(found, [-3 / 8, 3 / 8], rtol=1e-6)
 
 
@@ -111,7 +113,7 @@ def updated(weigh, losses, state=None, **extra_args):
 
 
 def learned(weigh, steps=1, state=None):
-    """Weights and state after updates in which domain 0 lags furthest behind the shadow."""
+    """Returns weights and state after updates in which domain 0 is furthest behind the shadow."""
     losses = jnp.array([5.0, 2.0, 1.0])
     for _ in range(steps):
         weights, state = updated(
@@ -126,14 +128,14 @@ def test_an_update_takes_a_step_against_the_gradient():
     np.testing.assert_allclose(state.terms, -0.3 * gradient, rtol=1e-6)
 
 
-def test_an_update_moves_no_logit_further_than_the_clip():
+def test_an_update_moves_logits_by_at_most_the_clip():
     _, state = learned(bilevel(3, learning_rate=1.0, clip=0.25))
     gradient = domain_gradient(jnp.zeros(3), jnp.array([5.0, 2.0, 1.0]), jnp.ones(3), jnp.arange(3))
     assert np.abs(gradient).max() > 0.25
     np.testing.assert_allclose(state.terms, np.clip(-gradient, -0.25, 0.25), rtol=1e-6)
 
 
-def test_the_weights_are_those_of_the_state_that_is_returned():
+def test_the_weights_belong_to_the_new_state():
     weigh = bilevel(3, learning_rate=0.3)
     weights, state = learned(weigh)
     alone, _ = updated(weigh, jnp.ones(3), state, domain_ids=jnp.arange(3))
@@ -141,25 +143,25 @@ def test_the_weights_are_those_of_the_state_that_is_returned():
     np.testing.assert_allclose(weights, 3 * jax.nn.softmax(state.terms), rtol=1e-6)
 
 
-def test_without_shadow_losses_the_logits_stay():
+def test_without_shadow_losses_the_logits_do_not_change():
     weigh = bilevel(3, learning_rate=0.3)
     _, state = learned(weigh)
     _, after = updated(weigh, jnp.array([7.0, 0.0, 1.0]), state, domain_ids=jnp.arange(3))
     np.testing.assert_array_equal(after.terms, state.terms)
 
 
-def test_at_first_all_weights_are_one():
+def test_initially_all_weights_are_one():
     weights, _ = updated(bilevel(41, learning_rate=0.3), jnp.ones(8), domain_ids=jnp.arange(8))
     np.testing.assert_array_equal(weights, 1)
 
 
-def test_the_weights_of_the_domains_have_mean_one():
+def test_domain_weights_have_mean_one():
     weights, _ = learned(bilevel(3, learning_rate=3.0), steps=4)
     assert weights[0] < 0.5
     np.testing.assert_allclose(weights.mean(), 1, rtol=1e-6)
 
 
-def test_with_as_much_of_each_domain_the_weighted_mean_is_the_training_loss():
+def test_with_equally_many_losses_per_domain_the_weighted_mean_is_the_training_loss():
     weigh = bilevel(3, learning_rate=1.0)
     _, state = learned(weigh, steps=2)
     losses, domain_ids = jnp.array([1.0, 4.0, 2.0, 5.0, 0.0, 3.0]), jnp.array([0, 0, 1, 1, 2, 2])
@@ -170,7 +172,10 @@ def test_with_as_much_of_each_domain_the_weighted_mean_is_the_training_loss():
 
 @functools.partial(jax.jit, static_argnums=1)
 def train_on_parabolas(centers, wanted, penalty=10.0):
-    """Sources (x - c)^2 / 2, the validation loss that of one: w, u and the shares at the end."""
+    """Returns w, u and the shares after training on domains with losses (x - c)^2 / 2.
+
+    The validation loss is the loss of one of the domains.
+    """
     weigh = bilevel(3, learning_rate=0.02 * penalty)
     ids = jnp.arange(3)
     losses = lambda x: jnp.square(x - centers) / 2  # noqa: E731
@@ -196,20 +201,20 @@ def train_on_parabolas(centers, wanted, penalty=10.0):
 
 
 @pytest.mark.parametrize("wanted", [0, 2])
-def test_the_domain_that_is_the_validation_loss_gets_nearly_all_weight(wanted):
+def test_the_domain_of_the_validation_loss_gets_nearly_all_weight(wanted):
     centers = np.array([-1.0, 0.5, 2.0], np.float32)
     w, u, shares = train_on_parabolas(centers, wanted)
     assert shares[wanted] > 0.95
     np.testing.assert_allclose([w, u], centers[wanted], atol=0.15)
 
 
-def test_where_the_even_mixture_has_the_validation_optimum_the_weights_stay_even():
+def test_weights_stay_equal_if_the_equal_mixture_has_the_validation_optimum():
     w, u, shares = train_on_parabolas(np.array([-1.0, 0.5, 2.0], np.float32), 1)
     np.testing.assert_allclose(shares, 1 / 3, atol=0.01)
     np.testing.assert_allclose([w, u], 0.5, atol=0.01)
 
 
-def test_it_trusts_the_domain_with_right_labels_when_half_of_the_labels_are_flipped():
+def test_the_domain_with_right_labels_wins_over_the_one_with_flipped_labels():
     inputs, truth, _ = noisy_data(0, 128, 0)
     domain_ids = jnp.arange(128) % 2
     labels = jnp.where(domain_ids == 0, truth, 1 - truth)
@@ -252,7 +257,7 @@ def test_the_learning_rate_follows_a_schedule_in_a_chain():
     np.testing.assert_allclose(learned(moving)[0], expected, rtol=1e-6)
 
 
-def test_shadow_losses_with_several_terms_are_an_error_that_says_what_to_do():
+def test_shadow_losses_with_several_terms_raise_an_error_that_suggests_a_fix():
     weigh, losses = bilevel(3, learning_rate=0.3), {"answer": jnp.ones(3), "halt": jnp.ones(3)}
     with pytest.raises(ValueError, match=r"'shadow_losses' belongs to one.*2 terms.*optax\.masked"):
         weigh.update(
@@ -278,7 +283,7 @@ def test_a_setting_out_of_range_is_refused(settings, message):
 
 
 @pytest.mark.parametrize("argument", ["shadow_losses", "domain_ids", "logits"])
-def test_an_array_of_another_shape_is_an_error_that_names_it(argument):
+def test_an_array_of_the_wrong_shape_raises_an_error_that_names_it(argument):
     arguments = {
         "logits": jnp.zeros(2),
         "losses": jnp.ones(4),

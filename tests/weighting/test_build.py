@@ -1,3 +1,5 @@
+"""Weightings that are built from the entries of a configuration."""
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -21,19 +23,19 @@ def weights_of(entries, losses=LOSSES):
     return update(losses)
 
 
-def test_an_empty_list_leaves_the_weights():
+def test_an_empty_list_leaves_all_weights_at_one():
     weights = weights_of([])
     np.testing.assert_array_equal(weights["answer"], 1)
     np.testing.assert_array_equal(weights["halt"], 1)
 
 
 def test_entries_are_applied_in_their_order():
-    # Powers of 1/2 are 1 and 1/2; then their mean 3/4 becomes one.
+    # The weights of the two steps have the ratio 2 : 1, and their mean becomes 1.
     weights = weights_of([(HSW, {"decay": 0.5}), ("unit_mean_weighting", {})])
     np.testing.assert_allclose(weights["answer"], [4 / 3, 2 / 3], rtol=1e-6)
 
 
-def test_an_entry_with_terms_leaves_the_other_terms():
+def test_an_entry_with_terms_does_not_change_other_terms():
     weights = weights_of([(HSW, {"decay": 0.5, "normalize": "none"}, ["answer"])])
     np.testing.assert_allclose(weights["answer"], [1, 0.5])
     np.testing.assert_array_equal(weights["halt"], 1)
@@ -50,7 +52,7 @@ def test_a_number_follows_the_schedule_that_a_config_names():
     np.testing.assert_allclose(seen, [[1, 1], [1 / 2, 3 / 4], [1 / 4, 9 / 16]], rtol=1e-5)
 
 
-def test_an_unknown_schedule_names_the_nearest():
+def test_an_unknown_schedule_raises_an_error_that_suggests_the_nearest():
     entry = ("focal_weighting", {"gamma": ("linear", {"init_value": 0.0})})
     with pytest.raises(ValueError, match=r"unknown optax schedule 'linear'.*'linear_schedule'"):
         weighting.build([entry])
@@ -62,27 +64,27 @@ def test_a_schedule_without_its_arguments_is_refused():
         weighting.build([entry])
 
 
-def test_a_setting_without_a_default_is_asked_for():
+def test_a_missing_required_setting_raises_an_error_that_names_it():
     with pytest.raises(ValueError, match="comp_sum_weighting needs the setting 'tau'"):
         weighting.build([("comp_sum_weighting", {})])
 
 
-def test_an_unknown_weighting_names_the_nearest():
+def test_an_unknown_weighting_raises_an_error_that_suggests_the_nearest():
     with pytest.raises(ValueError, match=f"did you mean '{HSW}'"):
         weighting.build([("hierarchical_supervision_weight", {})])
 
 
-def test_an_unknown_setting_names_the_accepted_ones():
+def test_an_unknown_setting_raises_an_error_that_lists_the_known_ones():
     with pytest.raises(ValueError, match=r"'decya'; did you mean 'decay'.*'num_steps'"):
         weighting.build([(HSW, {"decya": 0.7})])
 
 
-def test_an_unknown_loss_term_names_the_nearest():
+def test_an_unknown_loss_term_raises_an_error_that_suggests_the_nearest():
     with pytest.raises(ValueError, match="unknown loss term 'anwser'; did you mean 'answer'"):
         weights_of([(HSW, {}, ["anwser"])])
 
 
-def test_terms_need_a_dict_of_losses():
+def test_terms_require_a_dictionary_of_losses():
     with pytest.raises(ValueError, match="the losses are not a dict"):
         weights_of([(HSW, {}, ["answer"])], np.zeros(2))
 
@@ -90,6 +92,6 @@ def test_terms_need_a_dict_of_losses():
 @pytest.mark.parametrize(
     "entry", ["unit_mean_weighting", ("unit_mean_weighting",), (HSW, {}, "answer")]
 )
-def test_an_entry_of_another_form_is_refused(entry):
+def test_an_entry_of_the_wrong_form_is_refused(entry):
     with pytest.raises(ValueError, match=r"\(name, settings, terms\); write|a list is expected"):
         weighting.build([entry])

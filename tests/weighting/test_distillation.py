@@ -1,3 +1,5 @@
+"""The weighting of the loss terms of early distillation."""
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -28,12 +30,12 @@ def shares_over_training(steps, omega, updates):
     return found
 
 
-def test_the_teacher_has_its_share_for_the_first_updates_and_none_later():
+def test_the_teacher_has_its_share_in_the_first_updates_only():
     found = shares_over_training(steps=2, omega=0.25, updates=4)
     assert found == [(0.75, 0.25), (0.75, 0.25), (1, 0), (1, 0)]
 
 
-def test_without_distillation_steps_there_is_never_a_teacher():
+def test_zero_distillation_steps_never_use_the_teacher():
     assert shares_over_training(steps=0, omega=0.25, updates=1) == [(1, 0)]
 
 
@@ -51,7 +53,7 @@ def example():
 weighted_mean = jax.jit(weighting.weighted_mean, static_argnums=0)
 
 
-def test_the_two_terms_together_are_the_early_distillation_loss():
+def test_the_sum_of_both_terms_is_the_early_distillation_loss():
     arrays, terms = example()
     transform = two_terms(1, 0.3)
     total, _ = weighted_mean(transform, terms, transform.init(terms))
@@ -59,7 +61,7 @@ def test_the_two_terms_together_are_the_early_distillation_loss():
     np.testing.assert_allclose(total, expected, rtol=1e-5)
 
 
-def test_after_the_distillation_the_total_is_the_cross_entropy_bit_for_bit():
+def test_after_distillation_the_sum_is_bitwise_the_cross_entropy():
     _, terms = example()
     transform = two_terms(1, 0.3)
     _, (state, _) = weighted_mean(transform, terms, transform.init(terms))
@@ -68,7 +70,7 @@ def test_after_the_distillation_the_total_is_the_cross_entropy_bit_for_bit():
     assert total == alone
 
 
-def test_partition_hands_each_role_its_term():
+def test_optax_partition_gives_each_role_its_term():
     terms = {"label": jnp.ones(2), "teacher": jnp.ones(2)}
     roles = {role: early(role, 5, omega=0.2) for role in terms}
     transform = optax.partition(roles, {role: role for role in terms})
@@ -85,6 +87,6 @@ def test_partition_hands_each_role_its_term():
         ({"distillation_steps": -1}, "distillation_steps is -1"),
     ],
 )
-def test_settings_of_early_distillation_that_are_wrong_are_refused(settings, message):
+def test_wrong_settings_are_refused(settings, message):
     with pytest.raises(ValueError, match=message):
         early(**{"role": "teacher", "distillation_steps": 1} | settings)

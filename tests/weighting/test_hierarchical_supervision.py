@@ -1,3 +1,5 @@
+"""The geometric weighting of supervision steps."""
+
 import functools
 
 import jax
@@ -9,19 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cgar_jax import weighting
+from tests.weighting.updating import weights_of
 
 hsw = weighting.hierarchical_supervision_weighting
 decays = st.floats(0.05, 1.0)
 several = st.sampled_from([2, 3, 16])
-
-
-def weights_of(transform, losses, **extra_args):
-    @jax.jit
-    def update(losses, extra_args):
-        weights = jax.tree.map(jnp.ones_like, losses)
-        return transform.update(weights, transform.init(losses), losses, **extra_args)[0]
-
-    return update(losses, extra_args)
 
 
 @functools.partial(jax.jit, static_argnums=(1, 2))
@@ -35,13 +29,13 @@ def test_weights_of_all_steps_sum_to_one(decay, num_steps):
 
 
 @given(decays, several)
-def test_each_step_weighs_decay_times_the_one_before(decay, num_steps):
+def test_each_weight_is_decay_times_the_previous_weight(decay, num_steps):
     weights = np.asarray(weights_of_all_steps(decay, num_steps))
     np.testing.assert_allclose(weights[1:] / weights[:-1], decay, rtol=1e-5)
 
 
 @given(decays, several)
-def test_mean_normalized_weights_of_all_steps_average_to_one(decay, num_steps):
+def test_mean_normalized_weights_of_all_steps_have_mean_one(decay, num_steps):
     np.testing.assert_allclose(weights_of_all_steps(decay, num_steps, "mean").mean(), 1, rtol=1e-5)
 
 
@@ -58,14 +52,14 @@ def test_hand_worked_weights():
 
 @pytest.mark.parametrize("per", ["example", "batch"])
 @pytest.mark.parametrize("normalize", ["mean", "none"])
-def test_decay_one_leaves_the_weights_bit_for_bit(per, normalize):
+def test_decay_one_leaves_the_weights_bitwise_unchanged(per, normalize):
     weights = np.random.default_rng(0).uniform(size=(3, 5)).astype(np.float32)
     transform = hsw(1.0, 16, normalize, per)
     found, _ = jax.jit(transform.update)(weights, transform.init(weights), weights)
     np.testing.assert_array_equal(found, weights)
 
 
-def test_decay_towards_zero_leaves_only_the_first_step():
+def test_a_decay_near_zero_keeps_only_the_first_step():
     weights = weights_of(hsw(1e-12, 4), np.zeros((1, 4)))
     np.testing.assert_allclose(weights, [[1, 0, 0, 0]], atol=1e-9)
 
@@ -79,7 +73,7 @@ def test_incoming_weights_are_multiplied():
     np.testing.assert_allclose(found, [2, 1.5], rtol=1e-6)
 
 
-def test_steps_one_by_one_weigh_as_the_axis_of_steps():
+def test_separate_steps_have_the_weights_of_an_axis_of_steps():
     transform, losses = hsw(0.7, 5), np.zeros((3, 5))
     one_by_one = [
         weights_of(transform, losses[:, t], supervision_step=np.full(3, t + 1)) for t in range(5)
@@ -87,7 +81,7 @@ def test_steps_one_by_one_weigh_as_the_axis_of_steps():
     np.testing.assert_allclose(weights_of(transform, losses), jnp.stack(one_by_one, 1), rtol=1e-6)
 
 
-def test_one_step_for_each_example_covers_all_its_tokens():
+def test_the_step_of_an_example_applies_to_all_its_tokens():
     weights = weights_of(hsw(0.5, 2, "none"), np.zeros((2, 7)), supervision_step=jnp.array([1, 2]))
     np.testing.assert_allclose(weights, jnp.array([[1.0], [0.5]]) * np.ones((2, 7)), rtol=1e-6)
 
@@ -99,7 +93,7 @@ def test_permuting_the_batch_permutes_the_weights():
     np.testing.assert_array_equal(permuted, weights[order])
 
 
-def test_per_batch_gives_all_the_weight_of_the_floored_mean_step():
+def test_per_batch_uses_the_mean_step_rounded_down():
     # The mean of 1, 2, 5, 3 is 2.75: step 2.
     transform = hsw(0.7, 16, "none", "batch")
     weights = weights_of(transform, np.zeros(4), supervision_step=jnp.array([1, 2, 5, 3]))
@@ -114,7 +108,7 @@ def test_per_batch_ignores_masked_examples():
     np.testing.assert_allclose(weights, [0.49, 0.49, 0], rtol=1e-6)
 
 
-def test_masked_examples_weigh_zero_whatever_their_step():
+def test_masked_examples_have_weight_zero_at_any_step():
     steps = jnp.array([1, -(2**31) + 1])
     where = jnp.array([True, False])
     weights = weights_of(hsw(0.7, 1), np.zeros(2), supervision_step=steps, where=where)
@@ -154,7 +148,7 @@ def test_the_decay_follows_a_schedule_under_inject_hyperparams():
     np.testing.assert_allclose(second, [[2 / 3, 1 / 3]], rtol=1e-6)
 
 
-def test_masked_weighs_only_the_terms_it_is_given():
+def test_optax_masked_restricts_it_to_the_named_terms():
     losses = {"answer": np.zeros(2), "halt": np.zeros(2)}
     transform = optax.masked(hsw(0.5, 2, "none"), {"answer": True, "halt": False})
     weights = weights_of(transform, losses, supervision_step=jnp.array([1, 2]))
@@ -162,7 +156,7 @@ def test_masked_weighs_only_the_terms_it_is_given():
     np.testing.assert_array_equal(weights["halt"], [1, 1])
 
 
-def test_partition_weighs_each_term_its_own_way():
+def test_optax_partition_gives_each_term_its_own_weighting():
     losses = {"answer": np.zeros(2), "halt": np.zeros(2)}
     transform = optax.partition(
         {"steep": hsw(0.5, 2, "none"), "flat": hsw(1.0, 2, "none")},
@@ -173,34 +167,34 @@ def test_partition_weighs_each_term_its_own_way():
     np.testing.assert_array_equal(weights["halt"], [1, 1])
 
 
-def test_a_missing_step_is_an_error_that_says_what_to_pass():
+def test_a_missing_step_raises_an_error_that_describes_it():
     message = r"hierarchical_supervision_weighting.*'supervision_step' is missing.*\(4,\)"
     with pytest.raises(ValueError, match=message):
         weights_of(hsw(), np.zeros(4))
 
 
-def test_more_steps_than_num_steps_is_an_error():
+def test_more_steps_than_num_steps_raise_an_error():
     with pytest.raises(ValueError, match="81 steps, but num_steps is 16"):
         weights_of(hsw(), np.zeros((2, 81)))
 
 
-def test_steps_of_another_batch_size_are_an_error():
+def test_steps_of_another_batch_size_raise_an_error():
     with pytest.raises(ValueError, match=r"'supervision_step' has shape \(3,\).*\(4,\)"):
         weights_of(hsw(), np.zeros(4), supervision_step=np.ones(3, jnp.int32))
 
 
 @pytest.mark.parametrize("decay", [0, 0.0, -0.1, 1.1, float("nan")])
-def test_decay_outside_the_half_open_interval_is_refused(decay):
+def test_a_decay_out_of_range_is_refused(decay):
     with pytest.raises(ValueError, match=r"must be in \(0, 1\]"):
         hsw(decay=decay)
 
 
-def test_no_steps_are_refused():
+def test_num_steps_zero_is_refused():
     with pytest.raises(ValueError, match="num_steps is 0, but it must be in"):
         hsw(num_steps=0)
 
 
 @pytest.mark.parametrize("setting", [{"normalize": "summ"}, {"per": "exampel"}])
-def test_an_unknown_choice_names_the_nearest(setting):
+def test_an_unknown_choice_raises_an_error_that_suggests_the_nearest(setting):
     with pytest.raises(ValueError, match=r"did you mean '(sum|example)'"):
         hsw(**setting)

@@ -1,3 +1,5 @@
+"""Weightings by the probability of the right answer."""
+
 import functools
 
 import hypothesis.extra.numpy as hnp
@@ -11,39 +13,11 @@ from hypothesis import strategies as st
 
 from cgar_jax import losses as losses_
 from cgar_jax import weighting
+from tests.weighting.updating import weights_of
 
-STRATEGIES = ["linupper", "quadratic", "extremes", "upper", "uniform"]
-every_strategy = pytest.mark.parametrize("strategy", STRATEGIES)
-
-# Sixteenths: what the tests do to them is exact in float32, and no two differ by mere rounding.
-some_losses = hnp.arrays(np.float32, 8, elements=st.integers(0, 160).map(lambda n: n / 16))
-some_mask = hnp.arrays(bool, 8)
 positive_losses = hnp.arrays(
     np.float32, 8, elements=st.floats(2**-10, 40, width=32, allow_subnormal=False)
 )
-
-
-def weights_of(transform, losses, **extra_args):
-    @jax.jit
-    def update(losses, extra_args):
-        weights = jnp.ones(losses.shape)
-        return transform.update(weights, transform.init(losses), losses, **extra_args)[0]
-
-    return update(losses, extra_args)
-
-
-def several_weights(transform, batches):
-    """The weights of one batch after the other."""
-    update = jax.jit(lambda state, losses: transform.update(jnp.ones(losses.shape), state, losses))
-    state, found = transform.init(batches[0]), []
-    for losses in batches:
-        weights, state = update(state, losses)
-        found.append(weights)
-    return np.stack(found)
-
-
-def mean_of(values, where):
-    return values[where].mean() if where.any() else 1.0
 
 
 # focal_weighting
@@ -62,7 +36,7 @@ def focal_gradient(losses, gamma):
 
 @functools.partial(jax.jit, static_argnums=3)
 def binary_focal(logits, labels, gamma, ours):
-    """The focal loss and its gradient, by our weighting and by optax."""
+    """Returns the focal loss and its gradient, by our weighting or by optax."""
 
     def mean(logits):
         if not ours:
@@ -80,7 +54,7 @@ def test_focal_weights_worked_by_hand():
 
 
 @given(positive_losses, st.floats(0, 4))
-def test_focal_weights_lie_in_zero_to_one_and_rise_with_the_loss(losses, gamma):
+def test_focal_weights_are_in_the_unit_interval_and_rise_with_the_loss(losses, gamma):
     weights = np.asarray(focal_weights(np.sort(losses), gamma))
     assert (weights >= 0).all()
     assert (weights <= 1).all()
@@ -92,7 +66,7 @@ def test_focal_weights_lie_in_zero_to_one_and_rise_with_the_loss(losses, gamma):
     hnp.arrays(bool, 8),
     st.floats(0, 4),
 )
-def test_with_its_gradient_it_is_the_focal_loss_of_optax(logits, labels, gamma):
+def test_with_the_gradient_through_weights_it_is_the_focal_loss_of_optax(logits, labels, gamma):
     labels = labels.astype(np.float32)
     (value, gradient), (expected, expected_gradient) = (
         binary_focal(logits, labels, gamma, ours) for ours in (True, False)
@@ -102,16 +76,16 @@ def test_with_its_gradient_it_is_the_focal_loss_of_optax(logits, labels, gamma):
 
 
 @pytest.mark.parametrize("gamma", [0.0, 0.5, 1.0, 2.0])
-def test_the_focal_gradient_is_finite_at_losses_next_to_zero(gamma):
+def test_the_focal_gradient_is_finite_at_losses_near_zero(gamma):
     losses = np.array([0.0, 1e-44, 1e-39, 1.2e-38, 1e-30, 1e-7, 200], np.float32)
     assert np.isfinite(focal_gradient(losses, gamma)).all()
 
 
-def test_the_focal_weight_of_a_sure_prediction_is_one_at_gamma_zero():
+def test_with_gamma_zero_the_focal_weight_of_a_certain_prediction_is_one():
     np.testing.assert_array_equal(focal_weights(np.zeros(2), 0.0), 1)
 
 
-def test_losses_below_zero_weigh_as_zero():
+def test_negative_losses_have_the_weight_of_loss_zero():
     np.testing.assert_array_equal(focal_weights(np.array([-1.0, 0.0]), 0.5), 0)
     np.testing.assert_array_equal(satimp_weights(np.array([-1.0, 0.0]), 5.0, 0.0), -1)
 
@@ -137,12 +111,12 @@ def test_satimp_weights_worked_by_hand():
     np.testing.assert_allclose(found, [-(0.5**6), -(0.9**5) * 0.1, 0], rtol=1e-5)
 
 
-def test_without_exponents_it_is_plain_gradient_ascent():
+def test_with_both_exponents_zero_it_is_plain_gradient_ascent():
     np.testing.assert_array_equal(satimp_weights(np.array([0.0, 0.1, 3.0, 90.0]), 0.0, 0.0), -1)
 
 
 @given(exponents, exponents)
-def test_the_weight_is_largest_where_the_exponents_balance(saturation, importance):
+def test_the_satimp_weight_is_largest_where_the_exponents_balance(saturation, importance):
     total = saturation + importance
     best = saturation / total
     probabilities = np.append(np.linspace(0.01, 0.99, 99), best)
@@ -153,7 +127,7 @@ def test_the_weight_is_largest_where_the_exponents_balance(saturation, importanc
 
 
 @given(positive_losses, exponents)
-def test_without_importance_it_is_weighted_gradient_ascent(losses, saturation):
+def test_with_importance_zero_it_is_weighted_gradient_ascent(losses, saturation):
     expected = -np.exp(-np.float64(losses) * saturation)
     found = satimp_weights(losses, saturation, 0.0)
     np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-37)
@@ -169,18 +143,18 @@ def test_the_ascent_is_bounded(losses, saturation, importance):
     assert (ascent <= 1 / (np.e * saturation) + 1e-6).all()
 
 
-def test_the_weight_vanishes_for_what_is_forgotten():
+def test_the_weight_of_forgotten_examples_vanishes():
     found = satimp_weights(np.array([5.0, 20.0, 1000.0]), 1.0, 1.0)
     np.testing.assert_allclose(found, [-np.exp(-5) + np.exp(-10), 0, 0], rtol=1e-5, atol=1e-8)
 
 
 @given(positive_losses, exponents, exponents)
-def test_descent_flips_the_sign_and_nothing_else(losses, saturation, importance):
+def test_descent_only_flips_the_sign(losses, saturation, importance):
     ascent, descent = (satimp_weights(losses, saturation, importance, up) for up in (True, False))
     np.testing.assert_array_equal(ascent, -descent)
 
 
-def test_forgetting_joins_with_a_term_to_retain():
+def test_a_term_to_forget_combines_with_a_term_to_retain():
     chain = optax.chain(
         optax.masked(weighting.satimp_weighting(), {"forget": True, "retain": False}),
         optax.masked(optax.scale(0.1), {"forget": False, "retain": True}),
@@ -191,7 +165,7 @@ def test_forgetting_joins_with_a_term_to_retain():
     np.testing.assert_allclose(found, forget.mean() + 0.1 * 0.6, rtol=1e-6)
 
 
-def test_the_forget_loss_is_the_mean_over_the_tokens_that_count():
+def test_the_forget_loss_is_the_mean_over_valid_tokens():
     nll = -np.log([[0.5, 0.9, 0.7], [0.2, 0.5, 0.5]])
     where = np.array([[True, True, True], [True, False, False]])
     transform = weighting.satimp_weighting()
@@ -221,7 +195,7 @@ def pass_at_n_weights(losses, num_samples):
 
 @functools.partial(jax.jit, static_argnums=0)
 def both_gradients(name, logits, labels, setting):
-    """The gradients of the logits, by the weighting and by the loss of losses."""
+    """Returns the gradients of the logits, by the weighting and by the loss of the same name."""
     transform = getattr(weighting, f"{name}_weighting")(setting)
 
     def by_weighting(logits):
@@ -239,7 +213,7 @@ def both_gradients(name, logits, labels, setting):
     ("name", "setting"), [("comp_sum", 0.0), ("comp_sum", 1.7), ("pass_at_n", 5.0)]
 )
 @given(hnp.arrays(np.float32, (4, 3), elements=st.floats(-5, 5, width=32, allow_subnormal=False)))
-def test_the_weighting_trains_with_the_gradient_of_its_loss_of_losses(name, setting, logits):
+def test_the_weighting_has_the_gradient_of_the_loss_of_the_same_name(name, setting, logits):
     found, expected = both_gradients(name, logits, np.array([0, 1, 2, 0]), setting)
     np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-7)
 
@@ -256,7 +230,7 @@ def test_comp_sum_weights_do_not_overflow():
 
 
 @given(positive_losses, st.floats(1, 1000))
-def test_the_pass_at_n_weight_is_the_slope_of_pass_at_n(losses, num_samples):
+def test_the_pass_at_n_weight_is_the_slope_of_the_pass_at_n_loss(losses, num_samples):
     n, p = np.float64(np.float32(num_samples)), np.exp(-np.float64(losses))
     log_fail = np.log1p(-p)
     expected = n * p * np.exp((n - 1) * log_fail) / -np.expm1(n * log_fail)
@@ -264,7 +238,7 @@ def test_the_pass_at_n_weight_is_the_slope_of_pass_at_n(losses, num_samples):
     np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-30)
 
 
-def test_pass_at_n_weighs_what_is_never_solved_fully_and_what_always_is_not_at_all():
+def test_the_pass_at_n_weight_is_one_for_unsolvable_and_zero_for_solved_examples():
     found = pass_at_n_weights(np.array([0.0, 1e-38, 1e-6, 60.0, 90.0, 1e4]), 16.0)
     np.testing.assert_allclose(found, [0, 0, 0, 1, 1, 1], atol=1e-6)
 
@@ -279,6 +253,6 @@ def test_pass_at_n_weighs_what_is_never_solved_fully_and_what_always_is_not_at_a
         ),
     ],
 )
-def test_settings_without_a_meaning_are_refused(build, message):
+def test_settings_out_of_range_are_refused(build, message):
     with pytest.raises(ValueError, match=message):
         build()

@@ -1,3 +1,5 @@
+"""Derivatives of another loss by the weights of examples, and the weighting by alignment."""
+
 import functools
 
 import jax
@@ -22,7 +24,7 @@ def network_losses(params, inputs, targets):
 
 
 def network_and_batches(seed):
-    """Parameters, a training batch of 6 and a clean batch of 3."""
+    """Returns parameters, a training batch of 6 examples and a clean batch of 3."""
     rng = np.random.default_rng(seed)
     normal = lambda *shape: rng.normal(size=shape).astype(np.float32)  # noqa: E731
     params = {"hidden": normal(4, 5), "output": normal(5)}
@@ -67,7 +69,7 @@ def derivative_of_the_first_step(params, batch, clean):
 
 
 @given(seeds)
-def test_alignment_times_the_rate_is_minus_the_derivative_of_the_first_look_ahead_step(seed):
+def test_alignment_is_the_derivative_of_a_look_ahead_step_from_zero_weights(seed):
     expected = derivative_of_the_first_step(*network_and_batches(seed))
     np.testing.assert_allclose(-RATE * alignment_of(seed), expected, rtol=1e-4, atol=1e-5)
 
@@ -90,14 +92,14 @@ def test_forward_mode_calls_the_model_once_on_the_whole_batch():
     assert sizes == [6]
 
 
-def test_forward_mode_takes_a_function_that_closes_over_its_batch():
+def test_forward_mode_accepts_a_function_that_closes_over_its_batch():
     params, batch, clean = network_and_batches(1)
     clean_gradient = jax.grad(clean_loss)(params, clean)
     closed = weighting.meta_alignment(lambda p: network_losses(p, *batch), params, clean_gradient)
     np.testing.assert_allclose(closed, alignment_of(1), rtol=1e-5)
 
 
-def test_alignment_with_a_summed_gradient_is_the_sum_over_clean_batches():
+def test_alignment_is_linear_in_the_clean_gradient():
     params, batch, first = network_and_batches(2)
     _, _, second = network_and_batches(3)
     gradients = [jax.grad(clean_loss)(params, clean) for clean in (first, second)]
@@ -106,7 +108,7 @@ def test_alignment_with_a_summed_gradient_is_the_sum_over_clean_batches():
     np.testing.assert_allclose(found, align(gradients[0]) + align(gradients[1]), rtol=1e-4)
 
 
-def test_losses_by_step_are_aligned_by_step():
+def test_losses_with_an_axis_of_steps_have_alignments_per_step():
     params, (inputs, targets), clean = network_and_batches(4)
     clean_gradient = jax.grad(clean_loss)(params, clean)
     align = lambda *batch: weighting.meta_alignment(  # noqa: E731
@@ -116,7 +118,7 @@ def test_losses_by_step_are_aligned_by_step():
     np.testing.assert_allclose(found, align(inputs, targets).reshape(3, 2), rtol=1e-5)
 
 
-def test_reverse_mode_takes_a_model_without_a_forward_rule():
+def test_reverse_mode_accepts_a_model_without_a_forward_rule():
     @jax.custom_vjp
     def times(a, b):
         return a @ b
@@ -145,26 +147,26 @@ def test_alignment_of_bfloat16_parameters_is_float32(mode):
     np.testing.assert_allclose(found, expected, atol=0.05 * np.abs(expected).max())
 
 
-def test_a_clean_gradient_of_other_shapes_is_an_error():
+def test_a_clean_gradient_of_other_shapes_raises_an_error():
     params, batch, _ = network_and_batches(0)
     wrong = {"hidden": params["hidden"][:2], "output": params["output"]}
     with pytest.raises(ValueError, match=r"clean_gradient has shapes .*\(2, 5\).*\(4, 5\)"):
         weighting.meta_alignment(network_losses, params, wrong, *batch)
 
 
-def test_a_clean_gradient_of_another_structure_is_an_error():
+def test_a_clean_gradient_of_another_structure_raises_an_error():
     params, batch, _ = network_and_batches(0)
     with pytest.raises(ValueError, match="clean_gradient has shapes"):
         weighting.meta_alignment(network_losses, params, list(params.values()), *batch)
 
 
-def test_an_unknown_mode_names_the_nearest():
+def test_an_unknown_mode_raises_an_error_that_suggests_the_nearest():
     params, batch, _ = network_and_batches(0)
     with pytest.raises(ValueError, match="did you mean 'reverse'"):
         weighting.meta_alignment(network_losses, params, params, *batch, mode="revers")
 
 
-def test_reverse_mode_without_a_batch_is_an_error():
+def test_reverse_mode_requires_a_batch():
     params, batch, _ = network_and_batches(0)
     with pytest.raises(ValueError, match="pass the batch after clean_gradient"):
         weighting.meta_alignment(
@@ -213,7 +215,7 @@ def test_look_ahead_gradient_equals_autodiff_through_the_step(seed, where):
     np.testing.assert_allclose(look_ahead_of(seed, where), expected, atol=1e-4 * scale)
 
 
-def test_look_ahead_gradient_is_the_inner_product_at_the_point_ahead():
+def test_look_ahead_gradient_is_the_inner_product_after_the_step():
     params, batch, clean = network_and_batches(7)
     mean = lambda p: jnp.mean(random_weights(7) * network_losses(p, *batch))  # noqa: E731
     meta_gradient = jax.grad(clean_loss)(descend(params, jax.grad(mean)(params)), clean)
@@ -231,7 +233,7 @@ def test_look_ahead_gradient_has_a_reverse_mode():
     np.testing.assert_allclose(reverse, look_ahead_of(8, where), rtol=1e-4)
 
 
-def test_look_ahead_gradient_is_zero_where_masked_whatever_weight_and_loss_are():
+def test_look_ahead_gradient_is_zero_where_masked_even_for_nan():
     params, batch, clean = network_and_batches(9)
     where = np.array([True, True, False, True, True, True])
     nan_if_masked = jnp.where(where, 0, jnp.nan)
@@ -251,7 +253,7 @@ def test_look_ahead_gradient_of_an_all_masked_batch_is_zero():
     np.testing.assert_array_equal(look_ahead_of(0, np.zeros(6, bool)), 0)
 
 
-def test_weights_of_another_shape_than_the_losses_are_an_error():
+def test_weights_of_another_shape_than_the_losses_raise_an_error():
     params, batch, clean = network_and_batches(0)
     with pytest.raises(ValueError, match=r"look_ahead_gradient: weights has shape \(5,\).*\[6\]"):
         weighting.look_ahead_gradient(
@@ -271,8 +273,8 @@ def test_weights_are_never_negative_and_have_mean_one(alignment):
 
 
 @given(alignments, st.integers(-20, 20))
-def test_the_learning_rate_of_the_look_ahead_does_not_matter(alignment, exponent):
-    # Powers of two scale without rounding.
+def test_weights_are_invariant_to_the_scale_of_the_alignment(alignment, exponent):
+    # Scaling by powers of two is exact.
     alignment = np.where(np.abs(alignment) < 1e-3, 0, alignment).astype(np.float32)
     scaled = jitted_weights(jnp.asarray(alignment * np.float32(2.0**exponent)))
     np.testing.assert_array_equal(scaled, jitted_weights(jnp.asarray(alignment)))
@@ -287,43 +289,43 @@ def test_a_batch_without_a_positive_alignment_gets_the_fallback(fallback, expect
 @given(seeds)
 def test_an_example_like_the_clean_one_weighs_more_than_its_opposite(seed):
     params, example = np.random.default_rng(seed).normal(size=(2, DIMENSION)).astype(np.float32)
-    weights = weights_of_a_clean_example_and_its_opposite(params, example)
+    weights = weights_of_clean_example_and_opposite(params, example)
     np.testing.assert_allclose(weights, [2, 0], rtol=1e-5)
 
 
 @jax.jit
-def weights_of_a_clean_example_and_its_opposite(params, example):
+def weights_of_clean_example_and_opposite(params, example):
     inputs, labels = jnp.stack([example, example]), jnp.array([1, 0])
     clean_gradient = jax.grad(lambda p: example_losses(p, inputs[:1], labels[:1])[0])(params)
     alignment = weighting.meta_alignment(example_losses, params, clean_gradient, inputs, labels)
     return weights_of(alignment)[0]
 
 
-def test_the_moving_average_makes_a_batch_that_helps_more_count_more():
-    # Averages with decay 1/2, debiased: 1, then (3/2 + 1/4) / (3/4) = 7/3.
+def test_with_the_moving_average_a_more_helpful_batch_counts_more():
+    # The bias-corrected averages with decay 1/2 are 1 and (3/2 + 1/4) / (3/4) = 7/3.
     first, state = weights_of([1.0, 1.0], ema_decay=0.5)
     second, _ = weights_of([3.0, 3.0], state, ema_decay=0.5)
     np.testing.assert_allclose(first, 1)
     np.testing.assert_allclose(second, 9 / 7, rtol=1e-6)
 
 
-def test_the_moving_average_of_like_batches_weighs_as_each_batch_does():
+def test_with_equal_batches_the_moving_average_changes_nothing():
     alignment, state = [2.0, -1.0, 0.0, 6.0], None
     for _ in range(3):
         weights, state = weights_of(alignment, state, ema_decay=0.9)
         np.testing.assert_allclose(weights, [1, 0, 0, 3], rtol=1e-6)
 
 
-def test_a_batch_that_helps_nothing_lowers_the_moving_average():
+def test_an_unhelpful_batch_lowers_the_moving_average():
     _, state = weights_of([1.0, 1.0], ema_decay=0.5)
     fallen, state = weights_of([-1.0, -1.0], state, ema_decay=0.5)
-    # (0 / 2 + 1 / 4) / (3 / 4) = 1/3, and then (1 / 2 + 0 / 4 + 1 / 8) / (7 / 8) = 5/7.
+    # The averages are (0/2 + 1/4) / (3/4) = 1/3 and (1/2 + 0/4 + 1/8) / (7/8) = 5/7.
     weights, _ = weights_of([1.0, 1.0], state, ema_decay=0.5)
     np.testing.assert_allclose(fallen, 1)
     np.testing.assert_allclose(weights, 7 / 5, rtol=1e-6)
 
 
-def test_an_all_masked_batch_leaves_the_moving_average():
+def test_an_all_masked_batch_does_not_change_the_moving_average():
     _, state = weights_of([1.0, 3.0], ema_decay=0.5)
     _, after = weights_of([9.0, 9.0], state, where=np.zeros(2, bool), ema_decay=0.5)
     assert jax.tree.all(jax.tree.map(np.array_equal, after.terms, state.terms))
@@ -335,18 +337,18 @@ def test_a_decay_out_of_range_is_refused(ema_decay):
         weighting.meta_weighting(ema_decay=ema_decay)
 
 
-def test_an_unknown_fallback_names_the_nearest():
+def test_an_unknown_fallback_raises_an_error_that_suggests_the_nearest():
     with pytest.raises(ValueError, match="did you mean 'uniform'"):
         weighting.meta_weighting(fallback="unifrom")
 
 
-def test_an_alignment_of_another_batch_size_is_an_error():
+def test_an_alignment_of_another_batch_size_raises_an_error():
     weigh, losses = weighting.meta_weighting(), jnp.ones(4)
     with pytest.raises(ValueError, match=r"'alignment' has shape \(3,\).*\(4,\)"):
         weigh.update(losses, weigh.init(losses), losses, alignment=jnp.ones(3))
 
 
-def test_with_a_few_clean_examples_it_learns_although_half_of_the_labels_are_flipped():
+def test_a_few_clean_examples_suffice_to_learn_from_half_flipped_labels():
     weigh = weighting.meta_weighting()
     inputs, labels, flipped = noisy_data(0, 128, 0.5)
     clean_inputs, clean_labels, _ = noisy_data(1, 32, 0)

@@ -1,3 +1,5 @@
+"""The rescaling of weights to mean 1."""
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -16,7 +18,7 @@ def normalized(weights, **extra_args):
 
 
 @given(st.lists(st.floats(2**-7, 2**7, width=32), min_size=5, max_size=5))
-def test_normalized_weights_average_to_one(weights):
+def test_normalized_weights_have_mean_one(weights):
     np.testing.assert_allclose(normalized(jnp.array(weights)).mean(), 1, rtol=1e-5)
 
 
@@ -30,28 +32,28 @@ def test_each_loss_term_has_its_own_mean():
     np.testing.assert_allclose(found["halt"], [1, 1])
 
 
-def test_masked_weights_are_zero_and_not_in_the_mean():
+def test_masked_weights_are_zero_and_excluded_from_the_mean():
     where = jnp.array([True, True, False, False])
     found = normalized(jnp.array([1.0, 3.0, 100.0, jnp.nan]), where=where)
     np.testing.assert_allclose(found, [0.5, 1.5, 0, 0])
 
 
-def test_nothing_valid_gives_zeros():
+def test_an_all_masked_batch_gives_zeros():
     np.testing.assert_array_equal(normalized(np.ones(3), where=np.zeros(3, bool)), 0)
 
 
-def test_weights_that_are_all_zero_stay_zero():
+def test_zero_weights_remain_zero():
     np.testing.assert_array_equal(normalized(np.zeros(3)), 0)
 
 
 def test_the_mean_of_bfloat16_weights_is_taken_in_float32():
-    # bfloat16 has no 257: a sum in it is 256.
+    # bfloat16 cannot represent 257: a sum in bfloat16 would be 256.
     found = normalized(jnp.ones(257, jnp.bfloat16))
     assert found.dtype == jnp.bfloat16
     np.testing.assert_array_equal(found, 1)
 
 
-def test_what_a_chain_did_to_the_overall_scale_is_undone():
+def test_the_overall_scale_from_earlier_in_a_chain_is_removed():
     weights = jnp.array([1.0, 2.0, 3.0])
     chain = optax.chain(optax.scale(123.0), weighting.unit_mean_weighting())
     found, _ = jax.jit(chain.update)(weights, chain.init(weights), weights)

@@ -1,3 +1,5 @@
+"""The weighting by inverse propensity, and its estimate from popularity."""
+
 import functools
 
 import jax
@@ -31,42 +33,42 @@ def test_the_weight_is_one_over_the_propensity():
 
 
 @given(probabilities)
-def test_no_weight_is_below_one_or_above_one_over_the_clip(propensity):
+def test_weights_are_between_one_and_one_over_the_clip(propensity):
     weights = weigh(TENTH, propensity)
     assert ((weights >= 1) & (weights <= 10 * (1 + 1e-6))).all()
 
 
 @given(probabilities)
-def test_the_likelier_it_was_seen_the_less_it_weighs(propensity):
+def test_weights_fall_with_the_propensity(propensity):
     assert (np.diff(weigh(TENTH, np.sort(propensity))) <= 0).all()
 
 
-def test_a_propensity_of_zero_is_finite_without_a_clip():
+def test_a_propensity_of_zero_has_a_finite_weight_without_a_clip():
     np.testing.assert_allclose(weigh(UNCLIPPED, jnp.zeros(1)), 1e6, rtol=1e-5)
 
 
 @given(probabilities.map(lambda x: np.maximum(x, np.float32(0.01))), probabilities)
-def test_unclipped_it_undoes_what_was_not_seen(propensity, losses):
+def test_unclipped_weights_make_the_observed_sum_unbiased(propensity, losses):
     seen_on_average = np.sum(propensity * weigh(UNCLIPPED, propensity) * losses)
     np.testing.assert_allclose(seen_on_average, losses.sum(), rtol=1e-4, atol=1e-6)
 
 
 @given(probabilities)
-def test_normalized_the_mean_weight_is_one(propensity):
+def test_self_normalized_weights_have_mean_one(propensity):
     np.testing.assert_allclose(weigh(SELF_NORMALIZED, propensity).mean(), 1, rtol=1e-5)
 
 
 @pytest.mark.parametrize("clip", [-0.1, 1.1, float("nan")])
-def test_a_clip_that_is_no_probability_is_refused(clip):
+def test_a_clip_out_of_range_is_refused(clip):
     with pytest.raises(ValueError, match=r"clip is .*, but it must be in \[0, 1\]"):
         weighting.inverse_propensity_weighting(clip=clip)
 
 
-def test_popularity_is_the_root_of_the_share_of_the_most_popular():
+def test_popularity_is_the_square_root_of_the_count_relative_to_the_largest():
     np.testing.assert_allclose(popularity(jnp.array([4, 16, 0, 1])), [0.5, 1, 0, 0.25])
 
 
-def test_another_power_takes_the_place_of_the_root():
+def test_the_power_of_popularity_can_be_set():
     np.testing.assert_allclose(popularity(jnp.array([4, 16]), 1.0), [0.25, 1])
 
 
@@ -77,13 +79,13 @@ def test_popularity_is_a_probability_that_grows_with_the_count(counts):
     assert (np.diff(found) >= 0).all()
 
 
-def test_items_that_are_masked_do_not_count():
+def test_masked_items_do_not_count():
     found = popularity(jnp.array([4.0, jnp.nan, 16.0]), 0.5, jnp.array([True, False, True]))
     np.testing.assert_allclose(found, [0.5, 0, 1])
 
 
 @pytest.mark.parametrize("counts", [np.zeros(3, int), np.zeros(0, int)])
-def test_items_that_nobody_chose_have_propensity_zero(counts):
+def test_items_without_selections_have_propensity_zero(counts):
     np.testing.assert_array_equal(popularity(counts), np.zeros(len(counts)))
 
 

@@ -1,31 +1,25 @@
-import jax
+"""The weighting by the similarity to class prototypes."""
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from hypothesis.extra import numpy as hnp
 
 from cgar_jax import weighting
+from tests.weighting import updating
 
 gap = weighting.prototype_gap_weighting
 CLASSES, SIZE = 3, 6
 
 seeds = st.integers(0, 10_000)
-flags = hnp.arrays(bool, SIZE)
 
 
-def weigh(transform, size, state=None, **extras):
-    ones = np.ones(size, np.float32)
-    state = transform.init(ones) if state is None else state
-    return jax.jit(transform.update)(ones, state, ones, **extras)
+def update(transform, size, state=None, **extras):
+    return updating.update(transform, np.ones(size, np.float32), state, **extras)
 
 
 def weights_of(transform, size, **extras):
-    return np.asarray(weigh(transform, size, **extras)[0])
-
-
-def random_guesses(seed, classes=CLASSES):
-    return np.random.default_rng(seed).dirichlet(np.ones(classes), SIZE).astype(np.float32)
+    return np.asarray(update(transform, size, **extras)[0])
 
 
 GIVEN = gap()
@@ -41,16 +35,16 @@ def random_vectors(seed, count, features=4):
     return np.random.default_rng(seed).normal(size=(count, features)).astype(np.float32)
 
 
-def test_on_a_prototype_of_orthogonal_ones_the_gap_is_one():
+def test_the_gap_on_one_of_several_orthogonal_prototypes_is_one():
     np.testing.assert_allclose(gaps(np.eye(4), np.eye(4)), 1, rtol=1e-6)
 
 
-def test_between_two_prototypes_there_is_no_gap():
+def test_the_gap_between_two_prototypes_is_zero():
     np.testing.assert_allclose(gaps([[1.0, 1.0, 0.0]], np.eye(3)), 0, atol=1e-6)
 
 
 @given(seeds)
-def test_the_gap_is_the_released_codes_where_that_is_defined(seed):
+def test_the_gap_equals_the_formula_of_the_released_code(seed):
     embeddings, prototypes = random_vectors(seed, SIZE), random_vectors(seed + 1, CLASSES)
     unit = [x / np.linalg.norm(x, axis=-1, keepdims=True) for x in (embeddings, prototypes)]
     second, first = np.sort(unit[0] @ unit[1].T)[:, -2:].T
@@ -60,7 +54,7 @@ def test_the_gap_is_the_released_codes_where_that_is_defined(seed):
 
 
 @given(seeds)
-def test_turning_the_space_does_not_change_the_gap(seed):
+def test_rotations_do_not_change_the_gap(seed):
     embeddings, prototypes = random_vectors(seed, SIZE), random_vectors(seed + 1, CLASSES)
     turn = np.linalg.qr(random_vectors(seed + 2, 4))[0]
     np.testing.assert_allclose(
@@ -69,23 +63,23 @@ def test_turning_the_space_does_not_change_the_gap(seed):
 
 
 @given(seeds, st.floats(0.01, 100))
-def test_lengths_do_not_change_the_gap(seed, length):
+def test_the_lengths_of_vectors_do_not_change_the_gap(seed, length):
     embeddings, prototypes = random_vectors(seed, SIZE), random_vectors(seed + 1, CLASSES)
     found = gaps(np.float32(length) * embeddings, prototypes / np.float32(length))
     np.testing.assert_allclose(found, gaps(embeddings, prototypes), atol=1e-5)
 
 
 @given(seeds)
-def test_a_third_class_far_away_changes_nothing(seed):
+def test_a_distant_third_class_does_not_change_the_gap(seed):
     embedding = random_vectors(seed, 1)
-    # Of two classes both are nearer than the opposite of the example.
+    # Both classes are closer to the example than its opposite, the third class.
     two = random_vectors(seed + 1, 2)
     np.testing.assert_allclose(
         gaps(embedding, np.concatenate([two, -embedding])), gaps(embedding, two), atol=1e-6
     )
 
 
-def test_a_second_class_far_away_widens_the_gap():
+def test_a_distant_second_class_widens_the_gap():
     embedding = np.array([[1.0, 0.0]])
     assert gaps(embedding, [[1.0, 0.0]]) == 1
     assert gaps(embedding, [[1.0, 0.0], [-1.0, 0.0]]) == 2
@@ -96,7 +90,7 @@ def test_with_one_class_the_weight_is_the_cosine():
     np.testing.assert_allclose(found, [0.6, 0], rtol=1e-6)
 
 
-def test_an_embedding_of_zeros_weighs_nothing():
+def test_a_zero_embedding_has_weight_zero():
     np.testing.assert_array_equal(gaps(np.zeros((1, 3)), np.eye(3)), 0)
 
 
@@ -110,34 +104,34 @@ def labeled(embeddings, labels, is_labeled=True):
 
 
 def test_the_first_batch_sets_the_prototypes():
-    _, state = weigh(LEARNED, 3, **labeled([[1, 0], [0, 1], [4, 2]], [0, 0, 2]))
+    _, state = update(LEARNED, 3, **labeled([[1, 0], [0, 1], [4, 2]], [0, 0, 2]))
     np.testing.assert_allclose(state.terms.means, [[0.5, 0.5], [0, 0], [4, 2]])
 
 
 def test_prototypes_are_moving_averages():
-    _, state = weigh(LEARNED, 1, **labeled([[1, 0]], [0]))
-    _, state = weigh(LEARNED, 1, state, **labeled([[0, 1]], [0]))
+    _, state = update(LEARNED, 1, **labeled([[1, 0]], [0]))
+    _, state = update(LEARNED, 1, state, **labeled([[0, 1]], [0]))
     np.testing.assert_allclose(state.terms.means[0], [0.75, 0.25])
 
 
-def test_a_class_that_is_absent_keeps_its_prototype():
-    _, state = weigh(LEARNED, 1, **labeled([[1, 0]], [0]))
-    _, state = weigh(LEARNED, 1, state, **labeled([[0, 1]], [1]))
+def test_an_absent_class_keeps_its_prototype():
+    _, state = update(LEARNED, 1, **labeled([[1, 0]], [0]))
+    _, state = update(LEARNED, 1, state, **labeled([[0, 1]], [1]))
     np.testing.assert_allclose(state.terms.means[0], [1, 0])
 
 
-def test_examples_without_a_label_move_no_prototype_whatever_label_they_carry():
+def test_unlabeled_examples_do_not_change_prototypes():
     extras = labeled([[1, 0], [5, 5]], [0, -100], [True, False])
-    _, state = weigh(LEARNED, 2, **extras)
+    _, state = update(LEARNED, 2, **extras)
     np.testing.assert_allclose(state.terms.means, [[1, 0], [0, 0], [0, 0]])
 
 
-def test_a_class_without_a_prototype_is_no_candidate():
+def test_classes_without_a_prototype_are_ignored():
     extras = labeled([[1, 0], [0, 1], [0.6, -0.8]], [0, 1, -100], [True, True, False])
     np.testing.assert_allclose(weights_of(LEARNED, 3, **extras)[2], 1.4, rtol=1e-5)
 
 
-def test_before_any_label_came_nothing_is_trusted():
+def test_weights_are_zero_before_the_first_labeled_example():
     extras = labeled([[1, 0], [0, 1]], [0, 1], is_labeled=False)
     np.testing.assert_array_equal(weights_of(LEARNED, 2, **extras), 0)
 
@@ -148,17 +142,17 @@ def test_labeled_examples_have_weight_one():
     np.testing.assert_allclose(weights, [1, 0], atol=1e-6)
 
 
-def test_prototypes_of_other_features_are_an_error():
+def test_prototypes_of_another_length_raise_an_error():
     with pytest.raises(ValueError, match=r"prototypes has shape \(3, 3\).*\[classes, 2\]"):
         gaps(np.ones((1, 2)), np.eye(3))
 
 
-def test_prototypes_that_are_not_learned_are_needed():
+def test_prototypes_are_required_unless_they_are_learned():
     with pytest.raises(ValueError, match=r"prototype_gap_weighting.*'prototypes' is missing"):
         weights_of(GIVEN, 1, embeddings=np.ones((1, 2)))
 
 
 @pytest.mark.parametrize("settings", [{"num_classes": 3}, {"num_features": 3}])
-def test_learning_prototypes_needs_both_sizes(settings):
+def test_learning_prototypes_requires_both_sizes(settings):
     with pytest.raises(ValueError, match="give both to learn the prototypes, or neither"):
         gap(**settings)

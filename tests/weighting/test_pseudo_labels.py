@@ -1,3 +1,5 @@
+"""The selection of pseudo-labels, and the votes of neighbors."""
+
 import jax
 import numpy as np
 import pytest
@@ -7,6 +9,7 @@ from hypothesis.extra import numpy as hnp
 from sklearn.neighbors import KNeighborsClassifier
 
 from cgar_jax import weighting
+from tests.weighting import updating
 
 pseudo = weighting.agreement_pseudo_label_weighting
 CLASSES, SIZE = 3, 6
@@ -15,14 +18,12 @@ seeds = st.integers(0, 10_000)
 flags = hnp.arrays(bool, SIZE)
 
 
-def weigh(transform, size, state=None, **extras):
-    ones = np.ones(size, np.float32)
-    state = transform.init(ones) if state is None else state
-    return jax.jit(transform.update)(ones, state, ones, **extras)
+def update(transform, size, state=None, **extras):
+    return updating.update(transform, np.ones(size, np.float32), state, **extras)
 
 
 def weights_of(transform, size, **extras):
-    return np.asarray(weigh(transform, size, **extras)[0])
+    return np.asarray(update(transform, size, **extras)[0])
 
 
 def random_guesses(seed, classes=CLASSES):
@@ -34,7 +35,7 @@ def one_hot(labels):
 
 
 def guesses(labels, is_labeled=False, agreement=1.0):
-    """Extra arguments of sure guesses, with which the neighbors agree."""
+    """Returns extra arguments for certain guesses that the neighbors confirm."""
     size = len(labels)
     return {
         "probabilities": one_hot(labels),
@@ -52,7 +53,7 @@ BALANCED = pseudo(num_classes=CLASSES, decay=0.9)
 
 
 @given(seeds, flags)
-def test_where_no_guess_is_kept_only_the_labeled_count(seed, labeled):
+def test_without_kept_guesses_only_labeled_examples_count(seed, labeled):
     extras = guesses(random_guesses(seed).argmax(-1), labeled, agreement=0.5)
     np.testing.assert_array_equal(weights_of(PSEUDO, SIZE, **extras), labeled)
 
@@ -79,25 +80,25 @@ def test_without_thresholds_and_with_agreeing_neighbors_every_guess_counts(seed,
     ],
     ids=lambda doubt: next(iter(doubt)),
 )
-def test_a_guess_is_dropped_if_one_thing_speaks_against_it(doubt):
+def test_a_guess_is_dropped_if_any_condition_fails(doubt):
     assert weights_of(PSEUDO, 1, **guesses([0])) == 1
     assert weights_of(PSEUDO, 1, **guesses([0]) | doubt) == 0
 
 
 @given(seeds)
-def test_by_margin_a_guess_is_kept_if_it_leads_by_more(seed):
+def test_the_margin_mode_keeps_guesses_with_a_larger_margin(seed):
     probabilities = random_guesses(seed)
     weights = weights_of(MARGIN, SIZE, probabilities=probabilities, is_labeled=np.zeros(SIZE, bool))
     best = np.sort(probabilities)[:, ::-1]
     np.testing.assert_array_equal(weights, best[:, 0] - best[:, 1] > np.float32(0.3))
 
 
-def test_guesses_for_each_step_are_kept_one_by_one():
+def test_guesses_per_step_are_kept_independently():
     extras = guesses([0, 1]) | {"probabilities": np.stack([one_hot([0, 2]), one_hot([1, 0])])}
     np.testing.assert_array_equal(weights_of(PSEUDO, (2, 2), **extras), [[1, 0], [1, 0]])
 
 
-def test_classes_of_the_same_size_weigh_the_same():
+def test_classes_of_equal_size_have_equal_weights():
     weights = weights_of(BALANCED, 6, **guesses([0, 1, 2, 0, 1, 2]))
     np.testing.assert_allclose(weights, 5, rtol=1e-6)
 
@@ -111,45 +112,45 @@ def test_a_rarer_class_never_weighs_less(counts):
     assert (np.diff(weights[np.argsort(counts)]) <= 1e-6).all()
 
 
-def test_a_class_that_never_came_has_the_largest_weight():
+def test_a_class_with_count_zero_has_the_largest_weight():
     extras = guesses([0, 1, 2]) | {"class_counts": np.array([0.0, 5.0, 10.0])}
     weights = weights_of(BALANCED, CLASSES, **extras)
     np.testing.assert_allclose(weights, [10, 5, 10 / (1 + np.exp(0.5))], rtol=1e-5)
 
 
-def test_without_any_count_all_classes_weigh_the_same():
+def test_all_counts_zero_give_equal_weights():
     weights = weights_of(BALANCED, CLASSES, **guesses([0, 1, 2]), class_counts=np.zeros(3))
     np.testing.assert_allclose(weights, 5)
 
 
 @given(counts_of_classes.map(lambda counts: counts + 1))
-def test_classes_weigh_by_the_released_formula(counts):
+def test_class_weights_follow_the_formula_of_the_released_code(counts):
     weights = weights_of(BALANCED, CLASSES, **guesses([0, 1, 2]), class_counts=counts)
     expected = 10 / (1 + np.exp(-(counts.mean() - counts) / counts))
     np.testing.assert_allclose(weights, expected, rtol=1e-5)
 
 
-def test_only_guesses_that_are_kept_are_counted():
+def test_only_kept_guesses_are_counted():
     extras = guesses([0, 0, 1, 1], [True, False, False, False])
     extras["agreement"][2] = 0.1
-    _, state = weigh(BALANCED, 4, **extras)
-    # One guess of class 0 and one of class 1; the average starts from zero.
+    _, state = update(BALANCED, 4, **extras)
+    # One guess of class 0 and one of class 1 are kept; the average begins with zero.
     np.testing.assert_allclose(state.terms, [0.1, 0.1, 0], rtol=1e-5)
 
 
 def test_the_class_counts_are_a_moving_average():
-    _, state = weigh(BALANCED, 2, **guesses([0, 0]))
-    _, state = weigh(BALANCED, 2, state, **guesses([1, 2]))
+    _, state = update(BALANCED, 2, **guesses([0, 0]))
+    _, state = update(BALANCED, 2, state, **guesses([1, 2]))
     np.testing.assert_allclose(state.terms, [0.18, 0.1, 0.1], rtol=1e-5)
 
 
-def test_a_class_that_was_frequent_before_weighs_less():
-    _, state = weigh(BALANCED, 2, **guesses([0, 0]))
-    weights, _ = weigh(BALANCED, 2, state, **guesses([0, 1]))
+def test_a_recently_frequent_class_weighs_less():
+    _, state = update(BALANCED, 2, **guesses([0, 0]))
+    weights, _ = update(BALANCED, 2, state, **guesses([0, 1]))
     assert weights[0] < 5 < weights[1]
 
 
-def test_probabilities_of_another_number_of_classes_are_an_error():
+def test_probabilities_of_another_number_of_classes_raise_an_error():
     with pytest.raises(ValueError, match=r"probabilities has shape \(2, 3\).*\[2, 4\]"):
         weights_of(pseudo(num_classes=4), 2, **guesses([0, 1]))
 
@@ -164,7 +165,7 @@ def test_probabilities_of_another_number_of_classes_are_an_error():
         ({"num_classes": 0}, "num_classes is 0"),
     ],
 )
-def test_settings_of_pseudo_labels_that_are_wrong_are_refused(settings, message):
+def test_wrong_settings_are_refused(settings, message):
     with pytest.raises(ValueError, match=message):
         pseudo(**settings)
 
@@ -179,7 +180,7 @@ def bank_and_queries(seed, size=12):
 
 
 @given(seeds)
-def test_neighbors_vote_as_in_scikit_learn(seed):
+def test_votes_match_those_of_scikit_learn(seed):
     queries, bank, labels = bank_and_queries(seed)
     found, agreement = votes(queries, bank, labels, num_classes=CLASSES, k=5)
     peer = KNeighborsClassifier(5, metric="cosine").fit(bank, labels)
@@ -188,7 +189,7 @@ def test_neighbors_vote_as_in_scikit_learn(seed):
 
 
 @given(seeds, hnp.arrays(bool, 12))
-def test_who_is_masked_does_not_vote(seed, where):
+def test_masked_entries_of_the_bank_do_not_vote(seed, where):
     queries, bank, labels = bank_and_queries(seed)
     masked = np.where(where[:, None], bank, np.nan)
     found, agreement = votes(queries, masked, labels, num_classes=CLASSES, k=12, where=where)
@@ -197,7 +198,7 @@ def test_who_is_masked_does_not_vote(seed, where):
     np.testing.assert_allclose(agreement, counts.max() / max(counts.sum(), 1), rtol=1e-6)
 
 
-def test_a_mask_for_each_keeps_it_from_voting_on_itself():
+def test_a_mask_per_example_excludes_its_own_vote():
     points, labels = np.eye(3, dtype=np.float32) + 0.1, np.array([0, 1, 1])
     others = ~np.eye(3, dtype=bool)
     found, agreement = votes(points, points, labels, num_classes=2, k=3, where=others)
@@ -205,13 +206,13 @@ def test_a_mask_for_each_keeps_it_from_voting_on_itself():
     np.testing.assert_array_equal(agreement, [1, 0.5, 0.5])
 
 
-def test_a_bank_smaller_than_k_votes_as_a_whole():
+def test_all_entries_of_a_bank_smaller_than_k_vote():
     queries, bank, labels = bank_and_queries(0)
     found = votes(queries, bank, labels, num_classes=CLASSES, k=100)
     np.testing.assert_array_equal(found[0], np.bincount(labels).argmax())
 
 
-def test_lengths_of_embeddings_do_not_matter_to_the_vote():
+def test_the_lengths_of_embeddings_do_not_change_the_vote():
     queries, bank, labels = bank_and_queries(1)
     lengths = np.linspace(0.1, 10, len(bank), dtype=np.float32)[:, None]
     found = votes(5 * queries, lengths * bank, labels, num_classes=CLASSES, k=3)
@@ -226,6 +227,6 @@ def test_an_embedding_that_is_nan_gets_no_votes():
     jax.tree.map(lambda array: np.testing.assert_array_equal(array, 0), found)
 
 
-def test_a_bank_of_other_features_is_an_error():
+def test_a_bank_of_another_embedding_length_raises_an_error():
     with pytest.raises(ValueError, match=r"bank_embeddings has shape \(5, 3\).*\[bank, 4\]"):
         weighting.neighbor_votes(np.ones((2, 4)), np.ones((5, 3)), np.ones(5, int), 2)

@@ -1,3 +1,5 @@
+"""Weightings of the steps of deep supervision."""
+
 import functools
 
 import hypothesis.extra.numpy as hnp
@@ -11,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cgar_jax import weighting
+from tests.weighting import updating
 
 BATCH, STEPS = 3, 5
 
@@ -26,13 +29,8 @@ some_mask = hnp.arrays(bool, (BATCH, STEPS))
 some_losses = np.random.default_rng(0).uniform(0, 3, (BATCH, STEPS)).astype(np.float32)
 
 
-def weights_of(transform, losses=some_losses, **extra_args):
-    @jax.jit
-    def update(losses, extra_args):
-        weights = jnp.ones(losses.shape)
-        return transform.update(weights, transform.init(losses), losses, **extra_args)[0]
-
-    return update(losses, extra_args)
+def weights_of(transform, losses=some_losses, **extras):
+    return updating.weights_of(transform, losses, **extras)
 
 
 def mean_of(transform, losses=some_losses, **extra_args):
@@ -46,7 +44,7 @@ def mean_of(transform, losses=some_losses, **extra_args):
 # sorted_exit_weighting
 
 
-def test_an_exit_weighs_the_steps_over_the_exits_and_other_steps_nothing():
+def test_an_exit_has_weight_steps_over_exits_and_other_steps_have_weight_zero():
     np.testing.assert_allclose(weights_of(sorted_exits([2, 5]))[0], [0, 2.5, 0, 0, 2.5])
 
 
@@ -56,11 +54,11 @@ def test_the_weighted_mean_is_the_mean_over_the_exits(exits):
     np.testing.assert_allclose(mean_of(sorted_exits(exits)), expected, rtol=1e-5)
 
 
-def test_the_last_step_as_only_exit_is_standard_training():
+def test_the_last_step_as_the_only_exit_is_standard_training():
     np.testing.assert_allclose(mean_of(sorted_exits([STEPS])), some_losses[:, -1].mean(), rtol=1e-6)
 
 
-def test_all_exits_weigh_as_a_hierarchical_weighting_without_decay():
+def test_all_exits_equal_a_hierarchical_weighting_without_decay():
     ones = weights_of(hsw(decay=1.0, num_steps=STEPS, normalize="mean"))
     np.testing.assert_array_equal(weights_of(sorted_exits()), ones)
     np.testing.assert_array_equal(weights_of(sorted_exits(range(1, STEPS + 1))), ones)
@@ -83,7 +81,7 @@ def test_the_gradient_of_a_shared_head_is_the_mean_of_the_gradients_of_the_exits
 
 
 @given(losses_of_steps, some_mask)
-def test_normalized_it_is_the_mean_over_the_exits_that_count(losses, where):
+def test_normalized_weights_give_the_mean_over_valid_exits(losses, where):
     found = normalized_exit_mean(losses, where)
     counted = losses[:, [1, 4]][where[:, [1, 4]]]
     expected = counted.mean() if counted.size else 0
@@ -97,12 +95,12 @@ def normalized_exit_mean(losses, where):
 
 
 @pytest.mark.parametrize("exits", [[], [0, 1], [2, 2], [1.5]])
-def test_exits_that_are_no_set_of_steps_are_refused(exits):
+def test_exits_that_are_not_a_set_of_steps_are_refused(exits):
     with pytest.raises(ValueError, match=r"exits is .* counted from 1"):
         sorted_exits(exits)
 
 
-def test_an_exit_beyond_the_last_step_is_an_error():
+def test_an_exit_beyond_the_last_step_raises_an_error():
     with pytest.raises(ValueError, match=r"shape \(3, 5\) have only 5 steps"):
         weights_of(sorted_exits([2, 6]))
 
@@ -117,7 +115,7 @@ def test_losses_without_an_axis_of_steps_are_refused(transform):
 
 
 def counts_of(key, steps=STEPS, **settings):
-    """How often each step is drawn, of one example."""
+    """Returns the number of draws of each step of one example."""
     draws = settings.get("draws", 1) + settings.get("always_last", False)
     weights = weights_of(nested(**settings), np.zeros((1, steps), np.float32), key=key)
     return weights[0] * draws / steps
@@ -129,7 +127,7 @@ def counts_of_many_keys(number=4096, **settings):
 
 
 def assert_mean_close(counts, expected):
-    """Within five standard errors of independent draws."""
+    """Asserts that the mean is within five standard errors of independent draws."""
     error = np.sqrt(np.maximum(counts.var(axis=0), 1e-12) / len(counts))
     assert (np.abs(counts.mean(axis=0) - expected) <= 5 * error + 1e-5).all()
 
@@ -147,13 +145,13 @@ def test_each_step_is_drawn_in_proportion_to_its_probability(probabilities, draw
 
 
 @pytest.mark.parametrize("draws", [1, 4])
-def test_a_step_is_drawn_its_share_of_times_rounded_up_or_down(draws):
+def test_the_number_of_draws_is_the_expected_number_rounded_up_or_down(draws):
     counts = counts_of_many_keys(probabilities=PROBABILITIES, draws=draws, number=256)
     assert (np.abs(counts - draws * np.array(PROBABILITIES)) < 1 + 1e-5).all()
     np.testing.assert_allclose(counts, counts.round(), atol=1e-5)
 
 
-def test_the_weighted_mean_is_in_expectation_the_loss_of_a_step_drawn():
+def test_the_expected_weighted_mean_is_the_expected_loss_of_a_drawn_step():
     @jax.jit
     @jax.vmap
     def value(key):
@@ -170,30 +168,30 @@ def test_with_equal_probabilities_the_masked_mean_is_unbiased():
     assert_mean_close(values[:, None], some_losses[where].mean())
 
 
-def test_probability_for_the_last_step_alone_is_standard_training():
+def test_drawing_only_the_last_step_is_standard_training():
     found = mean_of(nested((0, 0, 0, 0, 1)), key=jax.random.key(1))
     np.testing.assert_allclose(found, some_losses[:, -1].mean(), rtol=1e-6)
 
 
 @pytest.mark.parametrize("steps", [1, 49])
-def test_as_many_draws_as_steps_are_all_the_exits_with_no_variance(steps):
+def test_as_many_draws_as_steps_draw_every_step_once(steps):
     counts = counts_of_many_keys(steps=steps, draws=steps, number=256)
     np.testing.assert_allclose(counts, 1, rtol=1e-6)
 
 
-def test_as_many_draws_as_likely_steps_are_those_exits():
+def test_as_many_draws_as_likely_steps_draw_each_of_them_once():
     counts = counts_of_many_keys(probabilities=(0, 1, 0, 0, 1), draws=2, number=256)
     exits = weights_of(sorted_exits([2, 5]))[:1] * 2 / STEPS
     np.testing.assert_allclose(counts, exits * np.ones((256, 1)), rtol=1e-6)
 
 
-def test_the_same_key_draws_the_same_and_other_keys_draw_otherwise():
+def test_draws_are_equal_for_equal_keys_and_vary_between_keys():
     draw = jax.jit(lambda seed: weights_of(nested(), key=jax.random.key(seed)))
     np.testing.assert_array_equal(draw(3), draw(3))
     assert len({tuple(np.asarray(draw(seed)[0])) for seed in range(32)}) == STEPS
 
 
-def test_steps_that_are_never_drawn_change_nothing():
+def test_steps_with_probability_zero_change_nothing():
     deeper = np.concatenate([some_losses, np.full((BATCH, 2), 7, np.float32)], axis=1)
     keys = jax.random.split(jax.random.key(0), 64)
     found = jax.vmap(lambda key: mean_of(nested((*PROBABILITIES, 0, 0)), deeper, key=key))(keys)
@@ -202,14 +200,14 @@ def test_steps_that_are_never_drawn_change_nothing():
 
 
 @pytest.mark.parametrize("per_example", [False, True])
-def test_the_examples_of_a_batch_share_their_draw_unless_told_otherwise(per_example):
+def test_examples_share_their_draw_unless_per_example_is_set(per_example):
     losses = np.zeros((64, STEPS), np.float32)
     weights = weights_of(nested(per_example=per_example), losses, key=jax.random.key(0))
     rows = {tuple(row) for row in np.asarray(weights)}
     assert len(rows) == (STEPS if per_example else 1)
 
 
-def test_all_loss_terms_get_the_same_draw():
+def test_all_loss_terms_share_their_draw():
     transform = nested(per_example=True)
     ones = {"answer": jnp.ones((64, STEPS)), "halt": jnp.ones((64, STEPS))}
     update = jax.jit(lambda key: transform.update(ones, transform.init(ones), ones, key=key)[0])
@@ -224,7 +222,7 @@ def test_always_last_adds_a_draw_of_the_last_step():
     assert_mean_close(counts, 2 / STEPS + np.array([0, 0, 0, 0, 1]))
 
 
-def test_steps_that_are_not_drawn_may_be_nan():
+def test_losses_of_steps_that_are_not_drawn_may_be_nan():
     losses = some_losses.copy()
     losses[:, :-1] = np.nan
     weights = weights_of(nested((0, 0, 0, 0, 1)), losses, key=jax.random.key(0))
@@ -245,12 +243,12 @@ def test_probabilities_may_be_traced():
         ({"probabilities": (0.5, float("nan"))}, "0 or more for each step"),
     ],
 )
-def test_settings_that_are_no_law_of_draws_are_refused(setting, message):
+def test_wrong_settings_of_the_draws_are_refused(setting, message):
     with pytest.raises(ValueError, match=message):
         nested(**setting)
 
 
-def test_probabilities_for_another_number_of_steps_are_an_error():
+def test_probabilities_for_another_number_of_steps_raise_an_error():
     with pytest.raises(ValueError, match=r"shape \(2,\), but the losses have 5 steps"):
         weights_of(nested((0.5, 0.5)), key=jax.random.key(0))
 
@@ -282,7 +280,7 @@ def test_position_weights_fall_strictly_towards_the_offset(discount):
     assert (weights > 1).all()
 
 
-def test_a_discount_of_zero_leaves_the_weights():
+def test_a_discount_of_zero_leaves_the_weights_unchanged():
     found = position_weights(np.array([1, 4, 9]), lambda position: 0 * position)
     np.testing.assert_array_equal(found, 1)
 
@@ -290,7 +288,8 @@ def test_a_discount_of_zero_leaves_the_weights():
 def test_the_discount_is_that_of_the_dcg():
     positions = np.arange(1, 8)
 
-    def gain(position):  # The DCG of a list with its one relevant item at this position.
+    def gain(position):
+        """Returns the DCG of a list whose only relevant item is at this position."""
         scores = -np.arange(7, dtype=np.float32)
         return rax.dcg_metric(scores, (positions == position).astype(np.float32))
 
@@ -309,13 +308,13 @@ def test_the_weighted_mean_is_linear_in_the_losses(losses):
     np.testing.assert_allclose(position_mean(2 * losses + 1), expected, rtol=1e-5)
 
 
-def test_without_a_position_the_axis_of_steps_is_it():
+def test_the_default_position_is_the_index_along_the_axis_of_steps():
     expected = position_weights(np.tile(np.arange(1, STEPS + 1), (BATCH, 1)))
     np.testing.assert_array_equal(weights_of(position_importance()), expected)
 
 
 @pytest.mark.parametrize("shape", [(BATCH,), (BATCH, STEPS)])
-def test_the_supervision_step_takes_the_place_of_a_position_left_out(shape):
+def test_the_supervision_step_replaces_a_missing_position(shape):
     step = np.array([4, 1, 2])
     found = weights_of(position_importance(), np.zeros(shape), supervision_step=step)
     expected = weights_of(position_importance(), np.zeros(shape), position=step)
@@ -323,13 +322,13 @@ def test_the_supervision_step_takes_the_place_of_a_position_left_out(shape):
     assert not np.allclose(found, found[::-1])
 
 
-def test_a_position_goes_before_a_supervision_step():
+def test_a_position_takes_precedence_over_a_supervision_step():
     position, step = np.array([1, 2, 3]), np.array([9, 9, 9])
     found = weights_of(position_importance(), np.zeros(3), position=position, supervision_step=step)
     np.testing.assert_array_equal(found, position_weights(position))
 
 
-def test_structural_tokens_weigh_one_whatever_their_position():
+def test_structural_tokens_have_weight_one_at_any_position():
     found = weights_of(
         position_importance(offset=0.5),
         np.zeros((1, 3)),
@@ -339,7 +338,7 @@ def test_structural_tokens_weigh_one_whatever_their_position():
     np.testing.assert_allclose(found, [[1.5, 1, 1]], rtol=1e-6)
 
 
-def test_masked_positions_may_be_anything():
+def test_masked_positions_may_have_any_value():
     found = weights_of(
         position_importance(),
         np.zeros(3),
@@ -350,12 +349,12 @@ def test_masked_positions_may_be_anything():
 
 
 @pytest.mark.parametrize("position", [0, -1, -7])
-def test_a_position_below_one_shows(position):
+def test_a_position_below_one_has_weight_nan(position):
     found = position_weights(np.array([position, 1]))
     np.testing.assert_array_equal(found, [np.nan, 2])
 
 
-def test_a_discount_function_and_a_schedule_of_the_offset_go_together():
+def test_a_discount_function_works_with_a_schedule_of_the_offset():
     scheduled = optax.inject_hyperparams(position_importance, static_args="discount")(
         offset=lambda count: 0.5, discount=lambda position: 1 / position
     )
@@ -363,7 +362,7 @@ def test_a_discount_function_and_a_schedule_of_the_offset_go_together():
     np.testing.assert_allclose(weights_of(scheduled), expected, rtol=1e-6)
 
 
-def test_losses_without_any_position_are_an_error_that_says_what_to_pass():
+def test_a_missing_position_raises_an_error_that_describes_it():
     with pytest.raises(ValueError, match=r"'position' is missing.*'supervision_step'.*\(4,\)"):
         weights_of(position_importance(), np.zeros(4))
 

@@ -1,3 +1,5 @@
+"""The reduction of losses to one scalar."""
+
 import functools
 
 import jax
@@ -32,14 +34,14 @@ def batch(size=16):
     }
 
 
-def test_without_a_weighting_it_is_the_mean_summed_over_the_terms():
+def test_with_the_identity_it_is_the_mean_summed_over_the_terms():
     losses = {"answer": jnp.array([1.0, 3.0]), "halt": jnp.array([[10.0, 20.0], [30.0, 40.0]])}
     value, _ = mean_of(losses, optax.identity())
     assert value == 2 + 25
 
 
 def test_hand_worked_weighted_mean():
-    # Weights 4/7 and 2/7 of losses 7 and 14, over two examples: (4 + 4) / 2.
+    # The losses 7 and 14 have weights 4/7 and 2/7; the mean over two examples is (4 + 4) / 2.
     transform = weighting.hierarchical_supervision_weighting(0.5, 3)
     value, _ = mean_of(jnp.array([7.0, 14.0]), transform, supervision_step=jnp.array([1, 2]))
     np.testing.assert_allclose(value, 4, rtol=1e-6)
@@ -50,7 +52,7 @@ def test_the_denominator_is_the_number_of_valid_entries():
     assert value == 2
 
 
-def test_the_gradient_in_each_loss_is_its_weight_over_the_count():
+def test_the_gradient_by_each_loss_is_its_weight_over_the_count():
     transform = weighting.hierarchical_supervision_weighting(0.7, 4)
     losses = jnp.arange(8.0).reshape(2, 4)
     gradient = jax.grad(lambda x: mean_of(x, transform)[0])(losses)
@@ -59,7 +61,7 @@ def test_the_gradient_in_each_loss_is_its_weight_over_the_count():
 
 
 @pytest.mark.parametrize("garbage", [jnp.nan, jnp.inf])
-def test_masked_losses_reach_neither_value_nor_gradient(garbage):
+def test_masked_losses_affect_neither_value_nor_gradient(garbage):
     losses, where = jnp.array([2.0, garbage]), jnp.array([True, False])
     (value, (_, info)), gradient = jax.value_and_grad(
         lambda x: mean_of(x, where=where, supervision_step=jnp.array([3, 1])), has_aux=True
@@ -69,14 +71,14 @@ def test_masked_losses_reach_neither_value_nor_gradient(garbage):
     assert info.effective_sample_size == 1
 
 
-def test_a_weighting_that_knows_no_masks_sees_zero_for_a_masked_loss():
+def test_a_weighting_without_masks_receives_zero_for_masked_losses():
     proportional = optax.stateless(lambda weights, losses: weights * losses / losses.sum())
     value, _ = mean_of(np.array([1.0, 3.0, np.nan]), proportional, where=np.arange(3) < 2)
     assert value == (1 / 4 * 1 + 3 / 4 * 3) / 2
 
 
 @pytest.mark.parametrize("losses", [np.full(3, jnp.nan), np.zeros(0), np.full((2, 3), jnp.inf)])
-def test_nothing_valid_gives_zero_everywhere(losses):
+def test_an_all_masked_batch_gives_zero_everywhere(losses):
     def value_fn(losses):
         return mean_of(losses, where=np.zeros(losses.shape, bool), supervision_step=1)
 
@@ -87,14 +89,14 @@ def test_nothing_valid_gives_zero_everywhere(losses):
 
 
 def test_the_mean_of_bfloat16_losses_is_taken_in_float32():
-    # bfloat16 has no 257: a sum in it is 256.
+    # bfloat16 cannot represent 257: a sum in bfloat16 would be 256.
     value, _ = mean_of(np.ones(257, jnp.bfloat16), optax.identity())
     assert value.dtype == jnp.float32
     assert value == 1
 
 
-def test_statistics_describe_the_weights_of_each_term():
-    # Weights 1, 1/2, 1/2, and one masked: effective size (2)^2 / (3/2).
+def test_info_describes_the_weights_of_each_term():
+    # The valid weights are 1, 1/2 and 1/2, so the effective sample size is 2^2 / (3/2).
     transform = weighting.hierarchical_supervision_weighting(0.5, 3, "none")
     _, (_, info) = mean_of(
         {"answer": np.zeros(4)},
@@ -105,12 +107,12 @@ def test_statistics_describe_the_weights_of_each_term():
     np.testing.assert_allclose(info["answer"], [2 / 3, 1 / 2, 1, 8 / 3], rtol=1e-6)
 
 
-def test_equal_weights_have_the_effective_sample_size_of_the_valid_entries():
+def test_the_effective_sample_size_of_equal_weights_is_the_number_of_valid_entries():
     _, (_, info) = mean_of(np.zeros(7), optax.scale(0.3), where=np.arange(7) < 5)
     np.testing.assert_allclose(info.effective_sample_size, 5, rtol=1e-6)
 
 
-def test_the_state_of_the_weighting_is_handed_on():
+def test_the_new_state_of_the_weighting_is_returned():
     transform = optax.scale_by_schedule(lambda count: 1.0 + count)
     losses = np.ones(3)
     first, (state, _) = mean_of(losses, transform)
@@ -133,7 +135,7 @@ def test_vmap_equals_a_loop():
 
 
 @pytest.mark.parametrize("per", ["example", "batch"])
-def test_eight_devices_give_the_result_of_one(per):
+def test_eight_devices_equal_one(per):
     transform = optax.chain(
         weighting.hierarchical_supervision_weighting(per=per), weighting.unit_mean_weighting()
     )
@@ -156,6 +158,6 @@ def test_eight_devices_give_the_result_of_one(per):
     )
 
 
-def test_a_mask_of_another_shape_is_an_error():
+def test_a_mask_of_another_shape_raises_an_error():
     with pytest.raises(ValueError, match=r"'where' has shape \(2,\).*\(3,\)"):
         mean_of(np.zeros(3), optax.identity(), where=np.ones(2, bool))
