@@ -23,7 +23,8 @@ README = ROOT / "README.md"
 PAGES = [README, ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
 REGISTRIES = (
     *(losses.LOSSES, weighting.WEIGHTINGS, curricula.CURRICULA, sampling.SAMPLINGS),
-    *(contrib.LOSSES,),
+    *(sampling.MIXERS, sampling.ORDERS, scores.SCORES),
+    *(contrib.LOSSES, contrib.WEIGHTINGS, contrib.CURRICULA, contrib.SCORES),
 )
 
 

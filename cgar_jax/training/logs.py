@@ -51,6 +51,7 @@ class Logs:
         """Opens the log files; the arguments are those of `open_logs`."""
         self._total_steps, self._batch_size = total_steps, batch_size
         self._console = Console(highlight=False)
+        self._shown = None  # the progress line of a notebook
         self._path = workdir / "metrics.jsonl"
         self._drop_after(first_step)
         self._file = self._path.open("ab", buffering=0)
@@ -90,8 +91,21 @@ class Logs:
         now = time.monotonic()
         since_last, self._last_call = now - self._last_call, now
         if self._ticker.due(since_last) or progress.step == self._total_steps:
-            self._console.print(self._line(progress), soft_wrap=True)
+            self._show(self._line(progress))
             self._last_step, self._last_seconds = progress.step, progress.train_seconds
+
+    def _show(self, line: str) -> None:
+        """Prints a progress line; in a notebook, it replaces the one before."""
+        if not self._console.is_jupyter:
+            self._console.print(line, soft_wrap=True)
+            return
+        from IPython.display import display  # part of every notebook, and of no extra
+
+        content = {"text/plain": line}
+        if self._shown is None:
+            self._shown = display(content, raw=True, display_id=True)
+        else:
+            self._shown.update(content, raw=True)
 
     def validation(self, step: int, scores: Mapping[str, Any]) -> None:
         """Writes validation scores; the following progress lines show the accuracy."""
