@@ -131,7 +131,7 @@ def make_step(name: str | None, with_gradients: bool = False) -> tuple[Callable,
         params, shadow, optimizer_state, state, key = carry
         key, step_key = jax.random.split(key)
         learned = {}
-        if with_gradients:
+        if name and with_gradients:
             shadow, learned = EXTRA_GRADIENTS[name](params, shadow, batch)
         (_, (state, _)), gradients = jax.value_and_grad(loss_fn, has_aux=True)(
             params, batch, state, step_key, learned
