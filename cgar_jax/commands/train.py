@@ -1,9 +1,11 @@
-"""Trains a model: `cgar train CONFIG [--workdir=FOLDER]`.
+"""Trains the model that a config describes, or resumes its training.
 
 A run loads its puzzles, builds the experiment, starts or resumes training, scores the trained model
 and writes the results. Running the same command again resumes an interrupted run.
 """
 
+import contextlib
+import json
 import os
 import pathlib
 from collections.abc import Sequence
@@ -33,15 +35,22 @@ from cgar_jax.training.stopping import (
     StopRequested,
     StopSignals,
 )
+from cgar_jax.training.wandb_logs import WandbLogs
 
 
-def train(config: ml_collections.ConfigDict, workdir: str | os.PathLike) -> dict[str, Any]:
+def train(
+    config: ml_collections.ConfigDict,
+    workdir: str | os.PathLike,
+    wandb_project: str | None = None,
+) -> dict[str, Any]:
     """Trains the model that `config` describes, or resumes its training.
 
     Args:
       config: config in the form of `cgar_jax.config.default_config`.
       workdir: folder for `checkpoints/<step>`, `metrics.jsonl`, `tensorboard`, `config.json`,
         `result.json`, and for ARC `submission.json`.
+      wandb_project: name of a project of Weights & Biases that also gets the numbers; None does not
+        use the service.
 
     Returns:
       The content of `result.json`.
@@ -51,12 +60,16 @@ def train(config: ml_collections.ConfigDict, workdir: str | os.PathLike) -> dict
       OSError: The data or the workdir cannot be read or written.
       NonFiniteError: The loss or a gradient is not finite.
       Interrupted: SIGTERM or SIGINT has stopped the run; its state is saved.
+      MissingExtraError: `wandb_project` is given, but wandb is not installed.
     """
     workdir = run_folder.make(workdir)
-    with StopSignals() as stop_signals:
+    mirror = None
+    if wandb_project and processes.is_first():
+        mirror = WandbLogs(wandb_project, workdir, json.loads(config.to_json_best_effort()))
+    with StopSignals() as stop_signals, mirror or contextlib.nullcontext():
         try:
             dataset = _load(config, stop_signals)
-            return _train(config, workdir, dataset, stop_signals)
+            return _train(config, workdir, dataset, stop_signals, mirror)
         except StopRequested:
             raise Interrupted(stop_signals.received, 0, None) from None
 
@@ -81,6 +94,7 @@ def _train(
     workdir: pathlib.Path,
     dataset: data.Dataset,
     stop_signals: StopSignals,
+    mirror: WandbLogs | None,
 ) -> dict[str, Any]:
     task = experiment.Task.of(dataset)
     built = experiment.build(config, task)
@@ -96,7 +110,7 @@ def _train(
         first_step, total_steps = int(state.step), config.training.steps
         run_folder.write_json(workdir / run_folder.SETTINGS, settings)
         with (
-            open_logs(workdir, total_steps, config.batch_size, first_step) as logs,
+            open_logs(workdir, total_steps, config.batch_size, first_step, mirror) as logs,
             Programs(built.train_step, state, examples) as programs,
         ):
             logs.say(*_headline(built, dataset, workdir, first_step))
@@ -196,6 +210,9 @@ def define_flags() -> None:
         "folder of the run, `latest` for the newest one in runs/; by default a folder in runs/ "
         "named after the config and its settings"
     )
+    flags.DEFINE_string(
+        "wandb", None, "project of Weights & Biases that also gets the numbers; needs [wandb]"
+    )
     command.define_process_flags()
 
 
@@ -203,4 +220,5 @@ def main(values: flags.FlagValues, arguments: Sequence[str]) -> None:
     """Runs the command."""
     file = config_flags.get_config_filename(values["config"])
     command.connect(values)
-    train(values.config, values.workdir or command_line.default_workdir(file, values.config))
+    workdir = values.workdir or command_line.default_workdir(file, values.config)
+    train(values.config, workdir, values.wandb)

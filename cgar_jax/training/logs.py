@@ -19,13 +19,18 @@ from rich.console import Console
 from cgar_jax.progress import Ticker
 from cgar_jax.training import processes
 from cgar_jax.training.loop import Progress
+from cgar_jax.training.wandb_logs import WandbLogs
 
 # Longer runs are announced with their predicted duration after the first steps.
 LONG_RUN_SECONDS = 3600.0
 
 
 def open_logs(
-    workdir: pathlib.Path, total_steps: int, batch_size: int, first_step: int
+    workdir: pathlib.Path,
+    total_steps: int,
+    batch_size: int,
+    first_step: int,
+    mirror: WandbLogs | None = None,
 ) -> "Logs | Silence":
     """Returns the log of a run, or a silent one in processes other than the first.
 
@@ -34,10 +39,11 @@ def open_logs(
       total_steps: optimizer steps of the whole run.
       batch_size: examples per step.
       first_step: step at which the run starts or resumes.
+      mirror: record that gets the same numbers, if any.
     """
     if not processes.is_first():
         return Silence()
-    return Logs(workdir, total_steps, batch_size, first_step)
+    return Logs(workdir, total_steps, batch_size, first_step, mirror)
 
 
 class Logs:
@@ -47,9 +53,16 @@ class Logs:
     written, while TensorBoard logging ends.
     """
 
-    def __init__(self, workdir: pathlib.Path, total_steps: int, batch_size: int, first_step: int):
+    def __init__(
+        self,
+        workdir: pathlib.Path,
+        total_steps: int,
+        batch_size: int,
+        first_step: int,
+        mirror: WandbLogs | None = None,
+    ):
         """Opens the log files; the arguments are those of `open_logs`."""
-        self._total_steps, self._batch_size = total_steps, batch_size
+        self._total_steps, self._batch_size, self._mirror = total_steps, batch_size, mirror
         self._console = Console(highlight=False)
         self._shown = None  # the progress line of a notebook
         self._path = workdir / "metrics.jsonl"
@@ -136,6 +149,8 @@ class Logs:
         self._unwritten += (json.dumps({"step": step} | finite) + "\n").encode()
         self._trying(self._write_lines)
         self._trying(lambda: self._events.write(step, scalars))
+        if self._mirror is not None:
+            self._mirror.write(step, scalars)
 
     def _write_lines(self) -> None:
         while self._unwritten:
