@@ -80,7 +80,7 @@ def test_all_has_every_extra_for_users():
 def test_a_reusable_room_needs_no_extra(room):
     # Flax itself depends on Orbax and Rich.
     hidden = {module for modules in extras.EXTRAS.values() for module in modules}
-    hidden -= {"orbax", "rich", "absl", "scipy"}
+    hidden -= {"orbax", "rich", "absl"}
     done = without(hidden, f"import cgar_jax.{room}")
     assert done.returncode == 0, done.stderr
 

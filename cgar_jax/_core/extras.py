@@ -20,7 +20,6 @@ EXTRAS = {
         "orbax",
         "rich",
         "safetensors",
-        "scipy",
         "tensorboardX",
         "tensorflow_datasets",
     ),
