@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from cgar_jax.curricula import Depth
-from cgar_jax.sampling import SAMPLINGS
+from cgar_jax.sampling import BATCH_SAMPLINGS
 from cgar_jax.training.checkpoints import Checkpoints
 from cgar_jax.training.clock import Clock
 from tests.training import problem
@@ -28,7 +28,7 @@ def sampling(name, **settings):
     return ml_collections.ConfigDict({"name": name} | settings)
 
 
-@pytest.mark.parametrize("name", sorted(SAMPLINGS))
+@pytest.mark.parametrize("name", sorted(BATCH_SAMPLINGS))
 def test_every_sampling_trains(name):
     settings = {"score_pruned_sampling": {"keep": 0.5}}.get(name, {})
     _, state, metrics = trained(2, sampling=sampling(name, **settings))
