@@ -38,12 +38,39 @@ class Ticker:
         return True
 
 
+def in_notebook() -> bool:
+    """Returns whether this process is the kernel of a notebook."""
+    return Console().is_jupyter
+
+
+class NotebookLine:
+    """One line in the output of a notebook, which each new text replaces."""
+
+    def __init__(self):
+        """Makes a line that is not shown yet."""
+        self._handle = None
+
+    def show(self, text: str) -> None:
+        """Shows `text` in place of the text before.
+
+        Args:
+          text: the new content of the line.
+        """
+        from IPython.display import display  # part of every notebook, and of no extra
+
+        content = {"text/plain": text}
+        if self._handle is None:
+            self._handle = display(content, raw=True, display_id=True)
+        else:
+            self._handle.update(content, raw=True)
+
+
 class Status:
     """Shows the current activity of a long job on stderr, so that the job is never silent.
 
-    On a terminal it is one animated line, which disappears at the end. Elsewhere it is a new line
-    every few seconds, also while the activity stays the same. What the job writes to stdout
-    meanwhile stays on stdout.
+    On a terminal it is one animated line, which disappears at the end; in a notebook one line that
+    changes. Elsewhere it is a new line every few seconds, also while the activity stays the same.
+    What the job writes to stdout meanwhile stays on stdout.
 
     >>> with Status() as status:
     ...     status.update("measuring")
@@ -66,6 +93,7 @@ class Status:
           delay: time before the first line, if the status is not animated; a job that ends earlier
             writes none.
         """
+        self._notebook = NotebookLine() if stream is None and in_notebook() else None
         self._stream = stream or sys.stderr
         self._seconds, self._delay, self._activity = seconds, delay, ""
         self._changed, self._ended = threading.Event(), threading.Event()
@@ -139,7 +167,11 @@ class Status:
         self._ended.wait(self._delay)
         while not self._ended.is_set():
             elapsed = time.monotonic() - begin
-            print(f"{self._activity} ({elapsed:.0f} s)", file=self._stream, flush=True)
+            line = f"{self._activity} ({elapsed:.0f} s)"
+            if self._notebook:
+                self._notebook.show(line)
+            else:
+                print(line, file=self._stream, flush=True)
             self._ended.wait(self._seconds)
 
 

@@ -3,7 +3,7 @@
 import io
 import time
 
-from cgar_jax.progress import Status, Ticker
+from cgar_jax.progress import NotebookLine, Status, Ticker
 
 
 def test_a_status_is_shown_at_once_and_repeated_while_it_stays_the_same():
@@ -53,3 +53,21 @@ def test_a_ticker_is_due_if_it_would_be_late_at_the_next_call():
     ticker = Ticker(seconds=60)
     ticker.due()
     assert [ticker.due(seconds_ahead=50), ticker.due(seconds_ahead=61)] == [False, True]
+
+
+def test_a_notebook_shows_one_line_that_changes(monkeypatch):
+    shown = []
+
+    class Handle:
+        def update(self, content, raw):
+            shown[-1] = content["text/plain"]
+
+    def display(content, raw, display_id):
+        shown.append(content["text/plain"])
+        return Handle()
+
+    monkeypatch.setattr("IPython.display.display", display)
+    line = NotebookLine()
+    line.show("step 1")
+    line.show("step 2")
+    assert shown == ["step 2"]

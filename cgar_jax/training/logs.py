@@ -16,7 +16,7 @@ from typing import Any, Self
 
 from rich.console import Console
 
-from cgar_jax.progress import Ticker
+from cgar_jax.progress import NotebookLine, Ticker, in_notebook
 from cgar_jax.training import processes
 from cgar_jax.training.loop import Progress
 from cgar_jax.training.wandb_logs import WandbLogs
@@ -64,7 +64,7 @@ class Logs:
         """Opens the log files; the arguments are those of `open_logs`."""
         self._total_steps, self._batch_size, self._mirror = total_steps, batch_size, mirror
         self._console = Console(highlight=False)
-        self._shown = None  # the progress line of a notebook
+        self._notebook = NotebookLine() if in_notebook() else None
         self._path = workdir / "metrics.jsonl"
         self._drop_after(first_step)
         self._file = self._path.open("ab", buffering=0)
@@ -109,16 +109,10 @@ class Logs:
 
     def _show(self, line: str) -> None:
         """Prints a progress line; in a notebook, it replaces the one before."""
-        if not self._console.is_jupyter:
-            self._console.print(line, soft_wrap=True)
-            return
-        from IPython.display import display  # part of every notebook, and of no extra
-
-        content = {"text/plain": line}
-        if self._shown is None:
-            self._shown = display(content, raw=True, display_id=True)
+        if self._notebook:
+            self._notebook.show(line)
         else:
-            self._shown.update(content, raw=True)
+            self._console.print(line, soft_wrap=True)
 
     def validation(self, step: int, scores: Mapping[str, Any]) -> None:
         """Writes validation scores; the following progress lines show the accuracy."""
