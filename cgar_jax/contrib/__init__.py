@@ -7,8 +7,8 @@
 >>> contrib.rank_list_loss(scores, labels, max_distance=curriculum(0.5)).shape
 (1,)
 
-They have the same interfaces as the members of the other rooms. The `Reference` section of each says
-which details are unconfirmed.
+They have the same interfaces as the members of the other rooms. The `Reference` section of each
+member names the details that are unconfirmed.
 
 | name | result | use it for | reference |
 | --- | --- | --- | --- |

@@ -7,7 +7,7 @@
 >>> mixer.probabilities(state).shape
 (2,)
 
-The suffix of a name tells its kind. A `*_sampling` chooses examples; those that return a `Sampling`
+The suffix of a name shows its kind. A `*_sampling` chooses examples; those that return a `Sampling`
 are how the trainer draws its batches. A `*_order` is a function from scores to indices. A `*_mixer`
 gives probabilities of domains that follow the losses; `draw_domains` draws from them. All functions
 are pure, and states consist of arrays only. Scores to order by are in `cgar_jax.scores`.

@@ -1,4 +1,4 @@
-"""Scores: one number per example that says how much the example matters for training.
+"""Scores: one number per example that measures how much the example matters for training.
 
 >>> import jax.numpy as jnp
 >>> from cgar_jax import sampling, scores
