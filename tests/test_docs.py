@@ -88,6 +88,23 @@ def commands_of(page):
                 yield words[1:]
 
 
+@contextlib.contextmanager
+def own_flags():
+    """Forgets the flags that are defined inside, as if this process had never parsed a command."""
+    values = flags.FLAGS
+    before = set(values)
+    listed = values.flags_by_module_dict(), values.flags_by_module_id_dict()
+    copies = [{module: list(found) for module, found in each.items()} for each in listed]
+    try:
+        yield
+    finally:
+        for name in set(values) - before:
+            delattr(values, name)
+        for each, copy in zip(listed, copies, strict=True):
+            each.clear()
+            each.update(copy)
+
+
 @with_blocks("sh")
 def test_the_commands_of_a_page_have_the_options_that_they_use(page, reader, monkeypatch):
     for name, *words in commands_of(page):
@@ -95,14 +112,11 @@ def test_the_commands_of_a_page_have_the_options_that_they_use(page, reader, mon
         module = importlib.import_module(cli.COMMANDS[name])
         interface = usage.Interface.of(f"cgar {name}", module)
         monkeypatch.setattr(sys, "argv", [interface.name, *words])
-        before = set(flags.FLAGS)
         try:
-            command_line.parse_command(interface, words)
+            with own_flags():
+                command_line.parse_command(interface, words)
         except SystemExit as error:
             pytest.fail(f"cgar {name} {shlex.join(words)} exits with {error.code}")
-        finally:
-            for flag in set(flags.FLAGS) - before:
-                delattr(flags.FLAGS, flag)
 
 
 @with_blocks("sh")
