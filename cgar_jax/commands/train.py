@@ -23,7 +23,7 @@ from cgar_jax.commands import runner as command
 from cgar_jax.progress import Status
 from cgar_jax.reporting.result_table import result_table
 from cgar_jax.training import processes
-from cgar_jax.training.checkpoints import Checkpoints
+from cgar_jax.training.checkpoints import Checkpoints, checksum
 from cgar_jax.training.clock import Clock
 from cgar_jax.training.logs import open_logs
 from cgar_jax.training.loop import Loop
@@ -140,7 +140,12 @@ def _train(
 def _start(built: experiment.Experiment, checkpoints: Checkpoints) -> tuple[TrainState, Clock]:
     """Restores the newest checkpoint, or initializes a new state."""
     restored = checkpoints.restore(built.abstract_state())
-    return restored or (built.initial_state(), Clock())
+    if restored is not None:
+        return restored
+    state = built.initial_state()
+    # The first call compiles; after a signal, there may be no time for that.
+    checksum(state).block_until_ready()
+    return state, Clock()
 
 
 def _score(
