@@ -10,6 +10,8 @@ import os
 import pickle
 import subprocess
 import sys
+import threading
+import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -65,9 +67,17 @@ def _run_worker(job: bytes) -> bytes:
 
 def _work() -> None:
     """The main function of a worker: reads a job and writes its results or its error."""
+    threading.Thread(target=_end_with_parent, args=(os.getppid(),), daemon=True).start()
     function, items = pickle.load(sys.stdin.buffer)
     try:
         answer = [function(item) for item in items], None
     except Exception as error:
         answer = None, error
     pickle.dump(answer, sys.stdout.buffer)
+
+
+def _end_with_parent(parent: int) -> None:
+    """Ends this worker once its parent has died, because nobody would read its results."""
+    while os.getppid() == parent:
+        time.sleep(1)
+    os._exit(1)

@@ -3,8 +3,10 @@
 import functools
 import operator
 import os
+import pathlib
 import subprocess
 import sys
+import time
 
 import pytest
 
@@ -58,3 +60,25 @@ def test_workers_import_neither_jax_nor_tfds():
         [sys.executable, "-c", script], capture_output=True, text=True, check=True
     )
     assert done.stdout == "[]\n"
+
+
+def test_workers_end_when_their_parent_is_killed(tmp_path):
+    work = "import os, pathlib, time; pathlib.Path(str(os.getpid())).touch(); time.sleep(60)"
+    script = (
+        "import functools\n"
+        "from cgar_jax.data.parallel import parallel_map\n"
+        f"parallel_map(functools.partial(exec, {work!r}), [{{}}, {{}}], num_workers=2)\n"
+    )
+    parent = subprocess.Popen([sys.executable, "-c", script], cwd=tmp_path)
+    wait_until(lambda: len(list(tmp_path.iterdir())) == 2)
+    parent.kill()
+    parent.wait()
+    workers = [int(file.name) for file in tmp_path.iterdir()]
+    wait_until(lambda: not any(pathlib.Path(f"/proc/{worker}").exists() for worker in workers))
+
+
+def wait_until(condition, seconds=30):
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "waited in vain"
+        time.sleep(0.1)
