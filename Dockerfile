@@ -2,15 +2,15 @@
 #
 #     docker build --tag cgar_jax .
 #     docker build --tag cgar_jax:cuda --build-arg EXTRAS=train,report,cuda .
-#     docker run --volume "$PWD/runs:/work/runs" cgar_jax train sudoku_mini
-#     docker run --gpus all --volume "$PWD/runs:/work/runs" cgar_jax:cuda train sudoku_extreme
+#     docker run --volume "$PWD/runs:/cgar/runs" cgar_jax train sudoku_mini
+#     docker run --gpus all --volume "$PWD/runs:/cgar/runs" cgar_jax:cuda train sudoku_extreme
 #
 # The CUDA libraries are wheels that JAX depends on, so one base image serves all variants; the host
 # provides the driver and the NVIDIA container toolkit.
 FROM python:3.12-slim
 
 ARG EXTRAS=train,report
-WORKDIR /work
+WORKDIR /cgar
 COPY pyproject.toml setup.py README.md LICENSE constraints.txt ./
 COPY cgar_jax cgar_jax
 COPY configs configs
