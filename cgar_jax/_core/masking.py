@@ -11,7 +11,7 @@ import chex
 import jax
 import jax.numpy as jnp
 
-from cgar_jax._core.labels import IGNORE_LABEL
+from cgar_jax._core.ids import known_ids, widen
 
 
 def align(name: str, array: jax.typing.ArrayLike, shape: Sequence[int]) -> jax.Array:
@@ -57,28 +57,46 @@ def valid_entries(where: jax.typing.ArrayLike | None, shape: Sequence[int]) -> j
     return align("'where'", jnp.asarray(True if where is None else where, bool), shape)
 
 
-def valid_labels(labels: chex.Array, where: jax.typing.ArrayLike | None = None) -> jax.Array:
-    """Returns which tokens count: label not `IGNORE_LABEL`, and `where` True.
+def valid_labels(
+    labels: chex.Array,
+    where: jax.typing.ArrayLike | None = None,
+    num_classes: int | None = None,
+) -> jax.Array:
+    """Returns which tokens count: the label is a class, and `where` is True.
 
-    Pass the result as `where` to `masked_mean` and to losses and metrics of your own.
+    A class is an integer from 0 to `num_classes - 1`. All other labels, such as `IGNORE_LABEL` and
+    -1, do not count. Pass the result as `where` to `masked_mean` and to losses and metrics of your
+    own.
 
     Args:
-      labels: tokens, int `[...]`, with `IGNORE_LABEL` at tokens that do not count.
+      labels: classes, integers of any dtype, `[...]`.
       where: mask, bool `[...]` or its leading axes. None means all True.
+      num_classes: number of classes; None means that every label from 0 on is a class.
 
     Returns:
       Mask, bool `[...]`.
 
     Raises:
-      ValueError: the axes of `where` are not the leading axes of `labels`.
+      ValueError: `labels` are not integers, or the axes of `where` are not their leading axes.
 
     Example:
       >>> import jax.numpy as jnp
       >>> from cgar_jax import losses
-      >>> print(losses.valid_labels(jnp.array([[3, losses.IGNORE_LABEL]])))
-      [[ True False]]
+      >>> print(losses.valid_labels(jnp.array([3, losses.IGNORE_LABEL, 9]), num_classes=9))
+      [ True False False]
     """
-    return valid_entries(where, labels.shape) & (labels != IGNORE_LABEL)
+    labels = widen("valid_labels", "labels", labels)
+    known = labels >= 0 if num_classes is None else (labels >= 0) & (labels < num_classes)
+    return valid_entries(where, labels.shape) & known
+
+
+def read_labels(
+    owner: str, labels: chex.Array, num_classes: int, where: jax.typing.ArrayLike | None
+) -> tuple[jax.Array, jax.Array]:
+    """Returns which labels count, as `valid_labels` does, and int32 labels with 0 at the others."""
+    labels, known = known_ids(owner, "labels", labels, num_classes)
+    valid = valid_entries(where, labels.shape) & known
+    return valid, jnp.where(valid, labels, 0)
 
 
 def masked_mean(

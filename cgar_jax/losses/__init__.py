@@ -9,9 +9,12 @@
 
 Every loss has the signature `(model outputs, targets, *, where=None) -> losses` and keeps one value
 per example or token. How much each value counts, and the one reduction over the batch, are the
-business of `cgar_jax.weighting`; only `masked_mean`, from tokens to examples, is here. Losses that
-are computed from other losses (`comp_sum_loss`, `loss_over_loss`, `pass_at_n_loss`) keep the dtype
-of their input. `LOSSES` lists all losses by name.
+business of `cgar_jax.weighting`; only `masked_mean`, from tokens to examples, is here. Class labels
+are integers of any dtype. A label that is no class (`IGNORE_LABEL`, any other negative number, or a
+number from the number of classes on) contributes nothing: its loss and its gradient are 0, and it
+does not count, as if `where` were False. Losses that are computed from other losses
+(`comp_sum_loss`, `loss_over_loss`, `pass_at_n_loss`) keep the dtype of their input. `LOSSES` lists
+all losses by name.
 
 | name | formula | use it for | reference | what is unconfirmed |
 | --- | --- | --- | --- | --- |

@@ -16,7 +16,7 @@ import jax.numpy as jnp
 import optax
 
 from cgar_jax._core.checks import check_shape
-from cgar_jax._core.masking import valid_labels
+from cgar_jax._core.masking import read_labels
 
 
 def log_stablemax(logits: chex.Array, axis: int = -1) -> jax.Array:
@@ -135,6 +135,5 @@ def _countable(
 ) -> tuple[jax.Array, jax.Array, jax.Array]:
     """Returns which tokens count, and float32 logits and labels with zeros at the others."""
     check_shape(owner, "labels", labels, logits.shape[:-1])
-    valid = valid_labels(labels, where)
-    logits = jnp.where(valid[..., None], logits.astype(jnp.float32), 0)
-    return valid, logits, jnp.where(valid, labels, 0)
+    valid, labels = read_labels(owner, labels, logits.shape[-1], where)
+    return valid, jnp.where(valid[..., None], logits.astype(jnp.float32), 0), labels

@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 
 from cgar_jax._core.checks import check_number, check_shape
-from cgar_jax._core.masking import valid_labels
+from cgar_jax._core.masking import read_labels, valid_entries
 from cgar_jax._core.registry import check_name
 
 
@@ -48,7 +48,7 @@ def self_adjusting_dice_loss(
       logits: model outputs, float, with the shape of `labels` (a sigmoid for each) or with one more
         axis of classes (a softmax over them).
       labels: targets `[...]`: bool, int or float in [0, 1] with a sigmoid, int classes with a
-        softmax. Entries with `IGNORE_LABEL` do not count.
+        softmax. Entries with another target, such as `IGNORE_LABEL`, do not count.
       alpha: exponent of the factor `1 - p`, 0 or more; 0 gives the soft Dice loss.
       smoothing: constant `g`, above 0; twice the `smooth` of optax.
       squared: whether the denominator has `u^2 + y^2` in place of `u + y`.
@@ -109,17 +109,19 @@ def self_adjusting_dice_loss(
 
 def _read(logits, labels, where):
     """Returns which entries count, and `p`, `1 - p` and `y` as float32 with an axis of classes."""
-    labels = jnp.asarray(labels)
-    valid = valid_labels(labels, where)
+    owner = "self_adjusting_dice_loss"
     logits = jnp.asarray(logits, jnp.float32)
-    if logits.ndim == labels.ndim:
-        check_shape("self_adjusting_dice_loss", "labels", labels, logits.shape)
-        logits = jnp.where(valid, logits, 0)[..., None]
-        target = jnp.where(valid, labels.astype(jnp.float32), 0)[..., None]
+    if logits.ndim == jnp.ndim(labels):
+        check_shape(owner, "labels", labels, logits.shape)
+        target = jnp.asarray(labels).astype(jnp.float32)
+        valid = valid_entries(where, target.shape) & (target >= 0) & (target <= 1)
+        logits, target = (jnp.where(valid, array, 0)[..., None] for array in (logits, target))
         return valid, jax.nn.sigmoid(logits), jax.nn.sigmoid(-logits), target
-    check_shape("self_adjusting_dice_loss", "labels", labels, logits.shape[:-1])
+    check_shape(owner, "labels", labels, logits.shape[:-1])
+    valid, labels = read_labels(owner, labels, logits.shape[-1], where)
     chance = jax.nn.softmax(jnp.where(valid[..., None], logits, 0))
-    return valid, chance, 1 - chance, jax.nn.one_hot(labels, logits.shape[-1])
+    target = jax.nn.one_hot(labels, logits.shape[-1], dtype=jnp.float32)
+    return valid, chance, 1 - chance, target
 
 
 def _power(rest, alpha, detach):

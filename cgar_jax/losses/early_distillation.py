@@ -16,7 +16,7 @@ import jax.numpy as jnp
 import optax
 
 from cgar_jax._core.checks import check_number, check_shape
-from cgar_jax._core.masking import valid_labels
+from cgar_jax._core.masking import read_labels
 from cgar_jax.losses.cross_entropy import softmax_cross_entropy_loss
 
 
@@ -76,13 +76,13 @@ def early_distillation_loss(
     check_number(owner, "temperature", temperature, "(0, inf)")
     check_shape(owner, "labels", labels, logits.shape[:-1])
     check_shape(owner, "teacher_logits", teacher_logits, logits.shape)
-    valid = valid_labels(labels, where)
+    valid, labels = read_labels(owner, labels, logits.shape[-1], where)
     omega, temperature = (jnp.asarray(value, jnp.float32) for value in (omega, temperature))
     soft, teacher = (
         jnp.where(valid[..., None], array.astype(jnp.float32), 0) / temperature
         for array in (logits, teacher_logits)
     )
     targets = jax.nn.softmax(jax.lax.stop_gradient(teacher))
-    of_label = softmax_cross_entropy_loss(logits, labels, where=where)
+    of_label = softmax_cross_entropy_loss(logits, labels, where=valid)
     of_teacher = jnp.square(temperature) * optax.safe_softmax_cross_entropy(soft, targets)
     return jnp.where(valid, (1 - omega) * of_label + omega * of_teacher, 0)

@@ -20,7 +20,7 @@ import optax
 
 from cgar_jax._core import loss_maps as _loss_maps
 from cgar_jax._core.checks import check_number, check_shape
-from cgar_jax._core.masking import valid_entries, valid_labels
+from cgar_jax._core.masking import read_labels, valid_entries
 from cgar_jax._core.registry import check_name
 from cgar_jax.losses.cross_entropy import softmax_cross_entropy_loss
 
@@ -129,15 +129,14 @@ def smooth_adversarial_comp_sum_loss(
     check_number(name, "strength", strength, "[0, inf)")
     check_shape(name, "adversarial_logits", adversarial_logits, logits.shape)
     check_shape(name, "labels", labels, logits.shape[:-1])
-    valid = valid_labels(labels, where)
+    valid, labels = read_labels(name, labels, logits.shape[-1], where)
     clean, attacked = (
         jnp.where(valid[..., None], array.astype(jnp.float32), 0)
         for array in (logits, adversarial_logits)
     )
     cross_entropy = softmax_cross_entropy_loss(clean / margin, labels, where=valid)
     moved = attacked - clean
-    label = jnp.where(valid, labels, 0)[..., None]
-    margins_moved = jnp.take_along_axis(moved, label, axis=-1) - moved
+    margins_moved = jnp.take_along_axis(moved, labels[..., None], axis=-1) - moved
     distance = optax.safe_norm(margins_moved, 0.0, axis=-1)
     found = _loss_maps.comp_sum(cross_entropy, tau) + jnp.asarray(strength, jnp.float32) * distance
     return jnp.where(valid, found, 0)

@@ -16,6 +16,7 @@ import jax.numpy as jnp
 import optax
 
 from cgar_jax._core.checks import check_number, check_shape
+from cgar_jax._core.ids import widen
 from cgar_jax._core.lists import both, log_one_plus_sum_exp, read_lists
 from cgar_jax._core.masking import masked_max, valid_entries
 from cgar_jax._core.vectors import products, read_vectors, unit_vectors
@@ -111,13 +112,14 @@ def multi_similarity_loss(
 
     Args:
       embeddings: vectors of any length, float `[batch, features]`.
-      labels: classes, int `[batch]`.
+      labels: classes, int `[batch]` from 0 on, or `IGNORE_LABEL`.
       alpha: sharpness for positives, above 0.
       beta: sharpness for negatives, above 0.
       base: similarity at which a pair begins to count as wrong, `lambda` in the paper.
       mining_margin: margin of the selection of hard pairs, `epsilon` in the paper. None keeps every
         pair; infinity keeps every pair of an anchor that has both positives and negatives.
-      where: mask, bool `[batch]`; a False example is neither an anchor nor part of any pair.
+      where: mask, bool `[batch]`; a False example, like one without a class, is neither an anchor
+        nor part of any pair.
 
     Returns:
       Losses, float32 `[batch]`, one per anchor. The released code also excludes duplicates (cosine
@@ -142,9 +144,9 @@ def multi_similarity_loss(
     check_shape("multi_similarity_loss", "embeddings", embeddings, ("batch", "features"))
     batch, _ = jnp.shape(embeddings)
     check_shape("multi_similarity_loss", "labels", labels, (batch,))
-    valid = valid_entries(where, (batch,))
+    labels = widen("multi_similarity_loss", "labels", labels)
+    valid = valid_entries(where, (batch,)) & (labels >= 0)
     units = unit_vectors(read_vectors(embeddings, valid))
-    labels = jnp.asarray(labels)
     return multi_similarity_pair_loss(
         products("ad,bd->ab", units, units),
         labels[:, None] == labels,

@@ -19,6 +19,7 @@ import jax.numpy as jnp
 import rax
 
 from cgar_jax._core.checks import check_number, check_shape
+from cgar_jax._core.ids import known_ids
 from cgar_jax._core.lists import both, dense_ranks, differences, read_lists
 from cgar_jax._core.masking import valid_entries
 from cgar_jax._core.registry import check_name
@@ -238,8 +239,7 @@ def plackett_luce_distillation_loss(
       student_logits: outputs of the student, float `[..., classes]`.
       teacher_logits: outputs of the teacher, float `[..., classes]`, without a gradient. A class
         with `-inf` is ruled out; if the student has `-inf`, too, the class is treated as masked.
-      labels: classes, int `[...]`. An example whose label is not a class, such as `IGNORE_LABEL`,
-        does not count.
+      labels: classes, int `[...]` in `0 .. classes - 1`, or `IGNORE_LABEL`.
       temperature: divisor `T` of the teacher's logits in the weights, above 0. Infinity gives all
         places the same weight (ListMLE divided by the number of classes).
       top_k: number of first terms that count, 1 or more; None means all.
@@ -269,7 +269,8 @@ def plackett_luce_distillation_loss(
     shape = jnp.shape(student_logits)
     check_shape("plackett_luce_distillation_loss", "teacher_logits", teacher_logits, shape)
     check_shape("plackett_luce_distillation_loss", "labels", labels, shape[:-1])
-    is_label = jax.nn.one_hot(labels, shape[-1], dtype=bool)
+    labels, known = known_ids("plackett_luce_distillation_loss", "labels", labels, shape[-1])
+    is_label = jax.nn.one_hot(labels, shape[-1], dtype=bool) & known[..., None]
     valid = valid_entries(where, shape)
     valid &= jnp.any(is_label & valid, axis=-1, keepdims=True)
 

@@ -15,7 +15,7 @@ import jax.numpy as jnp
 
 from cgar_jax._core.checks import check_number, check_shape
 from cgar_jax._core.lists import read_lists
-from cgar_jax._core.masking import valid_labels
+from cgar_jax._core.masking import read_labels, valid_entries
 
 
 def wasserstein_list_loss(
@@ -121,12 +121,12 @@ def wasserstein1_ordinal_loss(
     shape = jnp.shape(logits)
     if jnp.ndim(labels) == len(shape):
         check_shape("wasserstein1_ordinal_loss", "labels", labels, shape)
-        valid = valid_labels(jnp.zeros(shape[:-1], jnp.int32), where)
+        valid = valid_entries(where, shape[:-1])
         target = jax.lax.stop_gradient(jnp.asarray(labels, jnp.float32))
     else:
         check_shape("wasserstein1_ordinal_loss", "labels", labels, shape[:-1])
-        valid = valid_labels(jnp.asarray(labels), where)
-        target = jax.nn.one_hot(labels, shape[-1])
+        valid, labels = read_labels("wasserstein1_ordinal_loss", labels, shape[-1], where)
+        target = jax.nn.one_hot(labels, shape[-1], dtype=jnp.float32)
     logits = jnp.where(valid[..., None], jnp.asarray(logits, jnp.float32), 0)
     target = jnp.where(valid[..., None], target, 0)
     to_move = jnp.cumsum(jax.nn.softmax(logits) - target, axis=-1)

@@ -13,6 +13,7 @@ import jax
 import jax.numpy as jnp
 
 from cgar_jax._core.checks import check_shape
+from cgar_jax._core.ids import widen
 from cgar_jax._core.masking import valid_entries, valid_labels
 
 
@@ -27,8 +28,9 @@ def exact_accuracy_metric(
     Args:
       answers: tokens, int `[..., length]`, or logits, float `[..., length, vocab]`, whose largest
         entry is the answer.
-      labels: tokens, int `[..., length]`, with `IGNORE_LABEL` at cells that do not count. The
-        shape must broadcast with that of the answers, so that one label can serve many steps.
+      labels: tokens, int `[..., length]`; a negative label, such as `IGNORE_LABEL`, or one beyond
+        the vocabulary does not count. The shape must broadcast with that of the answers, so that
+        one label can serve many steps.
       where: mask, bool with the shape of `labels` or its leading axes; cells that are False do not
         count. None means that every labeled cell counts.
 
@@ -65,8 +67,9 @@ def cell_accuracy_metric(
     Args:
       answers: tokens, int `[..., length]`, or logits, float `[..., length, vocab]`, whose largest
         entry is the answer.
-      labels: tokens, int `[..., length]`, with `IGNORE_LABEL` at cells that do not count. The
-        shape must broadcast with that of the answers, so that one label can serve many steps.
+      labels: tokens, int `[..., length]`; a negative label, such as `IGNORE_LABEL`, or one beyond
+        the vocabulary does not count. The shape must broadcast with that of the answers, so that
+        one label can serve many steps.
       where: mask, bool with the shape of `labels` or its leading axes; cells that are False do not
         count. None means that every labeled cell counts.
 
@@ -133,7 +136,8 @@ def labeled_examples(labels: chex.Array, *, where: jax.typing.ArrayLike | None =
     labeled cell.
 
     Args:
-      labels: tokens, int `[..., length]`, with `IGNORE_LABEL` at cells that do not count.
+      labels: tokens, int `[..., length]`, with `IGNORE_LABEL` (or another negative number) at cells
+        that do not count.
       where: mask, bool with the shape of `labels` or its leading axes. None means all True.
 
     Returns:
@@ -148,16 +152,18 @@ def labeled_examples(labels: chex.Array, *, where: jax.typing.ArrayLike | None =
       >>> print(labeled_examples(jnp.array([[5, -100], [-100, -100]])))
       [ True False]
     """
-    return jnp.any(valid_labels(jnp.asarray(labels), where), axis=-1)
+    return jnp.any(valid_labels(labels, where), axis=-1)
 
 
 def _right_and_valid(
     owner: str, answers: chex.Array, labels: chex.Array, where: jax.typing.ArrayLike | None
 ) -> tuple[jax.Array, jax.Array]:
     """Returns which cells count and are right, and which cells count."""
-    answers, labels = jnp.asarray(answers), jnp.asarray(labels)
-    if jnp.issubdtype(answers.dtype, jnp.floating):
+    labels, num_classes = widen(owner, "labels", labels), None
+    if jnp.issubdtype(jnp.result_type(answers), jnp.floating):
+        num_classes = jnp.shape(answers)[-1]
         answers = jnp.argmax(answers, axis=-1)
+    answers = widen(owner, "answers", answers)
     try:
         jnp.broadcast_shapes(answers.shape, labels.shape)
     except ValueError:
@@ -165,5 +171,5 @@ def _right_and_valid(
             f"{owner}: labels has shape {labels.shape}, which does not broadcast with the shape "
             f"{answers.shape} of the answers; pass one label per answered token"
         ) from None
-    valid = valid_labels(labels, where)
+    valid = valid_labels(labels, where, num_classes)
     return (answers == labels) & valid, valid

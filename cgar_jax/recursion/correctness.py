@@ -23,23 +23,28 @@ class Correctness(NamedTuple):
 
 
 def correctness(logits: jax.Array, labels: jax.Array) -> Correctness:
-    """Compares the most likely tokens with the labels; cells labeled `IGNORE_LABEL` do not count.
+    """Compares the most likely tokens with the labels; labels that are no token do not count.
 
     Args:
       logits: `[..., sequence_length, vocab_size]`.
       labels: int `[..., sequence_length]`.
     """
-    return correctness_of_answers(jnp.argmax(logits, axis=-1), labels)
+    return _compare(
+        jnp.argmax(logits, axis=-1), labels, valid_labels(labels, None, logits.shape[-1])
+    )
 
 
 def correctness_of_answers(answers: jax.Array, labels: jax.Array) -> Correctness:
-    """Compares answers with the labels; cells labeled `IGNORE_LABEL` do not count.
+    """Compares answers with the labels; negative labels, such as `IGNORE_LABEL`, do not count.
 
     Args:
       answers: tokens, int `[..., sequence_length]`.
       labels: int `[..., sequence_length]`; broadcasts against `answers`.
     """
-    where = valid_labels(labels)
+    return _compare(answers, labels, valid_labels(labels))
+
+
+def _compare(answers: jax.Array, labels: jax.Array, where: jax.Array) -> Correctness:
     right = (answers == labels) & where
     num_cells = where.sum(-1)
     num_right = right.sum(-1)

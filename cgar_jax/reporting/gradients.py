@@ -188,7 +188,8 @@ def _compiled(model, depth, supervision_steps, answer_loss, halting_loss_weight)
         question = Question(batch["inputs"], rows)
         states, outputs = supervision_step(model, variables, question, states, depth)
         each = example_losses(outputs, batch["labels"], answer_loss, halting_loss_weight)
-        counts = losses.valid_labels(batch["labels"]).any(-1)
+        num_classes = outputs.logits.shape[-1]
+        counts = losses.valid_labels(batch["labels"], num_classes=num_classes).any(-1)
         means = [losses.masked_mean(term, where=counts, axis=-1) for term in each.values()]
         return sum(means), lax.stop_gradient(states)
 

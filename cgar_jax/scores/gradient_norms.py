@@ -13,8 +13,8 @@ import optax
 
 from cgar_jax._core.checks import check_shape
 from cgar_jax._core.examples import map_examples
-from cgar_jax._core.labels import IGNORE_LABEL
-from cgar_jax._core.masking import masked_mean, valid_entries
+from cgar_jax._core.ids import widen
+from cgar_jax._core.masking import masked_mean, read_labels, valid_entries
 
 
 def el2n_score(
@@ -30,8 +30,8 @@ def el2n_score(
     Args:
       logits: model outputs, float `[batch, classes]` or `[batch, tokens, classes]`, or the outputs
         of several runs with one more axis in front, `[seeds, ...]`. The paper uses about ten runs.
-      labels: class of each example or token, int `[batch]` or `[batch, tokens]`, in
-        `0 .. classes - 1`, or -100 for a token that does not count.
+      labels: class of each example or token, int `[batch]` or `[batch, tokens]`. A label outside
+        `0 .. classes - 1`, such as `cgar_jax.losses.IGNORE_LABEL`, does not count.
       where: mask, bool `[batch]` or the shape of `labels`. Entries with False do not count.
 
     Returns:
@@ -127,8 +127,8 @@ def last_layer_grand_score(
 
     Args:
       logits: model outputs, float `[batch, classes]` or `[batch, tokens, classes]`.
-      labels: class of each example or token, int `[batch]` or `[batch, tokens]`, or -100 for a
-        token that does not count.
+      labels: class of each example or token, int `[batch]` or `[batch, tokens]`. A label outside
+        `0 .. classes - 1`, such as `cgar_jax.losses.IGNORE_LABEL`, does not count.
       features: inputs of the last layer, float `[batch, width]` or `[batch, tokens, width]`.
       bias: whether the layer has a bias as well.
       where: mask, bool `[batch]` or the shape of `labels`. Entries with False do not count.
@@ -174,7 +174,7 @@ def _prediction_errors(
     Errors are 0 for tokens that do not count. Labels `[batch]` are treated as one token per
     example. The errors keep a leading axis of seeds.
     """
-    logits, labels = jnp.asarray(logits), jnp.asarray(labels)
+    logits, labels = jnp.asarray(logits), widen(owner, "labels", labels)
     shape = logits.shape[-1 - labels.ndim : -1]
     if (
         labels.ndim not in (1, 2)
@@ -186,9 +186,9 @@ def _prediction_errors(
             "labels must be [batch] or [batch, tokens], and logits the same with an axis of "
             "classes at the end"
         )
-    valid = valid_entries(where, labels.shape) & (labels != IGNORE_LABEL)
+    valid, labels = read_labels(owner, labels, logits.shape[-1], where)
     if labels.ndim == 1:
         valid, labels, logits = valid[:, None], labels[:, None], jnp.expand_dims(logits, -2)
     logits = jnp.where(valid[..., None], logits.astype(jnp.float32), 0)
-    onehot = jax.nn.one_hot(jnp.where(valid, labels, 0), logits.shape[-1])
+    onehot = jax.nn.one_hot(labels, logits.shape[-1], dtype=jnp.float32)
     return valid, jnp.where(valid[..., None], jax.nn.softmax(logits) - onehot, 0)

@@ -52,7 +52,7 @@ def example_losses(
     Returns:
       `{"answer": [batch], "halt": [batch]}`, float32; zero for examples without a labeled cell.
     """
-    where = losses.valid_labels(labels)
+    where = losses.valid_labels(labels, num_classes=outputs.logits.shape[-1])
     right = lax.stop_gradient(correctness(outputs.logits, labels))
     cells = answer_loss(outputs.logits, labels, where=where)
     halt = losses.halting_loss(outputs.halt_logits, right.exact, where=right.counts)
