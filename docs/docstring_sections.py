@@ -1,7 +1,7 @@
-"""Renders the docstring section `Example:` as code.
+"""Renders the examples in docstrings as code.
 
-The parser behind the API reference knows this section only by its plural name and would show the
-examples as quotations.
+The parser behind the API reference knows the section `Example:` only by its plural name. It would
+show that section, and the examples that open the docstrings of modules, as quotations.
 """
 
 import re
@@ -10,11 +10,13 @@ import griffe
 
 
 class DocstringSections(griffe.Extension):
-    """Renames the section before the docstring is parsed."""
+    """Renames the sections and fences the other examples before a docstring is parsed."""
 
     def on_object(self, *, obj: griffe.Object, **kwargs) -> None:
         """Rewrites the docstring of one object."""
         if obj.docstring:
-            obj.docstring.value = re.sub(
+            text = re.sub(
                 r"^( *)Example:$", r"\1Examples:", obj.docstring.value, flags=re.MULTILINE
             )
+            fenced = r"```pycon\n\g<0>\n```"
+            obj.docstring.value = re.sub(r"^>>> .*(?:\n.+)*", fenced, text, flags=re.MULTILINE)

@@ -21,7 +21,7 @@ def check_number(owner: str, setting: str, value: Any, interval: str) -> None:
       interval: interval such as `"(0, 1]"` or `"[1, inf)"`.
 
     Raises:
-      ValueError: `value` is a Python number outside the interval.
+      ValueError: if `value` is a Python number outside the interval.
     """
     if not isinstance(value, int | float):
         return
@@ -44,7 +44,7 @@ def check_shape(owner: str, argument: str, array: Any, expected: Sequence[int | 
       expected: size of each axis; a string stands for any size.
 
     Raises:
-      ValueError: `array` has another shape.
+      ValueError: if `array` has another shape.
     """
     shape = jnp.shape(array)
     fits = len(shape) == len(expected) and all(

@@ -38,7 +38,7 @@ def explain_missing() -> Iterator[None]:
     """Turns the absence of an optional dependency into an error that says what to install.
 
     Raises:
-      MissingExtraError: a module of an extra is not installed.
+      MissingExtraError: if a module of an extra is not installed.
     """
     try:
         yield

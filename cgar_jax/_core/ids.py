@@ -24,7 +24,7 @@ def widen(owner: str, argument: str, ids: Any) -> jax.Array:
       ids: integers of any dtype and shape; an array, a number or a list.
 
     Raises:
-      ValueError: `ids` is not an array of integers.
+      ValueError: if `ids` is not an array of integers.
     """
     if not isinstance(ids, jax.Array):
         # Not a JAX array yet: jnp.asarray would drop the upper half of a 64-bit integer.
@@ -55,7 +55,7 @@ def known_ids(owner: str, argument: str, ids: Any, count: int) -> tuple[jax.Arra
       The ids, int32, with 0 for those outside `0 .. count - 1`; and whether they are inside, bool.
 
     Raises:
-      ValueError: `ids` is not an array of integers.
+      ValueError: if `ids` is not an array of integers.
     """
     ids = widen(owner, argument, ids)
     known = (ids >= 0) & (ids < count)

@@ -23,7 +23,7 @@ def read_lists(
       The mask, bool `[batch, items]`, and one float32 `[batch, items]` for each list.
 
     Raises:
-      ValueError: the shapes do not fit each other.
+      ValueError: if the shapes do not fit each other.
     """
     first, *others = lists
     shape = jnp.shape(lists[first])

@@ -28,7 +28,7 @@ def align(name: str, array: jax.typing.ArrayLike, shape: Sequence[int]) -> jax.A
       The array with shape `shape`.
 
     Raises:
-      ValueError: the array has other axes.
+      ValueError: if the array has other axes.
     """
     array = jnp.asarray(array)
     expanded = array.reshape(array.shape + (1,) * (len(shape) - array.ndim))
@@ -52,7 +52,7 @@ def valid_entries(where: jax.typing.ArrayLike | None, shape: Sequence[int]) -> j
       Mask, bool with shape `shape`.
 
     Raises:
-      ValueError: `where` has other axes.
+      ValueError: if `where` has other axes.
     """
     return align("'where'", jnp.asarray(True if where is None else where, bool), shape)
 
@@ -77,7 +77,7 @@ def valid_labels(
       Mask, bool `[...]`.
 
     Raises:
-      ValueError: `labels` are not integers, or the axes of `where` are not their leading axes.
+      ValueError: if `labels` are not integers, or the axes of `where` are not their leading axes.
 
     Example:
       >>> import jax.numpy as jnp
@@ -123,7 +123,7 @@ def masked_mean(
       Means, float32 with the shape of `values` without the reduced axes.
 
     Raises:
-      ValueError: the axes of `where` are not the leading axes of `values`.
+      ValueError: if the axes of `where` are not the leading axes of `values`.
 
     Example:
       >>> import jax.numpy as jnp

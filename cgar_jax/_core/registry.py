@@ -18,7 +18,7 @@ def check_name(kind: str, name: Any, accepted: Iterable[str]) -> None:
       accepted: accepted names.
 
     Raises:
-      ValueError: `name` is not accepted.
+      ValueError: if `name` is not accepted.
     """
     accepted = list(accepted)
     if name in accepted:
@@ -47,7 +47,7 @@ def call_by_name(
       The result of the function.
 
     Raises:
-      ValueError: the name or a setting is unknown, or a setting without a default is missing.
+      ValueError: if the name or a setting is unknown, or a setting without a default is missing.
     """
     check_name(kind, name, registry)
     parameters = inspect.signature(registry[name]).parameters

@@ -48,7 +48,7 @@ def shrunk_classes(probabilities: chex.Array, threshold: chex.Numeric = 0.95) ->
       [ True False  True  True]
 
     Reference:
-      Yang et al., 2023, Shrinking Class Space for Enhanced Certainty in Semi-Supervised Learning,
+      Yang et al., 2023, "Shrinking Class Space for Enhanced Certainty in Semi-Supervised Learning",
       arXiv 2308.06777; as in the released code.
     """
     probabilities = jax.lax.stop_gradient(jnp.asarray(probabilities, jnp.float32))

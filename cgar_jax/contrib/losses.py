@@ -50,10 +50,10 @@ def rank_list_loss(
       labels: relevance of the items `[batch, items]`; items with equal labels share a rank and form
         no pair.
       form: combination of the pairs of an item.
-      max_distance: largest distance `K` of ranks that is compared, int, 1 or more; may be traced,
+      max_distance: largest distance `K` of ranks that is compared, int, at least 1; may be traced,
         so that it can grow over training, as with `contrib.rank_skip_curriculum`. None means all.
       margin: amount `m` by which the better item should score higher.
-      minimum_gap: difference of labels, 0 or more, up to which two items form no pair.
+      minimum_gap: difference of labels, at least 0, up to which two items form no pair.
       distance_weights: weights `lambda_k` of the distances from 1 on, float `[items - 1]`; None
         means ones.
       where: mask, bool `[batch]` or `[batch, items]`; False items do not count and have no rank.
@@ -62,7 +62,7 @@ def rank_list_loss(
       Losses, float32 `[batch]`.
 
     Raises:
-      ValueError: a setting is out of its range, or the shapes do not fit each other.
+      ValueError: if a setting is out of range, or the shapes do not fit each other.
 
     Example:
       >>> import jax.numpy as jnp
@@ -75,8 +75,8 @@ def rank_list_loss(
       [4.159]
 
     Reference:
-      Inspired by Naini, Diaz, Busso, 2025, RankList, arXiv 2508.09826. The formula is reconstructed
-      from the abstract and unconfirmed.
+      Inspired by Naini, Diaz and Busso, 2025, "RankList", arXiv 2508.09826. The formula is
+      reconstructed from the abstract and unconfirmed.
     """
     check_name("form", form, ("skip", "lse"))
     check_number("rank_list_loss", "max_distance", max_distance, "[1, inf]")

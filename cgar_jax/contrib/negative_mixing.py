@@ -50,7 +50,7 @@ def online_negative_mixing(
       queries: vectors, float `[batch, features]`.
       negatives: negatives of each query, of any length, float `[batch, negatives, features]`.
       num_hardest: number of negatives to mix from, between 1 and the number of negatives.
-      num_mixed: number of mixtures for each query, 1 or more; `"list"` makes one.
+      num_mixed: number of mixtures for each query, at least 1; `"list"` makes one.
       form: kind of mixture.
       share: coefficient `a` of `"pair"` in [0, 1], a number or `[batch, num_mixed]`, for example
         from `jax.random.beta`. None draws it uniformly.
@@ -63,7 +63,7 @@ def online_negative_mixing(
       Vectors of length 1, float32 `[batch, num_mixed, features]`.
 
     Raises:
-      ValueError: a setting is out of its range, or the shapes do not fit each other.
+      ValueError: if a setting is out of range, or the shapes do not fit each other.
 
     Example:
       >>> import jax, jax.numpy as jnp
@@ -74,7 +74,7 @@ def online_negative_mixing(
       [[[0.6 0.8]]]
 
     Reference:
-      Inspired by Zhao et al., 2025, KaLM-Embedding-V2, arXiv 2506.20923. The formula is
+      Inspired by Zhao et al., 2025, "KaLM-Embedding-V2", arXiv 2506.20923. The formula is
       reconstructed from the abstract and unconfirmed; the distribution of `a` and the temperature
       are ours.
     """

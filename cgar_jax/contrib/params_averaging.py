@@ -63,7 +63,7 @@ def curriculum_params_averaging(
       average.
 
     Raises:
-      ValueError: if a setting is out of its range, or `update` is called without the parameters.
+      ValueError: if a setting is out of range, or `update` is called without the parameters.
 
     Example:
       >>> import jax.numpy as jnp
@@ -178,7 +178,7 @@ def moderate_decay_schedule(
     learns least from the best data.
 
     Args:
-      peak: highest learning rate, 0 or more.
+      peak: highest learning rate, at least 0.
       total_steps: number of updates of the run, more than `warmup_steps`.
       final_fraction: fraction of the peak that remains at the last update, in [0, 1]; 1 keeps the
         rate constant.
@@ -188,7 +188,7 @@ def moderate_decay_schedule(
       An optax schedule, from the update's index (which optax counts from 0) to the learning rate.
 
     Raises:
-      ValueError: if a setting is out of its range, or the warm-up does not end before the run.
+      ValueError: if a setting is out of range, or the warm-up does not end before the run.
 
     Example:
       >>> from cgar_jax import contrib

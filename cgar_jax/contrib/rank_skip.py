@@ -30,7 +30,7 @@ def rank_skip_curriculum(
       never decreases. The function raises a ValueError for a number outside [0, 1].
 
     Raises:
-      ValueError: if a setting is out of its range.
+      ValueError: if a setting is out of range.
 
     Example:
       >>> from cgar_jax import contrib

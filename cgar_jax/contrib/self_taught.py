@@ -1,13 +1,13 @@
 """Weights from a small network that learns while the model trains, without clean data.
 
-    >>> import jax
-    >>> import jax.numpy as jnp
-    >>> from cgar_jax import contrib
-    >>> self_taught = contrib.self_taught_weighting(learning_rate=1e-3)
-    >>> losses, view = jnp.ones(4), {"logits": jnp.zeros((4, 3)), "labels": jnp.arange(4) % 3}
-    >>> weights, _ = self_taught.update(jnp.ones(4), self_taught.init(losses), losses, **view)
-    >>> print(contrib.draw_meta_batch(jax.random.key(0), weights, size=2).shape)
-    (2,)
+>>> import jax
+>>> import jax.numpy as jnp
+>>> from cgar_jax import contrib
+>>> self_taught = contrib.self_taught_weighting(learning_rate=1e-3)
+>>> losses, view = jnp.ones(4), {"logits": jnp.zeros((4, 3)), "labels": jnp.arange(4) % 3}
+>>> weights, _ = self_taught.update(jnp.ones(4), self_taught.init(losses), losses, **view)
+>>> print(contrib.draw_meta_batch(jax.random.key(0), weights, size=2).shape)
+(2,)
 
 The derivative that the network learns from is `cgar_jax.weighting.look_ahead_gradient`, which also
 serves weightings with clean data.
@@ -98,11 +98,13 @@ def self_taught_weighting(
       axis_name: mesh axis of the batch, for `jax.shard_map`.
 
     Extra arguments:
-      - `logits`: model outputs, float [batch, classes], or the shape of the losses and [classes].
-      - `labels`: class indices, int in [0, classes), [batch] or the shape of the losses.
-      - `weight_gradient`: result of `cgar_jax.weighting.look_ahead_gradient`, float [batch] or the
-        shape of the losses; optional. It belongs to one loss term: use `optax.masked` with several.
-      - `where`: mask, bool [batch] or the shape of the losses; masked losses get weight 0 and are
+      - `logits`: model outputs, float `[batch, classes]`, or the shape of the losses and
+        `[classes]`.
+      - `labels`: class indices, int in [0, classes), `[batch]` or the shape of the losses.
+      - `weight_gradient`: result of `cgar_jax.weighting.look_ahead_gradient`, float `[batch]` or
+        the shape of the losses; optional. It belongs to one loss term: use `optax.masked` with
+        several.
+      - `where`: mask, bool `[batch]` or the shape of the losses; masked losses get weight 0 and are
         excluded from all statistics.
 
     Returns:
@@ -110,8 +112,9 @@ def self_taught_weighting(
       valid losses.
 
     Raises:
-      ValueError: A setting is out of range; at the first update (trace time), an extra argument is
-        missing or has another shape, or `weight_gradient` is passed with several loss terms.
+      ValueError: if a setting is out of range; at the first update (trace time), if an extra
+        argument is missing or has another shape, or `weight_gradient` is passed with several loss
+        terms.
 
     Example:
       >>> import jax.numpy as jnp
@@ -127,8 +130,8 @@ def self_taught_weighting(
       True
 
     Reference:
-      Inspired by Heck et al., "Learning from Noisy Labels via Self-Taught On-the-Fly Meta Loss
-      Rescaling", 2024, arXiv:2412.12955. Reconstructed from the abstract: the features, the network
+      Inspired by Heck et al., 2024, "Learning from Noisy Labels via Self-Taught On-the-Fly Meta
+      Loss Rescaling", arXiv 2412.12955. Reconstructed from the abstract: the features, the network
       and the drawing of the meta batch may differ from the paper.
     """
     name = "self_taught_weighting"
@@ -182,15 +185,15 @@ def draw_meta_batch(key: jax.Array, weights: chex.Array, size: int) -> jax.Array
 
     Args:
       key: random key, made by `jax.random.key`.
-      weights: weights that a weighting has computed, float [batch], at least 0. Examples with
+      weights: weights that a weighting has computed, float `[batch]`, at least 0. Examples with
         weight 0, such as masked examples, are never drawn.
       size: number of examples to draw.
 
     Returns:
-      Row indices into the batch, int32 [size]; all 0 if no weight is positive.
+      Row indices into the batch, int32 `[size]`; all 0 if no weight is positive.
 
     Raises:
-      ValueError: The weights have another shape.
+      ValueError: if the weights have another shape.
 
     Example:
       >>> import jax
@@ -200,7 +203,7 @@ def draw_meta_batch(key: jax.Array, weights: chex.Array, size: int) -> jax.Array
       [1 1 1 1]
 
     Reference:
-      Inspired by Heck et al., 2024, arXiv:2412.12955; see `self_taught_weighting`.
+      Inspired by Heck et al., 2024, arXiv 2412.12955; see `self_taught_weighting`.
     """
     check_shape("draw_meta_batch", "weights", weights, ("batch",))
     weights = jnp.asarray(weights, jnp.float32)

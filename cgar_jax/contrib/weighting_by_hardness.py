@@ -1,15 +1,15 @@
 """Weights that move from easy to hard examples, by the standardized loss.
 
-    >>> import jax.numpy as jnp
-    >>> import numpy as np
-    >>> import optax
-    >>> from cgar_jax import contrib
-    >>> schedule = optax.linear_schedule(-1.0, 1.0, transition_steps=10_000)
-    >>> progressive = contrib.progressive_hardness_weighting(schedule)
-    >>> losses = jnp.array([1.0, 3.0])
-    >>> weights, _ = progressive.update(jnp.ones(2), progressive.init(losses), losses)
-    >>> print(np.asarray(weights).round(3))
-    [1.762 0.238]
+>>> import jax.numpy as jnp
+>>> import numpy as np
+>>> import optax
+>>> from cgar_jax import contrib
+>>> schedule = optax.linear_schedule(-1.0, 1.0, transition_steps=10_000)
+>>> progressive = contrib.progressive_hardness_weighting(schedule)
+>>> losses = jnp.array([1.0, 3.0])
+>>> weights, _ = progressive.update(jnp.ones(2), progressive.init(losses), losses)
+>>> print(np.asarray(weights).round(3))
+[1.762 0.238]
 
 Weightings by the loss whose formula is confirmed are in `cgar_jax.weighting`.
 """
@@ -67,7 +67,7 @@ def progressive_hardness_weighting(
       axis_name: mesh axis to include in the statistics, for `jax.shard_map`.
 
     Extra arguments:
-      - `where`: mask, bool [batch] or the shape of the losses; masked losses get weight 0 and are
+      - `where`: mask, bool `[batch]` or the shape of the losses; masked losses get weight 0 and are
         excluded from the statistics.
 
     Returns:
@@ -75,7 +75,7 @@ def progressive_hardness_weighting(
       each loss term. It leaves the weights unchanged while all losses are equal.
 
     Raises:
-      ValueError: A setting is out of range.
+      ValueError: if a setting is out of range.
 
     Example:
       >>> import jax.numpy as jnp
@@ -88,8 +88,8 @@ def progressive_hardness_weighting(
       [1.63 0.89 0.48]
 
     Reference:
-      Inspired by Wu et al., "Towards Robust Text Retrieval with Progressive Learning" (PEG), 2023,
-      arXiv:2311.11691. Reconstructed from the abstract: the paper's equation may differ.
+      Inspired by Wu et al., 2023, "Towards Robust Text Retrieval with Progressive Learning" (PEG),
+      arXiv 2311.11691. Reconstructed from the abstract: the paper's equation may differ.
     """
     name = "progressive_hardness_weighting"
     check_number(name, "hardness", hardness, "(-inf, inf)")

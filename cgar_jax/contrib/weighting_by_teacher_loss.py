@@ -1,15 +1,15 @@
 """Selection of examples by the loss of a teacher.
 
-    >>> import jax.numpy as jnp
-    >>> import numpy as np
-    >>> from cgar_jax import contrib
-    >>> selection = contrib.teacher_loss_selection_weighting(0.25, 0.75)
-    >>> losses, teacher_losses = jnp.ones(5), jnp.array([0.1, 0.5, 0.6, 0.7, 9.0])
-    >>> weights, _ = selection.update(
-    ...     jnp.ones(5), selection.init(losses), losses, teacher_losses=teacher_losses
-    ... )
-    >>> print(np.asarray(weights).round(2))
-    [0.   1.67 1.67 1.67 0.  ]
+>>> import jax.numpy as jnp
+>>> import numpy as np
+>>> from cgar_jax import contrib
+>>> selection = contrib.teacher_loss_selection_weighting(0.25, 0.75)
+>>> losses, teacher_losses = jnp.ones(5), jnp.array([0.1, 0.5, 0.6, 0.7, 9.0])
+>>> weights, _ = selection.update(
+...     jnp.ones(5), selection.init(losses), losses, teacher_losses=teacher_losses
+... )
+>>> print(np.asarray(weights).round(2))
+[0.   1.67 1.67 1.67 0.  ]
 
 The weighting of the teacher's own loss term is `cgar_jax.weighting.early_distillation_weighting`.
 """
@@ -46,17 +46,17 @@ def teacher_loss_selection_weighting(
       axis_name: mesh axis to include in the quantiles, for `jax.shard_map`.
 
     Extra arguments:
-      - `teacher_losses`: losses of the teacher on the same examples, float [batch] or the shape of
-        the losses.
-      - `where`: mask, bool [batch] or the shape of the losses; masked losses get weight 0 and are
+      - `teacher_losses`: losses of the teacher on the same examples, float `[batch]` or the shape
+        of the losses.
+      - `where`: mask, bool `[batch]` or the shape of the losses; masked losses get weight 0 and are
         excluded from the quantiles.
 
     Returns:
       A weighting without state.
 
     Raises:
-      ValueError: A quantile is out of range, or the low one is above the high one; at the first
-        update (trace time), `teacher_losses` is missing or has another shape.
+      ValueError: if a quantile is out of range, or the low one is above the high one; at the first
+        update (trace time), if `teacher_losses` is missing or has another shape.
 
     Example:
       >>> import jax.numpy as jnp
@@ -70,9 +70,9 @@ def teacher_loss_selection_weighting(
       [0.  1.5 1.5]
 
     Reference:
-      Inspired by the data selection of Rawat et al., "A Little Help Goes a Long Way: Efficient LLM
-      Training by Leveraging Small LMs" (SALT), 2024, arXiv:2410.18779. Reconstructed from the
-      abstract: the paper's selection rule may differ.
+      Inspired by the data selection of Rawat et al., 2024, "A Little Help Goes a Long Way:
+      Efficient LLM Training by Leveraging Small LMs" (SALT), arXiv 2410.18779. Reconstructed from
+      the abstract: the paper's selection rule may differ.
     """
     name = "teacher_loss_selection_weighting"
     check_number(name, "low_quantile", low_quantile, "[0, 1]")

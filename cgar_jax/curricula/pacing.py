@@ -42,7 +42,7 @@ def pacing_subset_curriculum(
       A `PacingCurriculum`, which maps progress to a share of the examples.
 
     Raises:
-      ValueError: if a setting is out of its range.
+      ValueError: if a setting is out of range.
 
     Example:
       >>> import jax.numpy as jnp

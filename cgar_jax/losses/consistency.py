@@ -49,8 +49,8 @@ def shrunk_class_consistency_loss(
       count. Average over all examples, including the certain ones.
 
     Raises:
-      ValueError: the shapes of the predictions differ, the axes of `where` are not their leading
-        axes, or the threshold is out of its range.
+      ValueError: if the shapes of the predictions differ, the axes of `where` are not their leading
+        axes, or the threshold is out of range.
 
     Example:
       >>> import jax.numpy as jnp
@@ -61,7 +61,7 @@ def shrunk_class_consistency_loss(
       [0.127 0.   ]
 
     Reference:
-      Yang et al., 2023, Shrinking Class Space for Enhanced Certainty in Semi-Supervised Learning,
+      Yang et al., 2023, "Shrinking Class Space for Enhanced Certainty in Semi-Supervised Learning",
       arXiv 2308.06777; as in the released code.
     """
     owner = "shrunk_class_consistency_loss"

@@ -42,7 +42,7 @@ def log_stablemax(logits: chex.Array, axis: int = -1) -> jax.Array:
       [0.25 0.75]
 
     Reference:
-      Prieto, Barsbey, Mediano, Birdal, 2025, arXiv 2501.04697. The published TRM code works in
+      Prieto, Barsbey, Mediano and Birdal, 2025, arXiv 2501.04697. The published TRM code works in
       float64 and adds 1e-30 to `1 - x`, which has no effect in float32.
     """
     logits = logits.astype(jnp.float32)
@@ -75,7 +75,7 @@ def stablemax_cross_entropy_loss(
       logits and label are.
 
     Raises:
-      ValueError: `labels` does not have the shape of `logits` without the last axis, or the axes
+      ValueError: if `labels` does not have the shape of `logits` without the last axis, or the axes
         of `where` are not the leading axes of `labels`.
 
     Example:
@@ -86,8 +86,8 @@ def stablemax_cross_entropy_loss(
       [0.288 0.   ]
 
     Reference:
-      Prieto, Barsbey, Mediano, Birdal, 2025, arXiv 2501.04697; used by HRM (arXiv 2506.21734) and
-      TRM (arXiv 2510.04871).
+      Prieto, Barsbey, Mediano and Birdal, 2025, arXiv 2501.04697; used by HRM (arXiv 2506.21734)
+      and TRM (arXiv 2510.04871).
     """
     valid, logits, labels = _countable("stablemax_cross_entropy_loss", logits, labels, where)
     log_probabilities = jnp.take_along_axis(log_stablemax(logits), labels[..., None], axis=-1)
@@ -113,7 +113,7 @@ def softmax_cross_entropy_loss(
       Losses, float32 `[...]`, with value 0 and gradient 0 for tokens that do not count.
 
     Raises:
-      ValueError: `labels` does not have the shape of `logits` without the last axis, or the axes
+      ValueError: if `labels` does not have the shape of `logits` without the last axis, or the axes
         of `where` are not the leading axes of `labels`.
 
     Example:

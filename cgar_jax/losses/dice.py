@@ -49,12 +49,12 @@ def self_adjusting_dice_loss(
         axis of classes (a softmax over them).
       labels: targets `[...]`: bool, int or float in [0, 1] with a sigmoid, int classes with a
         softmax. Entries with another target, such as `IGNORE_LABEL`, do not count.
-      alpha: exponent of the factor `1 - p`, 0 or more; 0 gives the soft Dice loss.
+      alpha: exponent of the factor `1 - p`, at least 0; 0 gives the soft Dice loss.
       smoothing: constant `g`, above 0; twice the `smooth` of optax.
       squared: whether the denominator has `u^2 + y^2` in place of `u + y`.
-      false_positive_weight: weight of `2 u (1 - y)` in the denominator, 0 or more. Weights other
+      false_positive_weight: weight of `2 u (1 - y)` in the denominator, at least 0. Weights other
         than 0.5 give the Tversky loss.
-      false_negative_weight: weight of `2 (1 - u) y` in the denominator, 0 or more.
+      false_negative_weight: weight of `2 (1 - u) y` in the denominator, at least 0.
       per: `"example"` for one Dice coefficient per label, `"batch"` for one coefficient per class
         from sums over the whole batch.
       detach_factor: whether the factor `(1 - p)^alpha` has no gradient; True is our choice.
@@ -66,7 +66,7 @@ def self_adjusting_dice_loss(
       entries that count is that loss.
 
     Raises:
-      ValueError: a setting is out of its range, or the shapes do not fit each other.
+      ValueError: if a setting is out of range, or the shapes do not fit each other.
 
     Example:
       >>> import jax.numpy as jnp
@@ -76,7 +76,7 @@ def self_adjusting_dice_loss(
       [0.322 0.2   0.098]
 
     Reference:
-      Li et al., 2019, Dice Loss for Data-imbalanced NLP Tasks, arXiv 1911.02855. That the paper
+      Li et al., 2019, "Dice Loss for Data-imbalanced NLP Tasks", arXiv 1911.02855. That the paper
       uses alpha 1 and smoothing 1 is unconfirmed; its code has 0 and 1e-4 as defaults.
     """
     check_number("self_adjusting_dice_loss", "alpha", alpha, "[0, inf)")

@@ -55,7 +55,7 @@ def early_distillation_loss(
       `p - ((1 - omega) onehot(label) + omega q)`.
 
     Raises:
-      ValueError: the shapes do not fit each other, or a setting is out of its range.
+      ValueError: if the shapes do not fit each other, or a setting is out of range.
 
     Example:
       >>> import jax.numpy as jnp
@@ -68,8 +68,8 @@ def early_distillation_loss(
       [1.008]
 
     Reference:
-      Rawat et al., 2024, A Little Help Goes a Long Way: Efficient LLM Training by Leveraging Small
-      LMs (SALT), arXiv 2410.18779. The paper's omega and temperature are unconfirmed.
+      Rawat et al., 2024, "A Little Help Goes a Long Way: Efficient LLM Training by Leveraging Small
+      LMs" (SALT), arXiv 2410.18779. The paper's omega and temperature are unconfirmed.
     """
     owner = "early_distillation_loss"
     check_number(owner, "omega", omega, "[0, 1]")

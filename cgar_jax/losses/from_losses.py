@@ -43,7 +43,7 @@ def comp_sum_loss(
     Args:
       losses: cross-entropies, one per label, float of any shape. Transform them before averaging
         over tokens unless the mean itself should be transformed.
-      tau: exponent, 0 or more; may be traced, not differentiated.
+      tau: exponent, at least 0; may be traced, not differentiated.
       where: mask, bool with the shape of `losses` or its leading axes; False entries do not count.
 
     Returns:
@@ -52,7 +52,7 @@ def comp_sum_loss(
       exp(80).
 
     Raises:
-      ValueError: `tau` is negative, or the axes of `where` are not the leading axes of `losses`.
+      ValueError: if `tau` is negative, or the axes of `where` are not the leading axes of `losses`.
 
     Example:
       >>> import jax.numpy as jnp
@@ -64,8 +64,8 @@ def comp_sum_loss(
       [0.098 1.836]
 
     Reference:
-      Mao, Mohri, Zhong, 2023, Cross-Entropy Loss Functions: Theoretical Analysis and Applications,
-      arXiv 2304.07288.
+      Mao, Mohri and Zhong, 2023, "Cross-Entropy Loss Functions: Theoretical Analysis and
+      Applications", arXiv 2304.07288.
     """
     check_number("comp_sum_loss", "tau", tau, "[0, inf)")
     valid, countable = _countable(losses, where)
@@ -97,9 +97,9 @@ def smooth_adversarial_comp_sum_loss(
       adversarial_logits: model outputs at `x'`, with the shape of `logits`; both are
         differentiated.
       labels: classes, int `[...]` in `0 .. classes - 1`, or `IGNORE_LABEL`.
-      tau: exponent of the comp-sum loss, 0 or more.
+      tau: exponent of the comp-sum loss, at least 0.
       margin: divisor of the logits, above 0, `rho` in the paper.
-      strength: weight of the second term, 0 or more, `nu` in the paper.
+      strength: weight of the second term, at least 0, `nu` in the paper.
       where: mask, bool `[...]` or its leading axes; False tokens do not count.
 
     Returns:
@@ -107,7 +107,7 @@ def smooth_adversarial_comp_sum_loss(
       equals `D(x)`, the gradient of the norm is 0.
 
     Raises:
-      ValueError: a setting is out of its range, or the shapes do not fit each other.
+      ValueError: if a setting is out of range, or the shapes do not fit each other.
 
     Example:
       >>> import jax.numpy as jnp
@@ -119,9 +119,9 @@ def smooth_adversarial_comp_sum_loss(
       [1.127]
 
     Reference:
-      Mao, Mohri, Zhong, 2023, Cross-Entropy Loss Functions: Theoretical Analysis and Applications,
-      arXiv 2304.07288. That the margin divides each difference of logits, and not their sum, is
-      unconfirmed.
+      Mao, Mohri and Zhong, 2023, "Cross-Entropy Loss Functions: Theoretical Analysis and
+      Applications", arXiv 2304.07288. That the margin divides each difference of logits, and not
+      their sum, is unconfirmed.
     """
     name = "smooth_adversarial_comp_sum_loss"
     check_number(name, "tau", tau, "[0, inf)")
@@ -156,7 +156,7 @@ def pass_at_n_loss(
     Args:
       losses: negative log-probabilities of whole answers, summed over their tokens, float of any
         shape.
-      num_samples: number n of samples that evaluation draws, 1 or more (`N` in the paper), not
+      num_samples: number n of samples that evaluation draws, at least 1 (`N` in the paper), not
         necessarily an integer; may be traced, not differentiated. 1 returns the losses unchanged.
       where: mask, bool with the shape of `losses` or its leading axes; False entries do not count.
 
@@ -165,7 +165,7 @@ def pass_at_n_loss(
       where masked. `exp(-pass_at_n_loss)` is the probability of at least one right answer.
 
     Raises:
-      ValueError: `num_samples` is below 1, or the axes of `where` are not the leading axes of
+      ValueError: if `num_samples` is below 1, or the axes of `where` are not the leading axes of
         `losses`.
 
     Example:
@@ -176,8 +176,8 @@ def pass_at_n_loss(
       [0.75 0.19]
 
     Reference:
-      Chen, Raventos, Cheng, Ganguli, Druckmann, 2025, Rethinking Fine-Tuning when Scaling Test-Time
-      Compute, arXiv 2502.07154. Its step-wise variants are not included.
+      Chen, Raventos, Cheng, Ganguli and Druckmann, 2025, "Rethinking Fine-Tuning when Scaling
+      Test-Time Compute", arXiv 2502.07154. Its step-wise variants are not included.
     """
     check_number("pass_at_n_loss", "num_samples", num_samples, "[1, inf)")
     valid, countable = _countable(losses, where)
@@ -204,7 +204,7 @@ def loss_over_loss(
 
     Args:
       losses: losses of the steps in their order, float `[batch, steps]`.
-      strength: weight of the penalty, 0 or more, `lambda` in the paper; its released runs use 1.
+      strength: weight of the penalty, at least 0, `lambda` in the paper; its released runs use 1.
       margin: amount by which each step should be better than the steps before; negative values
         tolerate small rises.
       detach_shallow: whether no gradient reaches `l_i` through a pair, so that an earlier step is
@@ -219,7 +219,7 @@ def loss_over_loss(
       where masked.
 
     Raises:
-      ValueError: `losses` is not `[batch, steps]`, a setting is unknown or out of its range, or
+      ValueError: if `losses` is not `[batch, steps]`, a setting is unknown or out of range, or
         `where` has another shape.
 
     Example:
@@ -230,7 +230,7 @@ def loss_over_loss(
        [1. 3. 6.]]
 
     Reference:
-      Zhu et al., 2022, LoL: A Comparative Regularization Loss over Query Reformulation Losses,
+      Zhu et al., 2022, "LoL: A Comparative Regularization Loss over Query Reformulation Losses",
       arXiv 2204.11545. The released code is `detach_shallow=False, pairs="all"`, with amounts of
       feedback as steps; supervision steps are our reading.
     """

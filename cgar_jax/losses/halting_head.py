@@ -37,8 +37,8 @@ def halting_loss(
       adds half of this loss to the token loss; the factor is not applied here.
 
     Raises:
-      ValueError: `halt_logits` and `solved` have different shapes, or the axes of `where` are not
-        the leading axes of `solved`.
+      ValueError: if `halt_logits` and `solved` have different shapes, or the axes of `where` are
+        not the leading axes of `solved`.
 
     Example:
       >>> import jax.numpy as jnp
@@ -47,8 +47,8 @@ def halting_loss(
       [0.018 4.018]
 
     Reference:
-      Jolicoeur-Martineau, 2025, Less is More: Recursive Reasoning with Tiny Networks,
-      arXiv 2510.04871; as in the published code.
+      Jolicoeur-Martineau, 2025, "Less is More: Recursive Reasoning with Tiny Networks", arXiv
+      2510.04871; as in the published code.
     """
     check_shape("halting_loss", "solved", solved, halt_logits.shape)
     valid = valid_entries(where, solved.shape)

@@ -51,7 +51,7 @@ def clipped_inverse_propensity_loss(
         differentiated. See `weighting.popularity_propensity`.
       clip: lower bound of the propensities, in [0, 1], `M` in the paper, tuned on validation data;
         1 gives the ordinary loss. Propensities below 1e-6 are always raised to 1e-6.
-      negative_weight: weight `c` of the second term, 0 or more.
+      negative_weight: weight `c` of the second term, at least 0.
       nonnegative: whether each loss is raised to at least 0, which is our addition and biases the
         mean.
       where: mask, bool `[batch]`; False examples do not count.
@@ -62,7 +62,7 @@ def clipped_inverse_propensity_loss(
       number of examples for `c = 1`.
 
     Raises:
-      ValueError: the shapes differ, or a setting is out of its range.
+      ValueError: if the shapes differ, or a setting is out of range.
 
     Example:
       >>> import jax.numpy as jnp
@@ -74,7 +74,7 @@ def clipped_inverse_propensity_loss(
       [0.25 0.25]
 
     Reference:
-      Saito, Yaginuma, Nishino, Sakata, Nakata, 2019, arXiv 1909.03601; as in the released code.
+      Saito, Yaginuma, Nishino, Sakata and Nakata, 2019, arXiv 1909.03601; as in the released code.
     """
     owner = "clipped_inverse_propensity_loss"
     check_number(owner, "clip", clip, "[0, 1]")

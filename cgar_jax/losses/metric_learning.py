@@ -58,7 +58,7 @@ def multi_similarity_pair_loss(
       Losses, float32 `[batch]`, 0 for anchors without any selected pair.
 
     Raises:
-      ValueError: a setting is out of its range, or the shapes do not fit each other.
+      ValueError: if a setting is out of range, or the shapes do not fit each other.
 
     Example:
       >>> import jax.numpy as jnp
@@ -69,10 +69,11 @@ def multi_similarity_pair_loss(
       [0.    0.719]
 
     Reference:
-      Wang et al., 2019, Multi-Similarity Loss with General Pair Weighting for Deep Metric Learning,
-      arXiv 1904.06627; as in the released code. The defaults are unconfirmed in part: alpha 2 and
-      the margin are probably the paper's, base 0.5 is that of the released code (the paper probably
-      has 1), and beta 50 is that of pytorch-metric-learning (the released configuration has 40).
+      Wang et al., 2019, "Multi-Similarity Loss with General Pair Weighting for Deep Metric
+      Learning", arXiv 1904.06627; as in the released code. The defaults are unconfirmed in part:
+      alpha 2 and the margin are probably the paper's, base 0.5 is that of the released code (the
+      paper probably has 1), and beta 50 is that of pytorch-metric-learning (the released
+      configuration has 40).
     """
     for name, value in (("alpha", alpha), ("beta", beta)):
         check_number("multi_similarity_pair_loss", name, value, "(0, inf)")
@@ -126,7 +127,7 @@ def multi_similarity_loss(
       1) from the positives; here only the example itself is excluded.
 
     Raises:
-      ValueError: a setting is out of its range, or the shapes do not fit each other.
+      ValueError: if a setting is out of range, or the shapes do not fit each other.
 
     Example:
       >>> import jax.numpy as jnp
@@ -136,10 +137,11 @@ def multi_similarity_loss(
       [0.96 0.96 0.   0.  ]
 
     Reference:
-      Wang et al., 2019, Multi-Similarity Loss with General Pair Weighting for Deep Metric Learning,
-      arXiv 1904.06627; as in the released code. The defaults are unconfirmed in part: alpha 2 and
-      the margin are probably the paper's, base 0.5 is that of the released code (the paper probably
-      has 1), and beta 50 is that of pytorch-metric-learning (the released configuration has 40).
+      Wang et al., 2019, "Multi-Similarity Loss with General Pair Weighting for Deep Metric
+      Learning", arXiv 1904.06627; as in the released code. The defaults are unconfirmed in part:
+      alpha 2 and the margin are probably the paper's, base 0.5 is that of the released code (the
+      paper probably has 1), and beta 50 is that of pytorch-metric-learning (the released
+      configuration has 40).
     """
     check_shape("multi_similarity_loss", "embeddings", embeddings, ("batch", "features"))
     batch, _ = jnp.shape(embeddings)
@@ -188,7 +190,7 @@ def info_nce_loss(
       Losses, float32 `[batch]`.
 
     Raises:
-      ValueError: the temperature is out of its range, or the shapes do not fit each other.
+      ValueError: if the temperature is out of range, or the shapes do not fit each other.
 
     Example:
       >>> import jax.numpy as jnp
@@ -197,10 +199,10 @@ def info_nce_loss(
       [0.551 0.551 0.551]
 
     Reference:
-      van den Oord, Li, Vinyals, 2018, Representation Learning with Contrastive Predictive Coding,
-      arXiv 1807.03748; with in-batch negatives as in Yao et al., 2020, Self-supervised Learning for
-      Large-scale Item Recommendations, arXiv 2007.12865. That the latter has temperature 0.1 is
-      unconfirmed.
+      van den Oord, Li and Vinyals, 2018, "Representation Learning with Contrastive Predictive
+      Coding", arXiv 1807.03748; with in-batch negatives as in Yao et al., 2020, "Self-supervised
+      Learning for Large-scale Item Recommendations", arXiv 2007.12865. That the latter has
+      temperature 0.1 is unconfirmed.
     """
     check_number("info_nce_loss", "temperature", temperature, "(0, inf]")
     check_shape("info_nce_loss", "queries", queries, ("batch", "features"))

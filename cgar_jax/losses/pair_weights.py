@@ -49,7 +49,7 @@ def general_pair_weights(
       `pair_weight_loss` with these weights has the gradient of `pair_loss`.
 
     Raises:
-      ValueError: the shapes do not fit each other.
+      ValueError: if the shapes do not fit each other.
 
     Example:
       >>> import jax.numpy as jnp
@@ -59,8 +59,8 @@ def general_pair_weights(
       [[0.599 0.993 0.   ]]
 
     Reference:
-      Wang et al., 2019, Multi-Similarity Loss with General Pair Weighting for Deep Metric Learning,
-      arXiv 1904.06627.
+      Wang et al., 2019, "Multi-Similarity Loss with General Pair Weighting for Deep Metric
+      Learning", arXiv 1904.06627.
     """
     valid, scores, sign = read_lists(
         "general_pair_weights", where, scores=scores, is_positive=is_positive
@@ -104,7 +104,7 @@ def decoupled_pair_weights(
       Weights, float32 `[batch, items]`, 0 for items that do not count, without a gradient.
 
     Raises:
-      ValueError: a setting is out of its range, or the shapes do not fit each other.
+      ValueError: if a setting is out of range, or the shapes do not fit each other.
 
     Example:
       >>> import jax.numpy as jnp
@@ -114,8 +114,8 @@ def decoupled_pair_weights(
       [[0.119 0.5  ]]
 
     Reference:
-      Dai et al., 2025, Supervised Fine-Tuning or Contrastive Learning? Towards Better Multimodal
-      LLM Reranking, arXiv 2510.14824. The weights are the gradients of softmax and sigmoid
+      Dai et al., 2025, "Supervised Fine-Tuning or Contrastive Learning? Towards Better Multimodal
+      LLM Reranking", arXiv 2510.14824. The weights are the gradients of softmax and sigmoid
       cross-entropy; how the paper normalizes them is unconfirmed.
     """
     check_name("weighting", weighting, ("contrastive", "supervised", "uniform"))
@@ -161,7 +161,7 @@ def pair_weight_loss(
       Losses, float32 `[batch]`.
 
     Raises:
-      ValueError: the shapes do not fit each other.
+      ValueError: if the shapes do not fit each other.
 
     Example:
       >>> import jax, jax.numpy as jnp

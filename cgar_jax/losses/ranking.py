@@ -65,8 +65,8 @@ def inverse_rank_sum_lambdaweight(
       0.133
 
     Reference:
-      Gangi Reddy et al., 2024, FIRST: Faster Improved Listwise Reranking with Single Token
-      Decoding, arXiv 2406.15657; as in the released code, which breaks ties by position and ranks
+      Gangi Reddy et al., 2024, "FIRST: Faster Improved Listwise Reranking with Single Token
+      Decoding", arXiv 2406.15657; as in the released code, which breaks ties by position and ranks
       one list per call.
     """
     del scores, weights
@@ -108,7 +108,7 @@ def weighted_ranknet_loss(
       loss; the factor is not applied here.
 
     Raises:
-      ValueError: a setting is unknown, or the shapes do not fit each other.
+      ValueError: if a setting is unknown, or the shapes do not fit each other.
 
     Example:
       >>> import jax.numpy as jnp
@@ -119,9 +119,9 @@ def weighted_ranknet_loss(
       [0.18  0.128]
 
     Reference:
-      Gangi Reddy et al., 2024, FIRST: Faster Improved Listwise Reranking with Single Token
-      Decoding, arXiv 2406.15657; as in the released code. The ranks of equal labels are our choice,
-      see `inverse_rank_sum_lambdaweight`.
+      Gangi Reddy et al., 2024, "FIRST: Faster Improved Listwise Reranking with Single Token
+      Decoding", arXiv 2406.15657; as in the released code. The ranks of equal labels are our
+      choice, see `inverse_rank_sum_lambdaweight`.
     """
     check_name("pair_weight", pair_weight, ("inverse_rank_sum", "none"))
     check_name("reduction", reduction, ("mean", "sum"))
@@ -177,7 +177,7 @@ def lambda_preference_loss(
       divided by the list size by which `rax` multiplies.
 
     Raises:
-      ValueError: a setting is out of its range, or the shapes do not fit each other.
+      ValueError: if a setting is out of range, or the shapes do not fit each other.
 
     Example:
       >>> import jax.numpy as jnp
@@ -187,8 +187,8 @@ def lambda_preference_loss(
       [1.871]
 
     Reference:
-      Liu et al., 2024, LiPO: Listwise Preference Optimization through Learning-to-Rank,
-      arXiv 2402.01878. The base of the logarithm is unconfirmed.
+      Liu et al., 2024, "LiPO: Listwise Preference Optimization through Learning-to-Rank", arXiv
+      2402.01878. The base of the logarithm is unconfirmed.
     """
     check_number("lambda_preference_loss", "beta", beta, "(0, inf)")
     check_number("lambda_preference_loss", "log_base", log_base, "(1, inf)")
@@ -242,7 +242,7 @@ def plackett_luce_distillation_loss(
       labels: classes, int `[...]` in `0 .. classes - 1`, or `IGNORE_LABEL`.
       temperature: divisor `T` of the teacher's logits in the weights, above 0. Infinity gives all
         places the same weight (ListMLE divided by the number of classes).
-      top_k: number of first terms that count, 1 or more; None means all.
+      top_k: number of first terms that count, at least 1; None means all.
       where: mask, bool `[..., classes]` or its leading axes, such as `[batch]`. False classes are
         left out; an example whose label is left out does not count.
 
@@ -250,7 +250,7 @@ def plackett_luce_distillation_loss(
       Losses, float32 `[...]`, with value 0 and gradient 0 for examples that do not count.
 
     Raises:
-      ValueError: a setting is out of its range, or the shapes do not fit each other.
+      ValueError: if a setting is out of range, or the shapes do not fit each other.
 
     Example:
       >>> import jax.numpy as jnp
@@ -260,8 +260,8 @@ def plackett_luce_distillation_loss(
       [0.593]
 
     Reference:
-      Bassam, Zhu, Bian, 2025, PLD: A Choice-Theoretic List-Wise Knowledge Distillation,
-      arXiv 2506.12542. The weights are derived from the abstract and a summary, and the paper's
+      Bassam, Zhu and Bian, 2025, "PLD: A Choice-Theoretic List-Wise Knowledge Distillation", arXiv
+      2506.12542. The weights are derived from the abstract and a summary, and the paper's
       temperature is unconfirmed.
     """
     check_number("plackett_luce_distillation_loss", "temperature", temperature, "(0, inf]")

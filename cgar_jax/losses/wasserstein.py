@@ -50,7 +50,7 @@ def wasserstein_list_loss(
       gives `|P - Q|^2`.
 
     Raises:
-      ValueError: the temperature is out of its range, or the shapes do not fit each other.
+      ValueError: if the temperature is out of range, or the shapes do not fit each other.
 
     Example:
       >>> import jax.numpy as jnp
@@ -60,8 +60,8 @@ def wasserstein_list_loss(
       [0.689 0.689]
 
     Reference:
-      Esfandiarpoor et al., 2025, Beyond Contrastive Learning: Synthetic Data Enables List-wise
-      Training with Multiple Levels of Relevance (SyCL), arXiv 2503.23239; as in the released code,
+      Esfandiarpoor et al., 2025, "Beyond Contrastive Learning: Synthetic Data Enables List-wise
+      Training with Multiple Levels of Relevance" (SyCL), arXiv 2503.23239; as in the released code,
       with singular values in place of its eigenvalues. The paper's temperature is unconfirmed.
     """
     check_number("wasserstein_list_loss", "temperature", temperature, "(0, inf)")
@@ -107,7 +107,7 @@ def wasserstein1_ordinal_loss(
       Losses, float32 `[...]`, with value 0 and gradient 0 for entries that do not count.
 
     Raises:
-      ValueError: the shapes do not fit each other.
+      ValueError: if the shapes do not fit each other.
 
     Example:
       >>> import jax.numpy as jnp

@@ -39,7 +39,7 @@ def exact_accuracy_metric(
       it from averages with `labeled_examples`.
 
     Raises:
-      ValueError: the shapes of the arguments do not fit each other.
+      ValueError: if the shapes of the arguments do not fit each other.
 
     Example:
       >>> import jax.numpy as jnp
@@ -49,7 +49,7 @@ def exact_accuracy_metric(
       [1. 0.]
 
     Reference:
-      Wang et al., 2025, Hierarchical Reasoning Model, arXiv 2506.21734 (the exact accuracy).
+      Wang et al., 2025, "Hierarchical Reasoning Model", arXiv 2506.21734 (the exact accuracy).
     """
     right, valid = _right_and_valid("exact_accuracy_metric", answers, labels, where)
     count = jnp.sum(valid, axis=-1)
@@ -78,7 +78,7 @@ def cell_accuracy_metric(
       from averages with `labeled_examples`.
 
     Raises:
-      ValueError: the shapes of the arguments do not fit each other.
+      ValueError: if the shapes of the arguments do not fit each other.
 
     Example:
       >>> import jax.numpy as jnp
@@ -88,7 +88,7 @@ def cell_accuracy_metric(
       [0.75]
 
     Reference:
-      Wang et al., 2025, Hierarchical Reasoning Model, arXiv 2506.21734 (the token accuracy).
+      Wang et al., 2025, "Hierarchical Reasoning Model", arXiv 2506.21734 (the token accuracy).
     """
     right, valid = _right_and_valid("cell_accuracy_metric", answers, labels, where)
     count = jnp.maximum(jnp.sum(valid, axis=-1), 1)
@@ -112,7 +112,7 @@ def halting_accuracy_metric(
       Zeros and ones, float32 `[...]`, with 0 for examples that do not count.
 
     Raises:
-      ValueError: the shapes of the arguments do not fit each other.
+      ValueError: if the shapes of the arguments do not fit each other.
 
     Example:
       >>> import jax.numpy as jnp
@@ -121,8 +121,8 @@ def halting_accuracy_metric(
       [1. 0.]
 
     Reference:
-      Jolicoeur-Martineau, 2025, Less is More: Recursive Reasoning with Tiny Networks,
-      arXiv 2510.04871.
+      Jolicoeur-Martineau, 2025, "Less is More: Recursive Reasoning with Tiny Networks", arXiv
+      2510.04871.
     """
     check_shape("halting_accuracy_metric", "solved", solved, jnp.shape(halt_logits))
     right = (jnp.asarray(halt_logits) > 0) == jnp.asarray(solved, bool)
@@ -144,7 +144,7 @@ def labeled_examples(labels: chex.Array, *, where: jax.typing.ArrayLike | None =
       Mask, bool `[...]`.
 
     Raises:
-      ValueError: the axes of `where` are not the leading axes of `labels`.
+      ValueError: if the axes of `where` are not the leading axes of `labels`.
 
     Example:
       >>> import jax.numpy as jnp

@@ -31,7 +31,7 @@ def wilson_interval(num_right: int, num: int, confidence: float = 0.95) -> tuple
       The bounds `(low, high)`; `(0.0, 1.0)` without any example.
 
     Raises:
-      ValueError: `num_right` is not between 0 and `num`, or `confidence` is out of its range.
+      ValueError: if `num_right` is not between 0 and `num`, or `confidence` is out of range.
 
     Example:
       >>> from cgar_jax.metrics import wilson_interval

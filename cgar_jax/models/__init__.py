@@ -24,7 +24,7 @@ def build(config: Mapping[str, Any], **task: int) -> Model:
       **task: `vocab_size`, `sequence_length` and `num_puzzle_identifiers` of the data.
 
     Raises:
-      ValueError: an unknown name or setting (the message suggests the nearest), or settings that
+      ValueError: if an unknown name or setting (the message suggests the nearest), or settings that
         do not go together.
     """
     settings = dict(config)

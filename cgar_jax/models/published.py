@@ -53,9 +53,9 @@ def import_published(source: Mapping[str, Any] | str | pathlib.Path, model: TRM)
       `{"params": ..., "constants": ..., "puzzle_embedding": ...}` in `model.param_dtype`.
 
     Raises:
-      ValueError: a parameter is missing, unknown or has another shape than the model's, or the
+      ValueError: if a parameter is missing, unknown or has another shape than the model's, or the
         file cannot be read (see `read_published`).
-      FileNotFoundError: the file does not exist.
+      FileNotFoundError: if the file does not exist.
     """
     arrays = _unwrapped(source) if isinstance(source, Mapping) else read_published(source)
     expected = _shapes(model)
@@ -88,8 +88,8 @@ def read_published(path: str | pathlib.Path) -> dict[str, np.ndarray]:
       path: a `.safetensors` file, or a state dict saved by PyTorch (any other ending; needs torch).
 
     Raises:
-      ValueError: the file is damaged or holds something else, or torch is not installed.
-      FileNotFoundError: the file does not exist.
+      ValueError: if the file is damaged or holds something else, or torch is not installed.
+      FileNotFoundError: if the file does not exist.
     """
     path = pathlib.Path(path)
     if not path.is_file():

@@ -34,8 +34,8 @@ def learning_rate_schedule(
       An optax schedule, from the update's index (which optax counts from 0) to the learning rate.
 
     Raises:
-      ValueError: if `schedule` is unknown, a setting is out of its range, or the warm-up does not
-        end before the run.
+      ValueError: if `schedule` is unknown, a setting is out of range, or the warm-up does not end
+        before the run.
 
     Example:
       >>> from cgar_jax import optimizers

@@ -78,7 +78,7 @@ def deep_recursion(f: Network, x: jax.Array, states: States, depth: Depth) -> St
       The new `(y, z)`.
 
     Raises:
-      AssertionError: the shapes or dtypes of `x`, `y` and `z` differ.
+      AssertionError: if the shapes or dtypes of `x`, `y` and `z` differ.
 
     Reference: Jolicoeur-Martineau 2025, arXiv 2510.04871.
     """

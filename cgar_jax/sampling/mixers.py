@@ -81,10 +81,10 @@ def skill_it_mixer(
     Args:
       graph: `A`, how much training on skill i helps target j, float `[K, M]`. The released code has
         1 on the diagonal and 0 or 0.5 elsewhere.
-      learning_rate: strength `eta` of the adaptation, 0 or more; 0 keeps the prior. The paper tunes
-        it for each task.
+      learning_rate: strength `eta` of the adaptation, at least 0; 0 keeps the prior. The paper
+        tunes it for each task.
       window: number of rounds that count, at least 1.
-      prior: prior weights of the skills, 0 or more, `[K]`; None means equal weights.
+      prior: prior weights of the skills, at least 0, `[K]`; None means equal weights.
       over_window: reduction over the rounds. `"mean"` is what the released code uses for targets
         that are not trained on.
 
@@ -251,7 +251,7 @@ def draw_domains(
 
     Args:
       key: random key.
-      probabilities: weight of each domain, 0 or more, `[K]`; they need not sum to 1. A domain with
+      probabilities: weight of each domain, at least 0, `[K]`; they need not sum to 1. A domain with
         probability 0 is never drawn.
       shape: shape of the result, such as the batch size.
 

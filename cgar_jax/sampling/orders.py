@@ -71,7 +71,7 @@ def score_pruned_order(scores: chex.Array, keep: float, drop_top: float = 0.0) -
       `kept[jax.random.randint(key, (batch,), 0, len(kept))]`.
 
     Raises:
-      ValueError: if `scores` is not a vector, or a fraction is out of its range.
+      ValueError: if `scores` is not a vector, or a fraction is out of range.
 
     Example:
       >>> import jax.numpy as jnp

@@ -110,7 +110,7 @@ def pacing_subset_sampling(
       A `Sampling` without state.
 
     Raises:
-      ValueError: if a setting is out of its range.
+      ValueError: if a setting is out of range.
 
     Example:
       >>> import numpy as np
@@ -144,7 +144,7 @@ def score_pruned_sampling(keep: float, drop_top: float = 0.0) -> Sampling:
       A `Sampling` without state.
 
     Raises:
-      ValueError: if a fraction is out of its range, when the examples are ordered.
+      ValueError: if a fraction is out of range, when the examples are ordered.
 
     Example:
       >>> import numpy as np
@@ -222,8 +222,9 @@ def epoch_sampling(seed: int = 0) -> Sampling:
       [0 1 2 3] 1
 
     Reference:
-      Wang et al., 2025, HRM, arXiv 2506.21734: its published data loader visits each puzzle once
-      per epoch. It drops examples that do not fill a batch; here they begin the next batch.
+      Wang et al., 2025, "Hierarchical Reasoning Model" (HRM), arXiv 2506.21734: its published data
+      loader visits each puzzle once per epoch. It drops examples that do not fill a batch; here
+      they begin the next batch.
     """
 
     def order(epoch, groups):
@@ -263,7 +264,7 @@ def odm_sampling(
       A `Sampling` whose state is an `OnlineMixingState`.
 
     Raises:
-      ValueError: if a setting is out of its range.
+      ValueError: if a setting is out of range.
 
     Example:
       >>> import numpy as np

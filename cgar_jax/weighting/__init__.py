@@ -1,21 +1,21 @@
 """Weightings: how much each unreduced loss counts. A weighting is an optax transformation.
 
-    >>> import jax.numpy as jnp
-    >>> import optax
-    >>> from cgar_jax import weighting
-    >>> weigh = optax.chain(weighting.focal_weighting(gamma=2.0), weighting.unit_mean_weighting())
-    >>> losses = jnp.array([0.1, 0.2, 2.0])  # unreduced, one per example
-    >>> loss, (state, info) = weighting.weighted_mean(weigh, losses, weigh.init(losses))
-    >>> print(f"loss {loss:.2f}, largest weight {info.max:.2f}")
-    loss 1.90, largest weight 2.84
+>>> import jax.numpy as jnp
+>>> import optax
+>>> from cgar_jax import weighting
+>>> weigh = optax.chain(weighting.focal_weighting(gamma=2.0), weighting.unit_mean_weighting())
+>>> losses = jnp.array([0.1, 0.2, 2.0])  # unreduced, one per example
+>>> loss, (state, info) = weighting.weighted_mean(weigh, losses, weigh.init(losses))
+>>> print(f"loss {loss:.2f}, largest weight {info.max:.2f}")
+loss 1.90, largest weight 2.84
 
 `weights, state = weighting.update(weights, state, losses, supervision_step=..., where=...)`: the
-weights, which start as ones, take the place of optax's updates; the losses (an array [batch] or
-[batch, steps], or a pytree with one such array per loss term) take the place of its parameters; and
-everything else that a weighting needs is an extra argument. `optax.chain`,
+weights, which start as ones, take the place of optax's updates; the losses (an array `[batch]` or
+`[batch, steps]`, or a pytree with one such array per loss term) take the place of its parameters;
+and everything else that a weighting needs is an extra argument. `optax.chain`,
 `optax.inject_hyperparams`, `optax.masked`, `optax.partition` and `optax.scale` therefore work on
-weightings without changes. Losses are computed in `cgar_jax.losses`, and `weighted_mean` is the only
-reduction.
+weightings without changes. Losses are computed in `cgar_jax.losses`, and `weighted_mean` is the
+only reduction.
 
 | name | weight | use | reference | unconfirmed |
 | --- | --- | --- | --- | --- |
@@ -40,17 +40,17 @@ reduction.
 | `sorted_exit_weighting` | S / number of exits at an exit, else 0 | every exit gives an answer (SoFT) | 2309.08968 | set of exits |
 | `unit_mean_weighting` | w / mean(w) | the learning rate keeps its meaning | | |
 
-Methods that are inspired by a paper, or whose formula is unconfirmed, are in `cgar_jax.contrib`. The
-name of every weighting ends in `_weighting`. `build` makes a chain of weightings from the names and
-settings of a configuration. Other functions compute extra arguments: `min_max_ease`,
+Methods that are inspired by a paper, or whose formula is unconfirmed, are in `cgar_jax.contrib`.
+The name of every weighting ends in `_weighting`. `build` makes a chain of weightings from the names
+and settings of a configuration. Other functions compute extra arguments: `min_max_ease`,
 `quantile_ease`, `reciprocal_rank_ease` and `pair_ease` (easiness), `neighbor_votes` (labels of
 neighbors), `popularity_propensity` (probability of observation), `meta_alignment` and
 `look_ahead_gradient` (effect of a step on each example on another loss). `bilevel_domain_gradient`
 is the gradient that `first_order_bilevel_weighting` descends.
 
 No gradient flows through weights, unless a docstring says otherwise. Masked entries (`where` is
-False) get weight 0 and enter no statistic. Weights are computed in float32 and returned in the dtype
-of the incoming weights. To add a weighting, write a function with `base.stateless` or
+False) get weight 0 and enter no statistic. Weights are computed in float32 and returned in the
+dtype of the incoming weights. To add a weighting, write a function with `base.stateless` or
 `base.stateful`, and list it in `WEIGHTINGS` below.
 """
 
@@ -120,10 +120,10 @@ def build(
 ) -> optax.GradientTransformationExtraArgs:
     """Builds a chain of weightings from the entries of a configuration.
 
-    Use it to choose weightings by name. An entry is `(name, settings)` or `(name, settings, terms)`:
-    a name in the registry, the keyword arguments of the weighting, and the loss terms that it
-    applies to, for losses that are a dictionary. A number among the settings may be a schedule of
-    the number of updates: a pair of the name of an optax schedule and its keyword arguments.
+    Use it to choose weightings by name. An entry is `(name, settings)` or `(name, settings,
+    terms)`: a name in the registry, the keyword arguments of the weighting, and the loss terms that
+    it applies to, for losses that are a dictionary. A number among the settings may be a schedule
+    of the number of updates: a pair of the name of an optax schedule and its keyword arguments.
 
     Args:
       entries: the weightings, in the order of their application. An empty list leaves all weights
@@ -135,8 +135,8 @@ def build(
       One `optax.chain`.
 
     Raises:
-      ValueError: An entry has another form, or a name or setting is unknown (the error suggests the
-        nearest one); at `init` and `update`, a loss term is not among the losses.
+      ValueError: if an entry has another form, or a name or setting is unknown (the error suggests
+        the nearest one); at `init` and `update`, if a loss term is not among the losses.
 
     Example:
       >>> from cgar_jax import weighting

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 def cosines(vectors: chex.Array, others: chex.Array) -> jax.Array:
     """Returns the cosine of each vector [..., features] with each of the others [m, features].
 
-    The result is float32 [..., m]; the cosine with a zero vector is 0.
+    The result is float32 `[..., m]`; the cosine with a zero vector is 0.
     """
     unit = []
     for array in (vectors, others):

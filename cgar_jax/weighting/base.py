@@ -1,12 +1,12 @@
 """Building blocks of weightings: from a function of one loss term to an optax transformation.
 
-    >>> import jax.numpy as jnp
-    >>> from cgar_jax.weighting.base import stateless
-    >>> def root_weighting():
-    ...     return stateless("root_weighting", lambda term, extras: jnp.sqrt(term.losses))
-    >>> root, losses = root_weighting(), jnp.array([1.0, 4.0])
-    >>> print(root.update(jnp.ones(2), root.init(losses), losses)[0])
-    [1. 2.]
+>>> import jax.numpy as jnp
+>>> from cgar_jax.weighting.base import stateless
+>>> def root_weighting():
+...     return stateless("root_weighting", lambda term, extras: jnp.sqrt(term.losses))
+>>> root, losses = root_weighting(), jnp.array([1.0, 4.0])
+>>> print(root.update(jnp.ones(2), root.init(losses), losses)[0])
+[1. 2.]
 
 A weighting's own file contains the factor by which one loss term is weighted. This file contains
 everything that all weightings share: the map over loss terms, masks, dtypes, the stopped gradient,
@@ -28,8 +28,8 @@ class Term(NamedTuple):
     """One loss term, as a weighting sees it.
 
     Attributes:
-      losses: unreduced losses, float32 [batch] or [batch, steps]; 0 where masked. No gradient flows
-        through them, unless the weighting is differentiable.
+      losses: unreduced losses, float32 `[batch]` or `[batch, steps]`; 0 where masked. No gradient
+        flows through them, unless the weighting is differentiable.
       valid: mask, bool, the shape of `losses`; False where masked.
     """
 
@@ -81,7 +81,7 @@ class Extras:
           The value that the caller of `update` passed.
 
         Raises:
-          ValueError: The argument is missing.
+          ValueError: if the argument is missing.
         """
         if argument not in self.values:
             raise ValueError(
@@ -94,7 +94,8 @@ class Extras:
         """Returns an extra argument with one number per loss.
 
         Args:
-          argument: name of the extra argument, which has shape [batch] or the shape of the losses.
+          argument: name of the extra argument, which has shape `[batch]` or the shape of the
+            losses.
           meaning: description of the expected value, for the error message.
           term: the loss term.
 
@@ -102,7 +103,7 @@ class Extras:
           The value, broadcast to the shape of the losses; 0 where masked.
 
         Raises:
-          ValueError: The argument is missing or has another shape.
+          ValueError: if the argument is missing or has another shape.
         """
         array = self.get(argument, meaning)
         array = align(f"{self.name}: the extra argument {argument!r}", array, term.valid.shape)
@@ -112,7 +113,8 @@ class Extras:
         """Returns the same as `per_loss` for an argument that describes a single loss term.
 
         Args:
-          argument: name of the extra argument, which has shape [batch] or the shape of the losses.
+          argument: name of the extra argument, which has shape `[batch]` or the shape of the
+            losses.
           meaning: description of the expected value, for the error message.
           term: the loss term.
 
@@ -120,7 +122,7 @@ class Extras:
           The value, broadcast to the shape of the losses; 0 where masked.
 
         Raises:
-          ValueError: The argument is missing or has another shape, or the losses have several
+          ValueError: if the argument is missing or has another shape, or the losses have several
             terms.
         """
         if self.num_terms > 1:
@@ -135,7 +137,7 @@ class Extras:
         """Returns an extra argument with one vector per example or per loss.
 
         Args:
-          argument: name of the extra argument, [batch, features] or [batch, steps, features].
+          argument: name of the extra argument, `[batch, features]` or `[batch, steps, features]`.
           meaning: description of the expected value, for the error message.
           term: the loss term.
 
@@ -143,7 +145,7 @@ class Extras:
           The value in float32; vectors of masked entries are zero.
 
         Raises:
-          ValueError: The argument is missing or has another shape.
+          ValueError: if the argument is missing or has another shape.
         """
         array = jnp.asarray(self.get(argument, meaning))
         shape, rows = term.valid.shape, array.shape[:-1]

@@ -1,16 +1,16 @@
 """Weights of domains that are learned from a validation loss, by first-order bilevel optimization.
 
-    >>> import jax.numpy as jnp
-    >>> import numpy as np
-    >>> from cgar_jax import weighting
-    >>> bilevel = weighting.first_order_bilevel_weighting(num_domains=2, learning_rate=0.5)
-    >>> losses, domain_ids = jnp.array([3.0, 1.0]), jnp.array([0, 1])
-    >>> weights, state = bilevel.update(
-    ...     jnp.ones(2), bilevel.init(losses), losses, domain_ids=domain_ids,
-    ...     shadow_losses=jnp.ones(2),
-    ... )
-    >>> print(np.asarray(weights).round(2))
-    [0.76 1.24]
+>>> import jax.numpy as jnp
+>>> import numpy as np
+>>> from cgar_jax import weighting
+>>> bilevel = weighting.first_order_bilevel_weighting(num_domains=2, learning_rate=0.5)
+>>> losses, domain_ids = jnp.array([3.0, 1.0]), jnp.array([0, 1])
+>>> weights, state = bilevel.update(
+...     jnp.ones(2), bilevel.init(losses), losses, domain_ids=domain_ids,
+...     shadow_losses=jnp.ones(2),
+... )
+>>> print(np.asarray(weights).round(2))
+[0.76 1.24]
 
 Weights of domains that are learned from a reference model are in `domains.py`.
 """
@@ -48,19 +48,19 @@ def bilevel_domain_gradient(
     expense of a domain with a larger share that is further above average.
 
     Args:
-      logits: `lam`, float [num_domains].
-      losses: losses of the model `w`, float [batch] or [batch, steps].
-      shadow_losses: losses of the shadow model `u` on the same examples, float [batch] or the shape
-        of the losses.
-      domain_ids: int in [0, num_domains), [batch] or the shape of the losses.
-      where: mask, bool [batch] or the shape of the losses; masked losses are excluded.
+      logits: `lam`, float `[num_domains]`.
+      losses: losses of the model `w`, float `[batch]` or `[batch, steps]`.
+      shadow_losses: losses of the shadow model `u` on the same examples, float `[batch]` or the
+        shape of the losses.
+      domain_ids: int in [0, num_domains), `[batch]` or the shape of the losses.
+      where: mask, bool `[batch]` or the shape of the losses; masked losses are excluded.
       axis_name: mesh axis of the batch, for `jax.shard_map`.
 
     Returns:
-      Gradient, float32 [num_domains], whose sum is 0. No gradient flows through it.
+      Gradient, float32 `[num_domains]`, whose sum is 0. No gradient flows through it.
 
     Raises:
-      ValueError: An array has another shape.
+      ValueError: if an array has another shape.
 
     Example:
       >>> import jax.numpy as jnp
@@ -72,8 +72,8 @@ def bilevel_domain_gradient(
       [ 0.5 -0.5]
 
     Reference:
-      Pan et al., "ScaleBiO: Scalable Bilevel Optimization for LLM Data Reweighting", 2024,
-      arXiv:2406.19976.
+      Pan et al., 2024, "ScaleBiO: Scalable Bilevel Optimization for LLM Data Reweighting", arXiv
+      2406.19976.
     """
     name = "bilevel_domain_gradient"
     check_shape(name, "logits", logits, ("num_domains",))
@@ -136,10 +136,11 @@ def first_order_bilevel_weighting(
       axis_name: mesh axis of the batch, for `jax.shard_map`.
 
     Extra arguments:
-      - `domain_ids`: int in [0, num_domains), [batch] or the shape of the losses.
-      - `shadow_losses`: losses of the shadow model on the same examples, float [batch] or the shape
-        of the losses; optional. They belong to one loss term: use `optax.masked` with several.
-      - `where`: mask, bool [batch] or the shape of the losses; masked losses get weight 0 and are
+      - `domain_ids`: int in [0, num_domains), `[batch]` or the shape of the losses.
+      - `shadow_losses`: losses of the shadow model on the same examples, float `[batch]` or the
+        shape of the losses; optional. They belong to one loss term: use `optax.masked` with
+        several.
+      - `where`: mask, bool `[batch]` or the shape of the losses; masked losses get weight 0 and are
         excluded from the gradient.
 
     Returns:
@@ -148,8 +149,9 @@ def first_order_bilevel_weighting(
       every domain has the same number of losses.
 
     Raises:
-      ValueError: A setting is out of range; at the first update (trace time), an extra argument is
-        missing or has another shape, or `shadow_losses` is passed with several loss terms.
+      ValueError: if a setting is out of range; at the first update (trace time), if an extra
+        argument is missing or has another shape, or `shadow_losses` is passed with several loss
+        terms.
 
     Example:
       >>> import jax.numpy as jnp
@@ -165,9 +167,9 @@ def first_order_bilevel_weighting(
       [-0.89  0.44  0.44]
 
     Reference:
-      Pan et al., "ScaleBiO: Scalable Bilevel Optimization for LLM Data Reweighting", 2024,
-      arXiv:2406.19976. The paper's `alpha` is unconfirmed. Its memory-saving training method (LISA)
-      is not included.
+      Pan et al., 2024, "ScaleBiO: Scalable Bilevel Optimization for LLM Data Reweighting", arXiv
+      2406.19976. The paper's `alpha` is unconfirmed. Its memory-saving training method (LISA) is
+      not included.
     """
     name = "first_order_bilevel_weighting"
     check_number(name, "num_domains", num_domains, "[1, inf)")

@@ -1,15 +1,15 @@
 """A curriculum of loss weights by the difficulty of the examples.
 
-    >>> import jax.numpy as jnp
-    >>> import numpy as np
-    >>> from cgar_jax import weighting
-    >>> curriculum = weighting.difficulty_curriculum_weighting(end_step=10_000)
-    >>> losses, rating = jnp.ones(3), jnp.array([0.0, 5.0, 80.0])
-    >>> weights, _ = curriculum.update(
-    ...     jnp.ones(3), curriculum.init(losses), losses, difficulty=rating
-    ... )
-    >>> print(np.asarray(weights).round(2))
-    [0.83 0.5  0.17]
+>>> import jax.numpy as jnp
+>>> import numpy as np
+>>> from cgar_jax import weighting
+>>> curriculum = weighting.difficulty_curriculum_weighting(end_step=10_000)
+>>> losses, rating = jnp.ones(3), jnp.array([0.0, 5.0, 80.0])
+>>> weights, _ = curriculum.update(
+...     jnp.ones(3), curriculum.init(losses), losses, difficulty=rating
+... )
+>>> print(np.asarray(weights).round(2))
+[0.83 0.5  0.17]
 
 The functions that turn difficulties into easiness are in `ease.py`. A curriculum that drops the
 hard examples of a batch is in `pacing.py`.
@@ -64,21 +64,21 @@ def difficulty_curriculum_weighting(
       axis_name: mesh axis to include in the comparison, for `jax.shard_map`.
 
     Extra arguments:
-      - `difficulty`: number on any scale, larger for harder examples, [batch] or the shape of the
+      - `difficulty`: number on any scale, larger for harder examples, `[batch]` or the shape of the
         losses.
       - `ease`: easiness in [0, 1], which replaces `difficulty` and the heuristic, for example from
-        `pair_ease`; [batch] or the shape of the losses.
+        `pair_ease`; `[batch]` or the shape of the losses.
       - `progress`: training progress in [0, 1], scalar, which replaces `updates / end_step`;
         optional. Pass it under gradient accumulation, where every micro-step counts as an update.
-      - `where`: mask, bool [batch] or the shape of the losses; masked losses get weight 0 and are
+      - `where`: mask, bool `[batch]` or the shape of the losses; masked losses get weight 0 and are
         excluded from the comparison.
 
     Returns:
       A weighting that counts its updates.
 
     Raises:
-      ValueError: A setting is out of range; at the first update (trace time), `difficulty` and
-        `ease` are both missing or have another shape, or `progress` is not a scalar.
+      ValueError: if a setting is out of range; at the first update (trace time), if `difficulty`
+        and `ease` are both missing or have another shape, or `progress` is not a scalar.
 
     Example:
       >>> import jax.numpy as jnp
@@ -95,9 +95,9 @@ def difficulty_curriculum_weighting(
       [1. 1.]
 
     Reference:
-      MacAvaney et al., "Training Curricula for Open Domain Answer Re-Ranking", SIGIR 2020,
-      arXiv:2004.14269. The released code weights the mean loss of a batch by its mean weight; here
-      each example has its own weight.
+      MacAvaney et al., 2020, "Training Curricula for Open Domain Answer Re-Ranking", SIGIR, arXiv
+      2004.14269. The released code weights the mean loss of a batch by its mean weight; here each
+      example has its own weight.
     """
     name = "difficulty_curriculum_weighting"
     check_number(name, "end_step", end_step, "(0, inf)")
@@ -134,7 +134,7 @@ def training_progress(extras: Extras, count: jax.Array, end_step: chex.Numeric) 
       A number in [0, 1], float32 scalar.
 
     Raises:
-      ValueError: `progress` is not a scalar.
+      ValueError: if `progress` is not a scalar.
     """
     if "progress" not in extras:
         return jnp.clip(count / jnp.asarray(end_step, jnp.float32), 0, 1)

@@ -1,11 +1,11 @@
 """Weights of the loss terms of distillation from a teacher.
 
-    >>> import jax.numpy as jnp
-    >>> from cgar_jax import weighting
-    >>> teacher = weighting.early_distillation_weighting("teacher", distillation_steps=1000)
-    >>> losses = jnp.ones(2)
-    >>> print(teacher.update(jnp.ones(2), teacher.init(losses), losses)[0])
-    [0.5 0.5]
+>>> import jax.numpy as jnp
+>>> from cgar_jax import weighting
+>>> teacher = weighting.early_distillation_weighting("teacher", distillation_steps=1000)
+>>> losses = jnp.ones(2)
+>>> print(teacher.update(jnp.ones(2), teacher.init(losses), losses)[0])
+[0.5 0.5]
 
 The losses of distillation are in `cgar_jax.losses`, and the selection of examples by the teacher's
 loss is in `cgar_jax.contrib`.
@@ -50,13 +50,13 @@ def early_distillation_weighting(
       omega: share of the teacher, in [0, 1]; the default is ours.
 
     Extra arguments:
-      - `where`: mask, bool [batch] or the shape of the losses; masked losses get weight 0.
+      - `where`: mask, bool `[batch]` or the shape of the losses; masked losses get weight 0.
 
     Returns:
       A weighting that counts its updates.
 
     Raises:
-      ValueError: The role is unknown, or a number is out of range.
+      ValueError: if the role is unknown, or a number is out of range.
 
     Example:
       >>> import jax.numpy as jnp
@@ -71,8 +71,8 @@ def early_distillation_weighting(
       [1.]
 
     Reference:
-      Rawat et al., "A Little Help Goes a Long Way: Efficient LLM Training by Leveraging Small LMs"
-      (SALT), 2024, arXiv:2410.18779. The paper's `omega` and number of steps are unconfirmed.
+      Rawat et al., 2024, "A Little Help Goes a Long Way: Efficient LLM Training by Leveraging Small
+      LMs" (SALT), arXiv 2410.18779. The paper's `omega` and number of steps are unconfirmed.
     """
     name = "early_distillation_weighting"
     check_name("role", role, ("label", "teacher"))

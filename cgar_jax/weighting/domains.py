@@ -1,16 +1,16 @@
 """Weights of domains that follow the excess loss over a reference model.
 
-    >>> import jax.numpy as jnp
-    >>> import numpy as np
-    >>> from cgar_jax import weighting
-    >>> doremi = weighting.doremi_domain_weighting(num_domains=2)
-    >>> losses = jnp.array([3.0, 1.0])
-    >>> weights, _ = doremi.update(
-    ...     jnp.ones(2), doremi.init(losses), losses,
-    ...     reference_losses=jnp.ones(2), domain_ids=jnp.array([0, 1]),
-    ... )
-    >>> print(np.asarray(weights).round(2))
-    [1.76 0.24]
+>>> import jax.numpy as jnp
+>>> import numpy as np
+>>> from cgar_jax import weighting
+>>> doremi = weighting.doremi_domain_weighting(num_domains=2)
+>>> losses = jnp.array([3.0, 1.0])
+>>> weights, _ = doremi.update(
+...     jnp.ones(2), doremi.init(losses), losses,
+...     reference_losses=jnp.ones(2), domain_ids=jnp.array([0, 1]),
+... )
+>>> print(np.asarray(weights).round(2))
+[1.76 0.24]
 
 Weights of domains that are learned from a validation loss are in `bilevel.py`. Samplers that change
 how often a domain is drawn are in `cgar_jax.sampling`.
@@ -32,11 +32,12 @@ class DomainWeights(NamedTuple):
     """Memory of `doremi_domain_weighting` for one loss term.
 
     Attributes:
-      weights: weights of the domains, which sum to 1, float32 [num_domains].
-      average: average of the weights over all updates, float32 [num_domains]. It is the result of
+      weights: weights of the domains, which sum to 1, float32 `[num_domains]`.
+      average: average of the weights over all updates, float32 `[num_domains]`. It is the result of
         DoReMi: the mixture to train with.
-      scores: excess loss of each domain in the last batch that contained it, float32 [num_domains].
-      seen: whether any batch contained the domain, bool [num_domains].
+      scores: excess loss of each domain in the last batch that contained it, float32
+        `[num_domains]`.
+      seen: whether any batch contained the domain, bool `[num_domains]`.
     """
 
     weights: jax.Array
@@ -76,9 +77,9 @@ def doremi_domain_weighting(
 
     Extra arguments:
       - `reference_losses`: losses of a previously trained reference model on the same examples,
-        float [batch] or the shape of the losses.
-      - `domain_ids`: int in [0, num_domains), [batch] or the shape of the losses.
-      - `where`: mask, bool [batch] or the shape of the losses; masked losses get weight 0 and are
+        float `[batch]` or the shape of the losses.
+      - `domain_ids`: int in [0, num_domains), `[batch]` or the shape of the losses.
+      - `where`: mask, bool `[batch]` or the shape of the losses; masked losses get weight 0 and are
         excluded from the scores.
 
     Returns:
@@ -87,8 +88,8 @@ def doremi_domain_weighting(
       losses.
 
     Raises:
-      ValueError: A setting is out of range; at the first update (trace time), an extra argument is
-        missing or has another shape.
+      ValueError: if a setting is out of range; at the first update (trace time), if an extra
+        argument is missing or has another shape.
 
     Example:
       >>> import jax.numpy as jnp
@@ -104,8 +105,8 @@ def doremi_domain_weighting(
       [0.731 0.269]
 
     Reference:
-      Xie et al., "DoReMi: Optimizing Data Mixtures Speeds Up Language Model Pretraining", 2023,
-      arXiv:2305.10429. The clip follows the released code of DataFlex, where it keeps the weight of
+      Xie et al., 2023, "DoReMi: Optimizing Data Mixtures Speeds Up Language Model Pretraining",
+      arXiv 2305.10429. The clip follows the released code of DataFlex, where it keeps the weight of
       an absent domain constant up to normalization.
     """
     name = "doremi_domain_weighting"
@@ -143,15 +144,15 @@ def means_by_domain(values, domain, valid, num_domains, axis_name):
     """Computes the mean of each domain's values.
 
     Args:
-      values: values to average, float [batch] or [batch, steps].
+      values: values to average, float `[batch]` or `[batch, steps]`.
       domain: domain of each value, int, the shape of `values`.
       valid: mask, bool, the shape of `values`.
       num_domains: number of domains.
       axis_name: mesh axis of the batch, or None.
 
     Returns:
-      Means, float32 [num_domains], 0 for absent domains, and whether each domain is present, bool
-      [num_domains].
+      Means, float32 `[num_domains]`, 0 for absent domains, and whether each domain is present, bool
+      `[num_domains]`.
     """
     totals, counts = (
         jax.ops.segment_sum(array.ravel().astype(jnp.float32), domain.ravel(), num_domains)

@@ -1,9 +1,9 @@
 """Measures of how easy an example is, compared with the other examples of a batch.
 
-    >>> import jax.numpy as jnp
-    >>> from cgar_jax import weighting
-    >>> print(weighting.quantile_ease(jnp.array([3.0, 1.0, 70.0, 5.0])))
-    [0.625 0.875 0.125 0.375]
+>>> import jax.numpy as jnp
+>>> from cgar_jax import weighting
+>>> print(weighting.quantile_ease(jnp.array([3.0, 1.0, 70.0, 5.0])))
+[0.625 0.875 0.125 0.375]
 
 They are pure functions of difficulties on any scale. `difficulty_curriculum_weighting` turns
 easiness into weights.
@@ -37,7 +37,7 @@ def min_max_ease(
       Easiness, float32 of the shape of `difficulty`, in [0, 1]; 1 for the easiest, 0 where masked.
 
     Raises:
-      ValueError: The axes of `where` are not the leading axes of `difficulty`.
+      ValueError: if the axes of `where` are not the leading axes of `difficulty`.
 
     Example:
       >>> import jax.numpy as jnp
@@ -46,7 +46,7 @@ def min_max_ease(
       [1.   0.   0.75]
 
     Reference:
-      MacAvaney et al., 2020, arXiv:2004.14269, where the difficulty is the negative score of a
+      MacAvaney et al., 2020, arXiv 2004.14269, where the difficulty is the negative score of a
       cheap ranker.
     """
     difficulty, valid = _masked_to_zero(difficulty, where)
@@ -78,7 +78,7 @@ def quantile_ease(
       Easiness, float32 of the shape of `difficulty`, in (0, 1) with mean 1/2; 0 where masked.
 
     Raises:
-      ValueError: The axes of `where` are not the leading axes of `difficulty`.
+      ValueError: if the axes of `where` are not the leading axes of `difficulty`.
 
     Example:
       >>> import jax.numpy as jnp
@@ -87,7 +87,7 @@ def quantile_ease(
       [0.875 0.125 0.5   0.5  ]
 
     Reference:
-      MacAvaney et al., 2020, arXiv:2004.14269. The paper smooths the distribution with a kernel
+      MacAvaney et al., 2020, arXiv 2004.14269. The paper smooths the distribution with a kernel
       density estimate; here it is the unsmoothed distribution of the batch.
     """
     difficulty, valid = _masked_to_zero(difficulty, where)
@@ -116,7 +116,7 @@ def reciprocal_rank_ease(
       Easiness, float32 of the shape of `difficulty`, in (0, 1]; 1 for the easiest, 0 where masked.
 
     Raises:
-      ValueError: The axes of `where` are not the leading axes of `difficulty`.
+      ValueError: if the axes of `where` are not the leading axes of `difficulty`.
 
     Example:
       >>> import jax.numpy as jnp
@@ -125,7 +125,7 @@ def reciprocal_rank_ease(
       [0.5  0.25 0.5  1.  ]
 
     Reference:
-      MacAvaney et al., 2020, arXiv:2004.14269, where the rank is that of a cheap ranker among the
+      MacAvaney et al., 2020, arXiv 2004.14269, where the rank is that of a cheap ranker among the
       answers to one question.
     """
     difficulty, valid = _masked_to_zero(difficulty, where)
@@ -144,15 +144,15 @@ def pair_ease(
     example, `min_max_ease` of the negated scores of the ranker.
 
     Args:
-      positive: places of the right answers, float [batch].
-      negatives: places of the wrong answers, float [batch, negatives].
-      where: mask, bool [batch, negatives] or [batch]; masked negatives are excluded.
+      positive: places of the right answers, float `[batch]`.
+      negatives: places of the wrong answers, float `[batch, negatives]`.
+      where: mask, bool `[batch, negatives]` or `[batch]`; masked negatives are excluded.
 
     Returns:
-      Easiness, float32 [batch], in [0, 1]; 0 without a valid negative.
+      Easiness, float32 `[batch]`, in [0, 1]; 0 without a valid negative.
 
     Raises:
-      ValueError: The shapes of the arrays do not fit together.
+      ValueError: if the shapes of the arrays do not fit together.
 
     Example:
       >>> import jax.numpy as jnp
@@ -161,7 +161,7 @@ def pair_ease(
       [0.75 0.25]
 
     Reference:
-      MacAvaney et al., 2020, arXiv:2004.14269, following the released code.
+      MacAvaney et al., 2020, arXiv 2004.14269, following the released code.
     """
     check_shape("pair_ease", "positive", positive, ("batch",))
     check_shape("pair_ease", "negatives", negatives, (jnp.shape(positive)[0], "negatives"))

@@ -25,7 +25,7 @@ def build_entry(entry: Sequence[Any], registry: Registry) -> optax.GradientTrans
       The weighting, restricted to the loss terms of the entry if it names any.
 
     Raises:
-      ValueError: The entry has another form, or a name or setting is unknown.
+      ValueError: if the entry has another form, or a name or setting is unknown.
     """
     if isinstance(entry, str) or len(entry) not in (2, 3):
         raise ValueError(

@@ -1,13 +1,13 @@
 """Hierarchical supervision weighting (HSW), the weighting of supervision steps in CGAR.
 
-    >>> import jax.numpy as jnp
-    >>> import numpy as np
-    >>> from cgar_jax import weighting
-    >>> hsw = weighting.hierarchical_supervision_weighting(decay=0.7, num_steps=16)
-    >>> losses, step = jnp.ones(3), jnp.array([1, 2, 16])
-    >>> weights, _ = hsw.update(jnp.ones(3), hsw.init(losses), losses, supervision_step=step)
-    >>> print(np.asarray(weights).round(3))
-    [0.301 0.211 0.001]
+>>> import jax.numpy as jnp
+>>> import numpy as np
+>>> from cgar_jax import weighting
+>>> hsw = weighting.hierarchical_supervision_weighting(decay=0.7, num_steps=16)
+>>> losses, step = jnp.ones(3), jnp.array([1, 2, 16])
+>>> weights, _ = hsw.update(jnp.ones(3), hsw.init(losses), losses, supervision_step=step)
+>>> print(np.asarray(weights).round(3))
+[0.301 0.211 0.001]
 
 Other weightings of supervision steps are in `supervision_steps.py`.
 """
@@ -53,16 +53,17 @@ def hierarchical_supervision_weighting(
         `jax.jit`.
 
     Extra arguments:
-      - `supervision_step`: current step of each example, int from 1, [batch] or the shape of the
-        losses. It is optional for losses [batch, steps], where the second axis is the step.
-      - `where`: mask, bool [batch] or the shape of the losses; masked losses get weight 0.
+      - `supervision_step`: current step of each example, int from 1, `[batch]` or the shape of the
+        losses. It is optional for losses `[batch, steps]`, where the second axis is the step.
+      - `where`: mask, bool `[batch]` or the shape of the losses; masked losses get weight 0.
 
     Returns:
       A weighting without state.
 
     Raises:
-      ValueError: A setting is out of range; at the first update (trace time), `supervision_step` is
-        missing or has another shape, or the losses have more steps than `num_steps`.
+      ValueError: if a setting is out of range; at the first update (trace time), if
+        `supervision_step` is missing or has another shape, or the losses have more steps than
+        `num_steps`.
 
     Example:
       >>> import jax.numpy as jnp
@@ -74,7 +75,7 @@ def hierarchical_supervision_weighting(
       [[0.533 0.267 0.133 0.067]]
 
     Reference:
-      Qasim and Zhang (CGAR), 2025, arXiv:2511.08653. That the paper uses 16 steps, and that it
+      Qasim and Zhang (CGAR), 2025, arXiv 2511.08653. That the paper uses 16 steps, and that it
       weights only the loss of the answer and not that of the halting head, is likely but
       unconfirmed. For `per="batch"`, whether the step counts from 0 or 1 is unconfirmed; the
       difference is a constant factor.

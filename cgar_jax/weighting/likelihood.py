@@ -1,12 +1,12 @@
 """Weightings by the probability of the right answer, for losses that are its negative logarithm.
 
-    >>> import jax.numpy as jnp
-    >>> import numpy as np
-    >>> from cgar_jax import weighting
-    >>> focal, losses = weighting.focal_weighting(gamma=1.0), jnp.array([0.1, 2.0])
-    >>> weights, _ = focal.update(jnp.ones(2), focal.init(losses), losses)
-    >>> print(np.asarray(weights).round(3))
-    [0.095 0.865]
+>>> import jax.numpy as jnp
+>>> import numpy as np
+>>> from cgar_jax import weighting
+>>> focal, losses = weighting.focal_weighting(gamma=1.0), jnp.array([0.1, 2.0])
+>>> weights, _ = focal.update(jnp.ones(2), focal.init(losses), losses)
+>>> print(np.asarray(weights).round(3))
+[0.095 0.865]
 
 Each weighting in this file depends on `p = exp(-loss)` only, without comparing examples.
 """
@@ -36,13 +36,13 @@ def focal_weighting(
         product of weight and loss, as the classical focal loss does.
 
     Extra arguments:
-      - `where`: mask, bool [batch] or the shape of the losses; masked losses get weight 0.
+      - `where`: mask, bool `[batch]` or the shape of the losses; masked losses get weight 0.
 
     Returns:
       A weighting without state.
 
     Raises:
-      ValueError: `gamma` is negative.
+      ValueError: if `gamma` is negative.
 
     Example:
       >>> import jax.numpy as jnp
@@ -55,7 +55,7 @@ def focal_weighting(
       [0.009 0.748]
 
     Reference:
-      Zhao et al., "KaLM-Embedding-V2", 2025, arXiv:2506.20923. `gamma` 0.5, and whether the paper
+      Zhao et al., 2025, "KaLM-Embedding-V2", arXiv 2506.20923. `gamma` 0.5, and whether the paper
       differentiates through the weight, are unconfirmed.
     """
     check_number("focal_weighting", "gamma", gamma, "[0, inf)")
@@ -95,13 +95,13 @@ def satimp_weighting(
       ascent: whether to negate the weights, to forget; False learns with the same absolute weights.
 
     Extra arguments:
-      - `where`: mask, bool [batch] or the shape of the losses; masked losses get weight 0.
+      - `where`: mask, bool `[batch]` or the shape of the losses; masked losses get weight 0.
 
     Returns:
       A weighting without state.
 
     Raises:
-      ValueError: An exponent is negative.
+      ValueError: if an exponent is negative.
 
     Example:
       >>> import jax.numpy as jnp
@@ -114,8 +114,8 @@ def satimp_weighting(
       [-0.038 -0.032 -0.   ]
 
     Reference:
-      Yang et al., "Exploring Criteria of Loss Reweighting to Enhance LLM Unlearning", ICML 2025,
-      arXiv:2505.11953. The formula and the exponents 5 and 1 follow a released implementation.
+      Yang et al., 2025, "Exploring Criteria of Loss Reweighting to Enhance LLM Unlearning", ICML,
+      arXiv 2505.11953. The formula and the exponents 5 and 1 follow a released implementation.
     """
     check_number("satimp_weighting", "saturation", saturation, "[0, inf)")
     check_number("satimp_weighting", "importance", importance, "[0, inf)")
@@ -146,13 +146,13 @@ def comp_sum_weighting(tau: chex.Numeric) -> optax.GradientTransformationExtraAr
         2 gives the mean absolute error.
 
     Extra arguments:
-      - `where`: mask, bool [batch] or the shape of the losses; masked losses get weight 0.
+      - `where`: mask, bool `[batch]` or the shape of the losses; masked losses get weight 0.
 
     Returns:
       A weighting without state. Weights are at most exp(80), to avoid overflow in float32.
 
     Raises:
-      ValueError: `tau` is negative.
+      ValueError: if `tau` is negative.
 
     Example:
       >>> import jax.numpy as jnp
@@ -165,8 +165,8 @@ def comp_sum_weighting(tau: chex.Numeric) -> optax.GradientTransformationExtraAr
       [0.951 0.135]
 
     Reference:
-      Mao, Mohri and Zhong, "Cross-Entropy Loss Functions: Theoretical Analysis and Applications",
-      2023, arXiv:2304.07288.
+      Mao, Mohri and Zhong, 2023, "Cross-Entropy Loss Functions: Theoretical Analysis and
+      Applications", arXiv 2304.07288.
     """
     check_number("comp_sum_weighting", "tau", tau, "[0, inf)")
 
@@ -192,13 +192,13 @@ def pass_at_n_weighting(num_samples: chex.Numeric) -> optax.GradientTransformati
         in the paper). 1 leaves the weights unchanged.
 
     Extra arguments:
-      - `where`: mask, bool [batch] or the shape of the losses; masked losses get weight 0.
+      - `where`: mask, bool `[batch]` or the shape of the losses; masked losses get weight 0.
 
     Returns:
       A weighting without state.
 
     Raises:
-      ValueError: `num_samples` is below 1.
+      ValueError: if `num_samples` is below 1.
 
     Example:
       >>> import jax.numpy as jnp
@@ -211,9 +211,9 @@ def pass_at_n_weighting(num_samples: chex.Numeric) -> optax.GradientTransformati
       [0.    0.569]
 
     Reference:
-      Chen et al., "Rethinking Fine-Tuning when Scaling Test-Time Compute: Limiting Confidence
-      Improves Mathematical Reasoning", 2025, arXiv:2502.07154. The paper's step-wise variants are
-      not implemented.
+      Chen et al., 2025, "Rethinking Fine-Tuning when Scaling Test-Time Compute: Limiting Confidence
+      Improves Mathematical Reasoning", arXiv 2502.07154. The paper's step-wise variants are not
+      implemented.
     """
     check_number("pass_at_n_weighting", "num_samples", num_samples, "[1, inf)")
 

@@ -1,13 +1,13 @@
 """Weights from the place of each loss among the losses of the batch.
 
-    >>> import jax.numpy as jnp
-    >>> import numpy as np
-    >>> from cgar_jax import weighting
-    >>> loss_based = weighting.loss_based_weighting("quadratic", burn_in_steps=0)
-    >>> losses = jnp.array([0.0, 1.0, 2.0])
-    >>> weights, _ = loss_based.update(jnp.ones(3), loss_based.init(losses), losses)
-    >>> print(np.asarray(weights).round(2))
-    [0.64 1.73 0.64]
+>>> import jax.numpy as jnp
+>>> import numpy as np
+>>> from cgar_jax import weighting
+>>> loss_based = weighting.loss_based_weighting("quadratic", burn_in_steps=0)
+>>> losses = jnp.array([0.0, 1.0, 2.0])
+>>> weights, _ = loss_based.update(jnp.ones(3), loss_based.init(losses), losses)
+>>> print(np.asarray(weights).round(2))
+[0.64 1.73 0.64]
 
 Weightings that use each loss by itself, as a negative log-probability, are in `likelihood.py`.
 """
@@ -63,7 +63,7 @@ def loss_based_weighting(
         infinity leaves the weights unchanged. A schedule can lower it over training.
       delta: half-width of the range of `h`, above 0.
       burn_in_steps: number of updates at the start that leave the weights unchanged.
-      over: the losses that are compared: `"all"`; or, with losses [batch, steps], `"batch"` for
+      over: the losses that are compared: `"all"`; or, with losses `[batch, steps]`, `"batch"` for
         those of the same step or `"steps"` for those of the same example.
       clip_quantile: quantile in (0.5, 1], or None. Losses above this quantile and below one minus
         this quantile are clipped to it, so that an outlier does not compress the range of all other
@@ -71,15 +71,15 @@ def loss_based_weighting(
       axis_name: mesh axis to include in the comparison, for `jax.shard_map`.
 
     Extra arguments:
-      - `where`: mask, bool [batch] or the shape of the losses; masked losses get weight 0 and are
+      - `where`: mask, bool `[batch]` or the shape of the losses; masked losses get weight 0 and are
         excluded from the comparison.
 
     Returns:
       A weighting that counts its updates.
 
     Raises:
-      ValueError: A setting is out of range; at the first update (trace time), `over="steps"` is
-        used with losses that have no axis of steps.
+      ValueError: if a setting is out of range; at the first update (trace time), if `over="steps"`
+        is used with losses that have no axis of steps.
 
     Example:
       >>> import jax.numpy as jnp
@@ -92,8 +92,8 @@ def loss_based_weighting(
       [0.56 0.92 1.52]
 
     Reference:
-      Sow et al., "Dynamic Loss-Based Sample Reweighting for Improved Large Language Model
-      Pretraining", ICLR 2025. The formula and `delta` 1 follow the released code; temperature 1 and
+      Sow et al., 2025, "Dynamic Loss-Based Sample Reweighting for Improved Large Language Model
+      Pretraining", ICLR. The formula and `delta` 1 follow the released code; temperature 1 and
       1,000 burn-in steps are its GPT-2 setting. How the paper anneals the temperature is
       unconfirmed.
     """

@@ -1,16 +1,16 @@
 """Weights from the effect of a step on each example on another loss.
 
-    >>> import jax
-    >>> import jax.numpy as jnp
-    >>> from cgar_jax import weighting
-    >>> def example_losses(params, targets):
-    ...     return jnp.square(params - targets)
-    >>> params, targets = jnp.float32(0), jnp.array([1.0, 3.0, -1.0])
-    >>> clean_gradient = jax.grad(lambda p: example_losses(p, 2.0))(params)
-    >>> alignment = weighting.meta_alignment(example_losses, params, clean_gradient, targets)
-    >>> meta, losses = weighting.meta_weighting(), example_losses(params, targets)
-    >>> print(meta.update(jnp.ones(3), meta.init(losses), losses, alignment=alignment)[0])
-    [0.75 2.25 0.  ]
+>>> import jax
+>>> import jax.numpy as jnp
+>>> from cgar_jax import weighting
+>>> def example_losses(params, targets):
+...     return jnp.square(params - targets)
+>>> params, targets = jnp.float32(0), jnp.array([1.0, 3.0, -1.0])
+>>> clean_gradient = jax.grad(lambda p: example_losses(p, 2.0))(params)
+>>> alignment = weighting.meta_alignment(example_losses, params, clean_gradient, targets)
+>>> meta, losses = weighting.meta_weighting(), example_losses(params, targets)
+>>> print(meta.update(jnp.ones(3), meta.init(losses), losses, alignment=alignment)[0])
+[0.75 2.25 0.  ]
 
 `meta_alignment` and `look_ahead_gradient` are pure functions that compute the derivatives in any
 training loop. `meta_weighting` turns alignments into weights.
@@ -48,8 +48,8 @@ def meta_alignment(
     such as the last layer, if `per_example_loss_fn` closes over the rest.
 
     Args:
-      per_example_loss_fn: function `(params, *batch) -> losses`, unreduced, float [batch] or
-        [batch, steps].
+      per_example_loss_fn: function `(params, *batch) -> losses`, unreduced, float `[batch]` or
+        `[batch, steps]`.
       params: pytree of float arrays.
       clean_gradient: gradient of the clean loss, with the structure and shapes of `params`.
       *batch: arrays, or pytrees of arrays, that `per_example_loss_fn` takes; optional in forward
@@ -63,8 +63,8 @@ def meta_alignment(
       Alignments, float32, with the shape of the losses.
 
     Raises:
-      ValueError: The mode is unknown, the clean gradient has another structure or other shapes, or
-        `batch` is missing in reverse mode.
+      ValueError: if the mode is unknown, the clean gradient has another structure or other shapes,
+        or `batch` is missing in reverse mode.
 
     Example:
       >>> import jax
@@ -78,7 +78,7 @@ def meta_alignment(
       [ 2. -1.]
 
     Reference:
-      Ren et al., "Learning to Reweight Examples for Robust Deep Learning", 2018, arXiv:1803.09050.
+      Ren et al., 2018, "Learning to Reweight Examples for Robust Deep Learning", arXiv 1803.09050.
       The computation by one forward-mode derivative is ours.
     """
     check_name("mode", mode, ("forward", "reverse"))
@@ -135,14 +135,15 @@ def look_ahead_gradient(
       learning_rate: learning rate `lr` of the look-ahead step.
       *batch: arrays, or pytrees of arrays, that `per_example_loss_fn` takes, as in
         `meta_alignment`.
-      where: mask, bool [batch] or the shape of the losses; masked losses are not part of the step.
+      where: mask, bool `[batch]` or the shape of the losses; masked losses are not part of the
+        step.
       mode: `"forward"` or `"reverse"`, as in `meta_alignment`.
 
     Returns:
       Gradient, float32, with the shape of the losses; 0 where masked.
 
     Raises:
-      ValueError: The weights or `where` do not have the shape of the losses, or `meta_alignment`
+      ValueError: if the weights or `where` do not have the shape of the losses, or `meta_alignment`
         raises an error.
 
     Example:
@@ -157,7 +158,7 @@ def look_ahead_gradient(
       [-0.2  0.2]
 
     Reference:
-      Ren et al., "Learning to Reweight Examples for Robust Deep Learning", 2018, arXiv:1803.09050,
+      Ren et al., 2018, "Learning to Reweight Examples for Robust Deep Learning", arXiv 1803.09050,
       generalized to weights other than zero.
     """
 
@@ -201,16 +202,16 @@ def meta_weighting(
       axis_name: mesh axis of the batch, for `jax.shard_map`.
 
     Extra arguments:
-      - `alignment`: result of `meta_alignment`, or a positive multiple of it, float [batch] or the
-        shape of the losses.
-      - `where`: mask, bool [batch] or the shape of the losses; masked losses get weight 0 and are
+      - `alignment`: result of `meta_alignment`, or a positive multiple of it, float `[batch]` or
+        the shape of the losses.
+      - `where`: mask, bool `[batch]` or the shape of the losses; masked losses get weight 0 and are
         excluded from the mean.
 
     Returns:
       A weighting that counts its updates and has the moving average, if any, of each loss term.
 
     Raises:
-      ValueError: A setting is out of range; at the first update (trace time), `alignment` is
+      ValueError: if a setting is out of range; at the first update (trace time), if `alignment` is
         missing or has another shape.
 
     Example:
@@ -222,9 +223,9 @@ def meta_weighting(
       [1. 0. 2.]
 
     Reference:
-      Wang et al., "LiST: Lite Prompted Self-training Makes Parameter-Efficient Few-shot Learners",
-      2021, arXiv:2110.06274, and Ren et al., 2018, arXiv:1803.09050, whose rule it uses, following
-      the released code. The weights of LiST sum to 1 instead of n.
+      Wang et al., 2021, "LiST: Lite Prompted Self-training Makes Parameter-Efficient Few-shot
+      Learners", arXiv 2110.06274, and Ren et al., 2018, arXiv 1803.09050, whose rule it uses,
+      following the released code. The weights of LiST sum to 1 instead of n.
     """
     name = "meta_weighting"
     check_name("fallback", fallback, ("uniform", "zero"))

@@ -31,14 +31,15 @@ def unit_mean_weighting(axis_name: str | None = None) -> optax.GradientTransform
       axis_name: mesh axis to include in the mean, for `jax.shard_map`; not needed under `jax.jit`.
 
     Extra arguments:
-      - `where`: mask, bool [batch] or the shape of the losses; masked losses get weight 0 and are
+      - `where`: mask, bool `[batch]` or the shape of the losses; masked losses get weight 0 and are
         excluded from the mean.
 
     Returns:
       A weighting without state, which does not look at the losses.
 
     Raises:
-      ValueError: At the first update (trace time), the shape of `where` does not fit the losses.
+      ValueError: if at the first update (trace time), if the shape of `where` does not fit the
+        losses.
 
     Example:
       >>> import jax.numpy as jnp

@@ -1,11 +1,11 @@
 """A curriculum that trains on a growing part of each batch.
 
-    >>> import jax.numpy as jnp
-    >>> from cgar_jax import weighting
-    >>> pacing = weighting.pacing_subset_weighting(end_step=10_000, start_fraction=0.5)
-    >>> losses = jnp.array([3.0, 1.0, 2.0, 0.1])
-    >>> print(pacing.update(jnp.ones(4), pacing.init(losses), losses)[0])
-    [0. 2. 0. 2.]
+>>> import jax.numpy as jnp
+>>> from cgar_jax import weighting
+>>> pacing = weighting.pacing_subset_weighting(end_step=10_000, start_fraction=0.5)
+>>> losses = jnp.array([3.0, 1.0, 2.0, 0.1])
+>>> print(pacing.update(jnp.ones(4), pacing.init(losses), losses)[0])
+[0. 2. 0. 2.]
 
 The counterpart that selects a part of the training set before batches are drawn is
 `cgar_jax.curricula.pacing_subset_curriculum`.
@@ -55,21 +55,21 @@ def pacing_subset_weighting(
       axis_name: mesh axis of the batch, for `jax.shard_map`.
 
     Extra arguments:
-      - `difficulty`: number on any scale, larger for harder examples, [batch] or the shape of the
+      - `difficulty`: number on any scale, larger for harder examples, `[batch]` or the shape of the
         losses; required with `by="difficulty"` and otherwise unused.
       - `key`: random key, made by `jax.random.key`; required with `order="random"` and otherwise
         unused. The same key at every update keeps all examples that were kept before.
       - `progress`: training progress in [0, 1], scalar, which replaces `updates / end_step`;
         optional.
-      - `where`: mask, bool [batch] or the shape of the losses; masked losses get weight 0 and do
+      - `where`: mask, bool `[batch]` or the shape of the losses; masked losses get weight 0 and do
         not count as part of the batch.
 
     Returns:
       A weighting that counts its updates.
 
     Raises:
-      ValueError: A setting is out of range; at the first update (trace time), `difficulty` or `key`
-        is missing, or `progress` is not a scalar.
+      ValueError: if a setting is out of range; at the first update (trace time), if `difficulty` or
+        `key` is missing, or `progress` is not a scalar.
 
     Example:
       >>> import jax.numpy as jnp
@@ -87,9 +87,9 @@ def pacing_subset_weighting(
       [1. 1. 1. 1.]
 
     Reference:
-      Vahidian et al., "When Do Curricula Work in Federated Learning?", ICCV 2023, arXiv:2212.12712.
-      The form of the fraction is likely, not confirmed. The paper keeps a part of a client's data
-      set; keeping a part of the batch, and the defaults, are ours.
+      Vahidian et al., 2023, "When Do Curricula Work in Federated Learning?", ICCV, arXiv
+      2212.12712. The form of the fraction is likely, not confirmed. The paper keeps a part of a
+      client's data set; keeping a part of the batch, and the defaults, are ours.
     """
     name = "pacing_subset_weighting"
     check_number(name, "end_step", end_step, "(0, inf)")

@@ -1,11 +1,11 @@
 """Weights that correct for the probability that an example was observed.
 
-    >>> import jax.numpy as jnp
-    >>> from cgar_jax import weighting
-    >>> propensity = weighting.popularity_propensity(jnp.array([100, 25, 1]))
-    >>> ips, losses = weighting.inverse_propensity_weighting(clip=0.2), jnp.ones(3)
-    >>> print(ips.update(jnp.ones(3), ips.init(losses), losses, propensity=propensity)[0])
-    [1. 2. 5.]
+>>> import jax.numpy as jnp
+>>> from cgar_jax import weighting
+>>> propensity = weighting.popularity_propensity(jnp.array([100, 25, 1]))
+>>> ips, losses = weighting.inverse_propensity_weighting(clip=0.2), jnp.ones(3)
+>>> print(ips.update(jnp.ones(3), ips.init(losses), losses, propensity=propensity)[0])
+[1. 2. 5.]
 
 The corresponding loss for implicit feedback is `cgar_jax.losses.clipped_inverse_propensity_loss`.
 """
@@ -33,16 +33,16 @@ def inverse_propensity_weighting(clip: chex.Numeric) -> optax.GradientTransforma
         tuned on validation data). 1 leaves the weights unchanged; 0 still clips at 1e-6.
 
     Extra arguments:
-      - `propensity`: probabilities in [0, 1], float [batch] or the shape of the losses, for example
-        from `popularity_propensity`.
-      - `where`: mask, bool [batch] or the shape of the losses; masked losses get weight 0.
+      - `propensity`: probabilities in [0, 1], float `[batch]` or the shape of the losses, for
+        example from `popularity_propensity`.
+      - `where`: mask, bool `[batch]` or the shape of the losses; masked losses get weight 0.
 
     Returns:
       A weighting without state.
 
     Raises:
-      ValueError: `clip` is out of range; at the first update (trace time), `propensity` is missing
-        or has another shape.
+      ValueError: if `clip` is out of range; at the first update (trace time), if `propensity` is
+        missing or has another shape.
 
     Example:
       >>> import jax.numpy as jnp
@@ -53,8 +53,8 @@ def inverse_propensity_weighting(clip: chex.Numeric) -> optax.GradientTransforma
       [ 2.  5. 10.]
 
     Reference:
-      Saito et al., "Unbiased Recommender Learning from Missing-Not-At-Random Implicit Feedback",
-      2019, arXiv:1909.03601, following the released code: the weight of observed examples in
+      Saito et al., 2019, "Unbiased Recommender Learning from Missing-Not-At-Random Implicit
+      Feedback", arXiv 1909.03601, following the released code: the weight of observed examples in
       `cgar_jax.losses.clipped_inverse_propensity_loss`.
     """
     check_number("inverse_propensity_weighting", "clip", clip, "[0, 1]")
@@ -80,16 +80,16 @@ def popularity_propensity(
     `propensity[item]` for each example, and clip it before dividing.
 
     Args:
-      counts: number of selections of each item, at least 0, [items].
+      counts: number of selections of each item, at least 0, `[items]`.
       power: exponent, above 0 (`eta` in the paper).
-      where: mask, bool [items]; masked items are excluded.
+      where: mask, bool `[items]`; masked items are excluded.
 
     Returns:
-      Propensities, float32 [items], in [0, 1]; 1 for the most popular item, 0 for masked items and
-      items without selections.
+      Propensities, float32 `[items]`, in [0, 1]; 1 for the most popular item, 0 for masked items
+      and items without selections.
 
     Raises:
-      ValueError: `power` is out of range, or `where` has another shape.
+      ValueError: if `power` is out of range, or `where` has another shape.
 
     Example:
       >>> import jax.numpy as jnp
@@ -98,7 +98,7 @@ def popularity_propensity(
       [0.5  1.   0.   0.25]
 
     Reference:
-      Saito et al., 2019, arXiv:1909.03601, following the released code, with power 1/2.
+      Saito et al., 2019, arXiv 1909.03601, following the released code, with power 1/2.
     """
     check_number("popularity_propensity", "power", power, "(0, inf)")
     counts = jnp.asarray(counts)

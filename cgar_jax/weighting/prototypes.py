@@ -1,11 +1,11 @@
 """Weights of unlabeled examples by their similarity to class prototypes.
 
-    >>> import jax.numpy as jnp
-    >>> from cgar_jax import weighting
-    >>> gap, losses = weighting.prototype_gap_weighting(), jnp.ones(2)
-    >>> arrays = {"embeddings": jnp.array([[2.0, 0.0], [1.0, 1.0]]), "prototypes": jnp.eye(2)}
-    >>> print(gap.update(jnp.ones(2), gap.init(losses), losses, **arrays)[0])
-    [1. 0.]
+>>> import jax.numpy as jnp
+>>> from cgar_jax import weighting
+>>> gap, losses = weighting.prototype_gap_weighting(), jnp.ones(2)
+>>> arrays = {"embeddings": jnp.array([[2.0, 0.0], [1.0, 1.0]]), "prototypes": jnp.eye(2)}
+>>> print(gap.update(jnp.ones(2), gap.init(losses), losses, **arrays)[0])
+[1. 0.]
 
 The prototypes come from the caller or are learned from the labeled examples of each batch.
 """
@@ -27,8 +27,8 @@ class ClassPrototypes(NamedTuple):
     """Memory of `prototype_gap_weighting` for one loss term.
 
     Attributes:
-      means: moving averages of the labeled embeddings, float32 [num_classes, num_features].
-      batches: number of batches with a labeled example of each class, int32 [num_classes].
+      means: moving averages of the labeled embeddings, float32 `[num_classes, num_features]`.
+      batches: number of batches with a labeled example of each class, int32 `[num_classes]`.
     """
 
     means: jax.Array
@@ -61,22 +61,23 @@ def prototype_gap_weighting(
       axis_name: mesh axis to include in the mean embeddings, for `jax.shard_map`.
 
     Extra arguments:
-      - `embeddings`: features from a frozen or averaged model, of any length, float
-        [batch, features] or [batch, steps, features].
-      - `prototypes`: class prototypes of any length, float [classes, features]; required without
+      - `embeddings`: features from a frozen or averaged model, of any length, float `[batch,
+        features]` or `[batch, steps, features]`.
+      - `prototypes`: class prototypes of any length, float `[classes, features]`; required without
         `num_classes` and otherwise unused.
-      - `labels`: class indices where `is_labeled`, int, [batch] or the shape of `embeddings`
+      - `labels`: class indices where `is_labeled`, int, `[batch]` or the shape of `embeddings`
         without its last axis; required with `num_classes`.
       - `is_labeled`: bool, the shape of `labels`; required with `num_classes`.
-      - `where`: mask, bool [batch] or the shape of the losses; masked losses get weight 0 and are
+      - `where`: mask, bool `[batch]` or the shape of the losses; masked losses get weight 0 and are
         excluded from the prototypes.
 
     Returns:
       A weighting, with a `ClassPrototypes` for each loss term if `num_classes` is given.
 
     Raises:
-      ValueError: A setting is out of range, or only one of `num_classes` and `num_features` is
-        given; at the first update (trace time), an extra argument is missing or has another shape.
+      ValueError: if a setting is out of range, or only one of `num_classes` and `num_features` is
+        given; at the first update (trace time), if an extra argument is missing or has another
+        shape.
 
     Example:
       >>> import jax.numpy as jnp
@@ -96,10 +97,10 @@ def prototype_gap_weighting(
       [1.  1.  0.2]
 
     Reference:
-      Du et al., "Semi-Supervised Learning via Weight-aware Distillation under Class Distribution
-      Mismatch" (WAD), ICCV 2023, arXiv:2308.11874. It equals `s_(1) (1 - s_(2) / s_(1))` of the
-      released code for one view of each example; the code adds the cosines of several views. The
-      paper's derivation from mutual information is not reproduced.
+      Du et al., 2023, "Semi-Supervised Learning via Weight-aware Distillation under Class
+      Distribution Mismatch" (WAD), ICCV, arXiv 2308.11874. It equals `s_(1) (1 - s_(2) / s_(1))` of
+      the released code for one view of each example; the code adds the cosines of several views.
+      The paper's derivation from mutual information is not reproduced.
     """
     name = "prototype_gap_weighting"
     check_number(name, "decay", decay, "[0, 1)")

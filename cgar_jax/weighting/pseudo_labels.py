@@ -1,11 +1,11 @@
 """Selection of pseudo-labels that the model and the nearest neighbors agree on.
 
-    >>> import jax.numpy as jnp
-    >>> from cgar_jax import weighting
-    >>> embeddings, labels = jnp.array([[1.0, 0.0], [0.0, 1.0], [0.1, 0.9]]), jnp.array([0, 1, 1])
-    >>> guess, agreement = weighting.neighbor_votes(embeddings, embeddings, labels, 2, k=2)
-    >>> print(guess, agreement)
-    [0 1 1] [0.5 1.  1. ]
+>>> import jax.numpy as jnp
+>>> from cgar_jax import weighting
+>>> embeddings, labels = jnp.array([[1.0, 0.0], [0.0, 1.0], [0.1, 0.9]]), jnp.array([0, 1, 1])
+>>> guess, agreement = weighting.neighbor_votes(embeddings, embeddings, labels, 2, k=2)
+>>> print(guess, agreement)
+[0 1 1] [0.5 1.  1. ]
 
 `neighbor_votes` computes the extra arguments of `agreement_pseudo_label_weighting`. Other
 weightings for unlabeled examples are in `prototypes.py` and `shrunk_class.py`.
@@ -61,15 +61,15 @@ def agreement_pseudo_label_weighting(
       axis_name: mesh axis to include in the class counts, for `jax.shard_map`.
 
     Extra arguments:
-      - `probabilities`: predictions of the model, float [batch, classes] or
-        [batch, steps, classes].
-      - `is_labeled`: bool [batch] or the shape of the losses.
-      - `neighbor_labels`: class indices, int [batch] or the shape of the losses, from
+      - `probabilities`: predictions of the model, float `[batch, classes]` or `[batch, steps,
+        classes]`.
+      - `is_labeled`: bool `[batch]` or the shape of the losses.
+      - `neighbor_labels`: class indices, int `[batch]` or the shape of the losses, from
         `neighbor_votes`; required with `mode="agreement"`.
-      - `agreement`: numbers in [0, 1], [batch] or the shape of the losses, from `neighbor_votes`;
+      - `agreement`: numbers in [0, 1], `[batch]` or the shape of the losses, from `neighbor_votes`;
         required with `mode="agreement"`.
-      - `class_counts`: `h`, float [num_classes], which replaces the moving average; optional.
-      - `where`: mask, bool [batch] or the shape of the losses; masked losses get weight 0 and are
+      - `class_counts`: `h`, float `[num_classes]`, which replaces the moving average; optional.
+      - `where`: mask, bool `[batch]` or the shape of the losses; masked losses get weight 0 and are
         not counted.
 
     Returns:
@@ -77,8 +77,8 @@ def agreement_pseudo_label_weighting(
       the current batch.
 
     Raises:
-      ValueError: A setting is out of range, or `margin_threshold` is missing; at the first update
-        (trace time), an extra argument is missing or has another shape.
+      ValueError: if a setting is out of range, or `margin_threshold` is missing; at the first
+        update (trace time), if an extra argument is missing or has another shape.
 
     Example:
       >>> import jax.numpy as jnp
@@ -97,10 +97,10 @@ def agreement_pseudo_label_weighting(
       [1. 1. 0.]
 
     Reference:
-      Schröder and Heyer, "Self-Training for Sample-Efficient Active Learning for Text
-      Classification with Pre-Trained Language Models" (HAST), EMNLP 2024, arXiv:2406.09206,
-      following the released code, which rounds the mean of `h` to whole numbers. The margin mode is
-      common practice and not from the paper.
+      Schröder and Heyer, 2024, "Self-Training for Sample-Efficient Active Learning for Text
+      Classification with Pre-Trained Language Models" (HAST), EMNLP, arXiv 2406.09206, following
+      the released code, which rounds the mean of `h` to whole numbers. The margin mode is common
+      practice and not from the paper.
     """
     name = "agreement_pseudo_label_weighting"
     check_name("mode", mode, ("agreement", "margin"))
@@ -164,22 +164,22 @@ def neighbor_votes(
     Use it to compute extra arguments of `agreement_pseudo_label_weighting`.
 
     Args:
-      embeddings: features of the examples, of any length, float [batch, features].
-      bank_embeddings: features of the bank, float [bank, features].
-      bank_labels: class indices, int [bank], in [0, num_classes). In the paper, they are the
+      embeddings: features of the examples, of any length, float `[batch, features]`.
+      bank_embeddings: features of the bank, float `[bank, features]`.
+      bank_labels: class indices, int `[bank]`, in [0, num_classes). In the paper, they are the
         model's predictions for up to 16,384 other unlabeled examples.
       num_classes: number of classes.
       k: number of voters, if the bank is as large. The paper's 15 neighbors include the example
         itself, which does not vote, so that 14 vote.
-      where: mask, bool [bank] or [batch, bank]; masked entries do not vote. If the batch is the
+      where: mask, bool `[bank]` or `[batch, bank]`; masked entries do not vote. If the batch is the
         bank, `~jnp.eye(batch, dtype=bool)` excludes the vote of each example on itself.
 
     Returns:
-      Labels, int32 [batch], and agreement, float32 [batch] in [0, 1]; both are 0 without a voter.
-      No gradient flows through them.
+      Labels, int32 `[batch]`, and agreement, float32 `[batch]` in [0, 1]; both are 0 without a
+      voter. No gradient flows through them.
 
     Raises:
-      ValueError: The shapes of the arrays do not fit together, or `k` is below 1.
+      ValueError: if the shapes of the arrays do not fit together, or `k` is below 1.
 
     Example:
       >>> import jax.numpy as jnp
@@ -189,7 +189,7 @@ def neighbor_votes(
       [2] [1.]
 
     Reference:
-      Schröder and Heyer, EMNLP 2024, arXiv:2406.09206, following the released code.
+      Schröder and Heyer, EMNLP 2024, arXiv 2406.09206, following the released code.
     """
     owner = "neighbor_votes"
     check_shape(owner, "embeddings", embeddings, ("batch", "features"))

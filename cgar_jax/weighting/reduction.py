@@ -1,11 +1,11 @@
 """The reduction of unreduced losses and a weighting to one scalar that can be differentiated.
 
-    >>> import jax.numpy as jnp
-    >>> from cgar_jax import weighting
-    >>> focal, losses = weighting.focal_weighting(gamma=1.0), jnp.array([0.1, 2.0])
-    >>> loss, (state, info) = weighting.weighted_mean(focal, losses, focal.init(losses))
-    >>> print(f"{loss:.3f} {info.effective_sample_size:.3f}")
-    0.869 1.217
+>>> import jax.numpy as jnp
+>>> from cgar_jax import weighting
+>>> focal, losses = weighting.focal_weighting(gamma=1.0), jnp.array([0.1, 2.0])
+>>> loss, (state, info) = weighting.weighted_mean(focal, losses, focal.init(losses))
+>>> print(f"{loss:.3f} {info.effective_sample_size:.3f}")
+0.869 1.217
 
 No other function of the library reduces losses. Losses are computed in `cgar_jax.losses`.
 """
@@ -55,11 +55,11 @@ def weighted_mean(
 
     Args:
       weighting: a weighting, or any other optax transformation of weights.
-      losses: unreduced losses, float [batch] or [batch, steps], or a pytree with one such array per
-        loss term.
+      losses: unreduced losses, float `[batch]` or `[batch, steps]`, or a pytree with one such array
+        per loss term.
       state: state of the weighting: `weighting.init(losses)`, or the state that the previous call
         returned.
-      where: mask, bool [batch] or the shape of the losses. Losses where it is False have no
+      where: mask, bool `[batch]` or the shape of the losses. Losses where it is False have no
         influence on the value or on the gradient, even if they are NaN.
       **extra_args: extra arguments of the weighting, for example `supervision_step`.
 
@@ -68,7 +68,7 @@ def weighted_mean(
       a `WeightStatistics` for each loss term, in the tree structure of the losses.
 
     Raises:
-      ValueError: The axes of `where` are not the leading axes of the losses, or the weighting
+      ValueError: if the axes of `where` are not the leading axes of the losses, or the weighting
         raises an error.
 
     Example:

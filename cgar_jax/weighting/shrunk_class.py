@@ -1,12 +1,12 @@
 """Weights of uncertain pseudo-labels that become certain once other classes are dropped.
 
-    >>> import jax.numpy as jnp
-    >>> from cgar_jax import weighting
-    >>> shrunk, losses = weighting.shrunk_class_weighting(threshold=0.8), jnp.ones(2)
-    >>> weak = jnp.array([[0.9, 0.05, 0.05], [0.6, 0.3, 0.1]])
-    >>> state = shrunk.init(losses)
-    >>> print(shrunk.update(jnp.ones(2), state, losses, weak_probabilities=weak)[0])
-    [0.  0.3]
+>>> import jax.numpy as jnp
+>>> from cgar_jax import weighting
+>>> shrunk, losses = weighting.shrunk_class_weighting(threshold=0.8), jnp.ones(2)
+>>> weak = jnp.array([[0.9, 0.05, 0.05], [0.6, 0.3, 0.1]])
+>>> state = shrunk.init(losses)
+>>> print(shrunk.update(jnp.ones(2), state, losses, weak_probabilities=weak)[0])
+[0.  0.3]
 
 The loss that belongs to it is `cgar_jax.losses.shrunk_class_consistency_loss`.
 """
@@ -55,16 +55,16 @@ def shrunk_class_weighting(
       axis_name: mesh axis to include in the fraction, for `jax.shard_map`.
 
     Extra arguments:
-      - `weak_probabilities`: predictions for the weakly augmented view, float [batch, classes] or
-        [batch, steps, classes].
-      - `where`: mask, bool [batch] or the shape of the losses; masked losses get weight 0 and are
+      - `weak_probabilities`: predictions for the weakly augmented view, float `[batch, classes]` or
+        `[batch, steps, classes]`.
+      - `where`: mask, bool `[batch]` or the shape of the losses; masked losses get weight 0 and are
         excluded from the fraction.
 
     Returns:
       A weighting with a `CertainFraction` for each loss term.
 
     Raises:
-      ValueError: A setting is out of range; at the first update (trace time),
+      ValueError: if a setting is out of range; at the first update (trace time), if
         `weak_probabilities` is missing or has another shape.
 
     Example:
@@ -79,9 +79,9 @@ def shrunk_class_weighting(
       [0.  0.3] 0.5
 
     Reference:
-      Yang et al., "Shrinking Class Space for Enhanced Certainty in Semi-Supervised Learning"
-      (ShrinkMatch), ICCV 2023, arXiv:2308.06777. The weight combines the two reweighting principles
-      of the released code.
+      Yang et al., 2023, "Shrinking Class Space for Enhanced Certainty in Semi-Supervised Learning"
+      (ShrinkMatch), ICCV, arXiv 2308.06777. The weight combines the two reweighting principles of
+      the released code.
     """
     name = "shrunk_class_weighting"
     check_number(name, "threshold", threshold, "(0, 1]")

@@ -1,10 +1,10 @@
 """Weightings of the steps of deep supervision, for losses of shape [batch, steps].
 
-    >>> import jax.numpy as jnp
-    >>> from cgar_jax import weighting
-    >>> exits, losses = weighting.sorted_exit_weighting(exits=[2, 4]), jnp.ones((1, 4))
-    >>> print(exits.update(losses, exits.init(losses), losses)[0])
-    [[0. 2. 0. 2.]]
+>>> import jax.numpy as jnp
+>>> from cgar_jax import weighting
+>>> exits, losses = weighting.sorted_exit_weighting(exits=[2, 4]), jnp.ones((1, 4))
+>>> print(exits.update(losses, exits.init(losses), losses)[0])
+[[0. 2. 0. 2.]]
 
 `weighted_mean` takes the mean over the steps. A weighting that keeps a few of the `S` steps
 therefore gives them weights that sum to `S`, so that the mean weight is 1. The geometric weighting
@@ -48,14 +48,14 @@ def sorted_exit_weighting(
         last step, which is standard fine-tuning.
 
     Extra arguments:
-      - `where`: mask, bool [batch] or [batch, steps]; masked losses get weight 0.
+      - `where`: mask, bool `[batch]` or `[batch, steps]`; masked losses get weight 0.
 
     Returns:
-      A weighting without state, for losses [batch, steps].
+      A weighting without state, for losses `[batch, steps]`.
 
     Raises:
-      ValueError: `exits` is empty, or has numbers below 1 or duplicates; at the first update (trace
-        time), an exit is beyond the last step, or the losses have no axis of steps.
+      ValueError: if `exits` is empty, or has numbers below 1 or duplicates; at the first update
+        (trace time), if an exit is beyond the last step, or the losses have no axis of steps.
 
     Example:
       >>> import jax.numpy as jnp
@@ -65,8 +65,8 @@ def sorted_exit_weighting(
       [[0. 0. 3.]]
 
     Reference:
-      Kavehzadeh et al., "Sorted LLaMA", 2023, arXiv:2309.08968. The paper's set of exits
-      is unconfirmed, so the default is all steps.
+      Kavehzadeh et al., 2023, "Sorted LLaMA", arXiv 2309.08968. The paper's set of exits is
+      unconfirmed, so the default is all steps.
     """
     if exits is not None:
         exits = tuple(exits)
@@ -112,7 +112,7 @@ def nested_depth_weighting(
     losses to train on, but saves no forward pass.
 
     Args:
-      probabilities: probability `p` of each step, float [steps], at least 0, rescaled to sum 1;
+      probabilities: probability `p` of each step, float `[steps]`, at least 0, rescaled to sum 1;
         None means equal probabilities.
       draws: number `g` of draws, at least 1.
       per_example: whether to draw for each example, which has less noise (ours), or for the whole
@@ -123,15 +123,15 @@ def nested_depth_weighting(
     Extra arguments:
       - `key`: random key for this update, made by `jax.random.key`. Under `jax.shard_map` with
         `per_example`, pass a different key to each shard.
-      - `where`: mask, bool [batch] or [batch, steps]; masked losses get weight 0.
+      - `where`: mask, bool `[batch]` or `[batch, steps]`; masked losses get weight 0.
 
     Returns:
-      A weighting without state, for losses [batch, steps].
+      A weighting without state, for losses `[batch, steps]`.
 
     Raises:
-      ValueError: `draws` is below 1, or a probability is negative or not finite, or all are 0; at
-        the first update (trace time), `key` is missing, or the losses or probabilities have another
-        shape.
+      ValueError: if `draws` is below 1, or a probability is negative or not finite, or all are 0;
+        at the first update (trace time), if `key` is missing, or the losses or probabilities have
+        another shape.
 
     Example:
       >>> import jax
@@ -142,7 +142,7 @@ def nested_depth_weighting(
       [[1. 1. 1.]]
 
     Reference:
-      Valipour et al., "SortedNet", 2023, arXiv:2309.00255. The distribution and the number of the
+      Valipour et al., 2023, "SortedNet", arXiv 2309.00255. The distribution and the number of the
       draws are unconfirmed.
     """
     name = "nested_depth_weighting"
@@ -190,21 +190,22 @@ def position_importance_weighting(
         `optax.inject_hyperparams`, which would take it for a schedule.
 
     Extra arguments:
-      - `position`: int from 1, [batch] or the shape of the losses: the target rank of the item that
-        a token belongs to. The default is `supervision_step`, and without that, for losses
-        [batch, steps], the index along the second axis.
-      - `supervision_step`: int from 1, [batch] or the shape of the losses; used without `position`.
-      - `is_structural`: bool [batch] or the shape of the losses, True for separators and similar
+      - `position`: int from 1, `[batch]` or the shape of the losses: the target rank of the item
+        that a token belongs to. The default is `supervision_step`, and without that, for losses
+        `[batch, steps]`, the index along the second axis.
+      - `supervision_step`: int from 1, `[batch]` or the shape of the losses; used without
+        `position`.
+      - `is_structural`: bool `[batch]` or the shape of the losses, True for separators and similar
         tokens, whose weight is 1 at any position; optional.
-      - `where`: mask, bool [batch] or the shape of the losses; masked losses get weight 0.
+      - `where`: mask, bool `[batch]` or the shape of the losses; masked losses get weight 0.
 
     Returns:
       A weighting without state. A position below 1 has weight NaN, because a jitted function cannot
       raise an error; the usual cause is counting from 0.
 
     Raises:
-      ValueError: The offset is negative, or the discount is unknown; at the first update (trace
-        time), the position is missing or has another shape.
+      ValueError: if the offset is negative, or the discount is unknown; at the first update (trace
+        time), if the position is missing or has another shape.
 
     Example:
       >>> import jax.numpy as jnp
