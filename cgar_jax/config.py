@@ -191,7 +191,7 @@ def set_method(config: ml_collections.ConfigDict, method: str, decay: float = 0.
       decay: decay of HSW.
 
     Raises:
-      ValueError: the method is unknown, or the curriculum is no longer the progressive one.
+      ValueError: if the method is unknown, or the curriculum is no longer the progressive one.
     """
     if method not in METHODS:
         raise ValueError(f"unknown method {method!r}; use one of {', '.join(METHODS)}")
@@ -233,7 +233,7 @@ def grid(choices: Mapping[str, Iterable[Any]]) -> list[dict[str, Any]]:
       A dictionary of overrides for each run; the last key changes fastest. `+` joins two grids.
 
     Raises:
-      ValueError: the values of a key are missing, or a string instead of a list.
+      ValueError: if the values of a key are missing, or a string instead of a list.
     """
     for key, values in choices.items():
         if isinstance(values, str) or not isinstance(values, Iterable):

@@ -136,7 +136,7 @@ class Experiment:
           augment: augmentation of the `Dataset`.
 
         Raises:
-          ValueError: the sampling works only with a training set on the devices.
+          ValueError: if the sampling works only with a training set on the devices.
         """
         if self.config.sampling.name != "epoch_sampling":
             raise ValueError(
@@ -239,7 +239,7 @@ def build(
       num_devices: number of devices to lower programs for, if they are not to be run here.
 
     Raises:
-      ValueError: a setting is unknown or out of range, or does not fit the devices.
+      ValueError: if a setting is unknown or out of range, or does not fit the devices.
     """
     check_name("answer loss", config.loss.answer, ANSWER_LOSSES)
     _check_numbers(config)

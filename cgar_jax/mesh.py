@@ -33,8 +33,8 @@ def make_mesh(
         without the devices, but cannot run. None uses the devices of this machine.
 
     Raises:
-      ValueError: An axis is unknown, the axes do not fit the devices, or the batch does not divide
-        evenly (the message suggests the nearest sizes that do).
+      ValueError: if an axis is unknown, the axes do not fit the devices, or the batch does not
+        divide evenly (the message suggests the nearest sizes that do).
     """
     if not set(axes) <= set(AXES):
         raise ValueError(

@@ -32,7 +32,7 @@ def locate(source: str | os.PathLike) -> pathlib.Path:
         folder.
 
     Raises:
-      ConnectionError: the hub does not provide a model of that name.
+      ConnectionError: if the hub does not provide a model of that name.
     """
     folder = pathlib.Path(source).expanduser()
     if not folder.is_dir() and _is_hub_name(str(source)):
@@ -58,7 +58,7 @@ def write(
       files: contents of the other files by name; None if there is no such file.
 
     Raises:
-      OSError: the folder holds something else, or cannot be written to.
+      OSError: if the folder holds something else, or cannot be written to.
     """
     check_output(folder)
     folder = runs.make(folder, "output")
@@ -80,7 +80,7 @@ def check_output(folder: str | os.PathLike) -> None:
     """Checks that a model may be written to a folder: it is absent, empty or holds a model.
 
     Raises:
-      FileExistsError: the folder holds something else.
+      FileExistsError: if the folder holds something else.
     """
     folder = pathlib.Path(folder)
     if not folder.exists():

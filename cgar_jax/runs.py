@@ -28,8 +28,8 @@ def read_settings(workdir: pathlib.Path) -> tuple[ml_collections.ConfigDict, Tas
     """Reads the config and the task of a run.
 
     Raises:
-      FileNotFoundError: there is no run in `workdir`.
-      ValueError: its `config.json` was not written by a run.
+      FileNotFoundError: if there is no run in `workdir`.
+      ValueError: if its `config.json` was not written by a run.
     """
     path = workdir / SETTINGS
     if not path.is_file():
@@ -76,8 +76,8 @@ def make(workdir: str | os.PathLike, name: str = "workdir") -> pathlib.Path:
       Its path.
 
     Raises:
-      ValueError: it is the address of a bucket and not a folder.
-      OSError: it cannot be created or written to; the message names it.
+      ValueError: if it is the address of a bucket and not a folder.
+      OSError: if it cannot be created or written to; the message names it.
     """
     if "://" in str(workdir):
         raise ValueError(

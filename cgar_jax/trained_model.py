@@ -66,7 +66,7 @@ class TrainedModel:
         """The rules of its puzzles.
 
         Raises:
-          ValueError: the model can only answer puzzles that it was trained on (ARC).
+          ValueError: if the model can only answer puzzles that it was trained on (ARC).
         """
         return data.rules_of(self.config.data.name)
 
@@ -78,7 +78,7 @@ class TrainedModel:
           where: name of the text in error messages.
 
         Raises:
-          ValueError: a puzzle is malformed or of another size; the message says where.
+          ValueError: if a puzzle is malformed or of another size; the message says where.
         """
         texts = [puzzles] if isinstance(puzzles, str) else list(puzzles)
         num_cells = self.experiment.task.sequence_length
@@ -91,7 +91,7 @@ class TrainedModel:
           **options: settings of `SolverOptions`.
 
         Raises:
-          ValueError: an option is wrong.
+          ValueError: if an option is wrong.
         """
         return Solver(self.reasoner, self.params, self.accepts, SolverOptions(**options))
 
@@ -128,9 +128,9 @@ class TrainedModel:
           The scores of `Evaluator`, those of voting for ARC, and `step`.
 
         Raises:
-          ValueError: a malformed line, puzzles of another size than the model's, or a file although
-            the family has none.
-          OSError: the file does not exist.
+          ValueError: if a line is malformed, the puzzles do not have the model's size, or a file is
+            given although the family has no files.
+          OSError: if the file does not exist.
         """
         if data_file is None:
             dataset = data.load(self.config.data)
@@ -153,7 +153,7 @@ class TrainedModel:
 
         Raises:
           ValueError: as for `evaluate`.
-          OSError: the file does not exist.
+          OSError: if the file does not exist.
         """
         if data_file is None:
             return data.load(self.config.data).test
@@ -239,8 +239,8 @@ class TrainedModel:
           stablehlo: whether to add `solve.stablehlo`, a program that needs only JAX.
 
         Raises:
-          ValueError: a program is wanted of a model that only answers puzzles it was trained on.
-          OSError: the folder holds something else or cannot be written to.
+          ValueError: if a program is wanted of a model that only answers puzzles it was trained on.
+          OSError: if the folder holds something else or cannot be written to.
         """
         model_files.check_output(output)
         program = None
@@ -261,11 +261,11 @@ def load(source: str | os.PathLike) -> TrainedModel:
         `OWNER/NAME` of a repository on the Hugging Face hub.
 
     Raises:
-      FileNotFoundError: there is neither a run nor a model.
-      ConnectionError: the hub does not provide it.
-      ValueError: the parameters do not fit the config, a file is damaged, or the config was written
-        by another version.
-      CheckpointError: no checkpoint of the run is intact.
+      FileNotFoundError: if there is neither a run nor a model.
+      ConnectionError: if the hub does not provide it.
+      ValueError: if the parameters do not fit the config, a file is damaged, or the config was
+        written by another version.
+      CheckpointError: if no checkpoint of the run is intact.
     """
     folder = model_files.locate(source)
     config, task = runs.read_settings(folder)
@@ -294,7 +294,7 @@ def save(
       program: a serialized program that solves puzzles, if there is one.
 
     Raises:
-      OSError: the folder holds something else or cannot be written to.
+      OSError: if the folder holds something else or cannot be written to.
     """
     variables, table = jax.device_get(model.params)
     settings = runs.settings(model.config, model.experiment.task)
@@ -322,7 +322,7 @@ def from_published(
       task: task of the data.
 
     Raises:
-      ValueError: the parameters do not fit the model that the config describes.
+      ValueError: if the parameters do not fit the model that the config describes.
     """
     built = _build(config, task)
     # Averaged parameters are float32 whatever the dtype of the trained ones.
@@ -342,10 +342,10 @@ def convert(checkpoint: str | os.PathLike, config: ml_collections.ConfigDict) ->
       config: config of the model and its data, as from `cgar_jax.config.default_config`.
 
     Raises:
-      ValueError: the file is damaged, a parameter does not fit the model of the config (the message
-        names it), or the model answers only puzzles with embeddings, whose order in the file only
-        its own data set defines.
-      OSError: the file does not exist.
+      ValueError: if the file is damaged, a parameter does not fit the model of the config (the
+        message names it), or the model answers only puzzles with embeddings, whose order in the
+        file only its own data set defines.
+      OSError: if the file does not exist.
     """
     data.rules_of(config.data.name)
     parameters = models.read_published(checkpoint)

@@ -109,8 +109,8 @@ def read_sweep(arguments: Sequence[str]) -> tuple[list[Run], pathlib.Path]:
       The runs, and the path of their table.
 
     Raises:
-      ValueError: the config has no sweep or an empty one, a setting does not exist, or two runs are
-        the same.
+      ValueError: if the config has no sweep or an empty one, a setting does not exist, or two runs
+        are the same.
     """
     name, shared = _take(arguments, "config")
     folder, shared = _take(shared, "workdir")

@@ -49,7 +49,7 @@ def find_config(text: str) -> str:
       The path, with the colon and the argument if they were given.
 
     Raises:
-      ValueError: there is no such config; the message names the nearest.
+      ValueError: if there is no such config; the message names the nearest.
     """
     name, colon, argument = text.partition(":")
     path = pathlib.Path(name).expanduser()
@@ -172,8 +172,8 @@ def read_flags(values: flags.FlagValues, argv: Sequence[str]) -> list[str]:
       argv: the name of the program, then its arguments. `--config` takes names too.
 
     Raises:
-      ValueError: the command line is wrong; the message is one line. For a setting that the config
-        does not have, it names the nearest one.
+      ValueError: if the command line is wrong; the message is one line. For a setting that the
+        config does not have, it names the nearest one.
     """
     argv = _with_config_path(argv) if "config" in values else list(argv)
     try:

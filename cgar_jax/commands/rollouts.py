@@ -70,7 +70,7 @@ def parse_numbers(name: str, texts: Sequence[str]) -> list[int]:
     """Parses the value of a flag that is a list of positive numbers.
 
     Raises:
-      ValueError: something else is in the list.
+      ValueError: if something else is in the list.
     """
     if not all(text.strip().isdigit() and int(text) > 0 for text in texts):
         raise ValueError(f"--{name} is {','.join(texts)!r}; expected numbers from 1, as 1,4,16")

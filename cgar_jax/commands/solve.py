@@ -117,8 +117,8 @@ def read_texts(arguments: Sequence[str]) -> list[tuple[str, str]]:
     """Returns the text that each argument names, and the name of its source.
 
     Raises:
-      ValueError: there is no argument, or a file is not text.
-      FileNotFoundError: an argument is neither a file nor a puzzle.
+      ValueError: if there is no argument, or a file is not text.
+      FileNotFoundError: if an argument is neither a file nor a puzzle.
     """
     if not arguments:
         raise ValueError("no puzzle; give a file, - for the standard input, or the puzzle itself")
@@ -143,7 +143,7 @@ def parse(texts: Sequence[tuple[str, str]], model: trained_model.TrainedModel) -
     """Parses the puzzles that the arguments name.
 
     Raises:
-      ValueError: a puzzle is malformed; the message names its source and line.
+      ValueError: if a puzzle is malformed; the message names its source and line.
     """
     found = []
     for text, source in texts:

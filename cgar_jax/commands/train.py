@@ -56,11 +56,11 @@ def train(
       The content of `result.json`.
 
     Raises:
-      ValueError: A setting is wrong, or `workdir` holds a run with other settings.
-      OSError: The data or the workdir cannot be read or written.
-      NonFiniteError: The loss or a gradient is not finite.
-      Interrupted: SIGTERM or SIGINT has stopped the run; its state is saved.
-      MissingExtraError: `wandb_project` is given, but wandb is not installed.
+      ValueError: if a setting is wrong, or `workdir` holds a run with other settings.
+      OSError: if the data or the workdir cannot be read or written.
+      NonFiniteError: if the loss or a gradient is not finite.
+      Interrupted: if SIGTERM or SIGINT has stopped the run; its state is saved.
+      MissingExtraError: if `wandb_project` is given, but wandb is not installed.
     """
     workdir = run_folder.make(workdir)
     mirror = None
@@ -113,7 +113,7 @@ def _train(
             open_logs(workdir, total_steps, config.batch_size, first_step, mirror) as logs,
             Programs(built.train_step, state, examples) as programs,
         ):
-            logs.say(*_headline(built, dataset, workdir, first_step))
+            logs.print(*_headline(built, dataset, workdir, first_step))
             loop = Loop(
                 stages=built.stages,
                 programs=programs,
@@ -133,7 +133,7 @@ def _train(
                 raise Interrupted(stop_signals.received, total_steps, checkpoints.newest) from None
             result = scores | _costs(config.seed, state, clock) | {"device": _device_name(built)}
             run_folder.write_json(workdir / run_folder.RESULT, result)
-            logs.say(result_table(result, "held-out test puzzles"), f"results are in {workdir}")
+            logs.print(result_table(result, "held-out test puzzles"), f"results are in {workdir}")
     return result
 
 

@@ -108,7 +108,7 @@ def read_examples(path: str | os.PathLike, name: str, skip_bad: bool = False) ->
     family = family_of(name)
     if family.rules is None:
         raise ValueError(
-            f"{path}: {name!r} has no CSV files; a run on it is scored on its own test split, "
-            "because each puzzle has an embedding that was trained on its demonstrations"
+            f"{path}: there are no CSV files of {name!r}; evaluate its models on the test split of "
+            "their run, because each puzzle has an embedding that was trained on its demonstrations"
         )
     return as_examples(read_csv(path, family.rules, skip_bad))

@@ -89,7 +89,7 @@ def _permuted(symmetries: LineSymmetries, key: jax.Array, batch: int):
 
     def permute(tokens: jax.Array, order: jax.Array, name: jax.Array) -> jax.Array:
         moved = tokens[order]
-        # Negative values, such as ignored labels, are no tokens.
+        # Negative values, such as ignored labels, are not tokens.
         return jnp.where(moved < 0, moved, name[moved]).astype(tokens.dtype)
 
     return lambda tokens: jax.vmap(permute)(tokens, cells, names)

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     import jax
 
 Augmentation = Callable[[Any, Mapping[str, Any]], dict[str, Any]]
-"""A function `(key, examples) -> examples` on arrays of JAX."""
+"""A function `(key, examples) -> examples` on JAX arrays."""
 
 
 def identity_augmentation(
@@ -58,10 +58,10 @@ class Dataset:
       num_puzzle_identifiers: number of different `puzzle_identifiers`, counted from 0.
       augment: pure function `(key, examples) -> examples` that replaces each example of a batch by
         a random variant, called with a typed random key under `jax.jit`. An augmentation that needs
-        large arrays is a `jax.tree_util.Partial`, so that they become arguments of the program.
+        large arrays should be a `jax.tree_util.Partial`, which makes them program arguments.
       accepts: function `(inputs, answers) -> bool [num]` that checks answers by the rules of the
         puzzle; None if the family has no rules.
-      variants: the variants under which each ARC puzzle is asked, for voting; None for others.
+      variants: the variants of each ARC puzzle, for voting; None for other families.
 
     Raises:
       ValueError: if a column is missing or has the wrong shape, the training split is empty, or a
@@ -93,7 +93,8 @@ class Dataset:
             found = np.shape(examples[column.name]) if column.name in examples else "missing"
             if found != expected:
                 raise ValueError(
-                    f"column {column.name!r} of the {split} split is {found}; expected {expected}"
+                    f"column {column.name!r} of the {split} split is {found}; "
+                    f"expected shape {expected}"
                 )
 
     def _check_values(self, split: str, examples: Examples) -> None:

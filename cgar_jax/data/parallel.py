@@ -26,8 +26,8 @@ def parallel_map(
     """Returns `[function(item) for item in items]`, computed by several processes.
 
     Args:
-      function: pure and picklable function: defined in an importable module, a bound method of an
-        object that is, or a `functools.partial` of one.
+      function: pure function that can be pickled: a function of an importable module, a bound
+        method of an object that can be pickled, or a `functools.partial` of one of these.
       items: picklable arguments.
       num_workers: number of processes; by default one per core, or fewer if there are few items.
         With one worker, or if no process can be started, the calling process does the work.
@@ -55,7 +55,7 @@ def parallel_map(
 
 
 def _run_worker(job: bytes) -> bytes:
-    """Runs one job in a fresh interpreter that has our import path; returns its output."""
+    """Returns the output of a job that runs in a fresh interpreter with this import path."""
     return subprocess.run(
         [sys.executable, "-c", f"from {__name__} import _work; _work()"],
         input=job,

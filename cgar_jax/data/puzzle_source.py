@@ -28,7 +28,7 @@ GENERATED = "generated"
 
 @dataclasses.dataclass(frozen=True)
 class PuzzleSource(Source):
-    """Which puzzles to load. Subclasses add the settings of their generator.
+    """The settings of a puzzle data set. Subclasses add the settings of their generator.
 
     Attributes:
       source: `"generated"`, a folder with `train.csv` and `test.csv`, or `"hub:OWNER/NAME"` for a

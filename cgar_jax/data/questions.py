@@ -22,7 +22,7 @@ class Questions(NamedTuple):
     tokens: np.ndarray  # uint8 [num, num_cells]
     sources: list[str]  # [num], the name of the text that holds each puzzle
     lines: list[int]  # [num], the line on which each puzzle begins, from 1
-    remarks: list[str]  # [num], a note for whoever asked, such as "several solutions"; else ""
+    remarks: list[str]  # [num], a note about each puzzle, such as "several solutions", or ""
 
     @property
     def places(self) -> list[str]:
@@ -47,7 +47,7 @@ def read_questions(text: str, rules: Rules, num_cells: int, where: str = "the in
     Args:
       text: one puzzle per line, puzzles drawn in several lines, or CSV with a column `question`.
       rules: rules of the puzzle family.
-      num_cells: number of cells of each puzzle; other sizes are refused.
+      num_cells: number of cells that each puzzle must have.
       where: name of the text in error messages.
 
     Raises:

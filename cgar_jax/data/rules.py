@@ -167,7 +167,7 @@ class Rules(abc.ABC):
         return [b""] * len(questions)
 
     def symmetries(self, num_cells: int) -> Symmetries | None:
-        """Returns the transformations that keep a puzzle valid, for augmentation; None if none.
+        """Returns the symmetries that augmentation draws from; None if the family has none.
 
         Raises:
           ValueError: if the family has no grid with `num_cells` cells.
@@ -191,7 +191,7 @@ class Rules(abc.ABC):
           Tokens of questions and answers, uint8 `[num, num_cells]` each.
 
         Raises:
-          RecordError: for a puzzle that is malformed, or whose answer is no solution.
+          RecordError: for a puzzle that is malformed, or whose answer is not a solution.
         """
         check_lengths("question", questions, num_cells)
         check_lengths("answer", answers, num_cells)

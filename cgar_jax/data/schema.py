@@ -45,16 +45,16 @@ GROUPS = Column("groups", False, np.int32, np.int32, 0)
 DOMAIN_IDS = Column("domain_ids", False, np.int32, np.int32, 0)
 
 MODEL_COLUMNS = (INPUTS, LABELS, PUZZLE_IDENTIFIERS)
-"""What evaluation needs: the model's inputs, and the labels to compare its answers with."""
+"""The columns that evaluation needs: the model's inputs, and the labels to compare with."""
 
 DATASET_COLUMNS = (*MODEL_COLUMNS, DIFFICULTY)
-"""What every split of a data set has; a split may have `GROUPS` as well."""
+"""The columns of every split of a data set; a split may have `GROUPS` as well."""
 
 CARRIED_COLUMNS = (*DATASET_COLUMNS, DOMAIN_IDS)
-"""What the slots of a training batch carry from one supervision step to the next."""
+"""The columns that training slots carry from one supervision step to the next."""
 
 TRAINING_COLUMNS = (*CARRIED_COLUMNS, GROUPS)
-"""What a training set on the devices has: sampling draws by `GROUPS`."""
+"""The columns of a training set on the devices, where sampling draws by `GROUPS`."""
 
 
 def training_columns(examples: Mapping[str, np.ndarray], num_domains: int) -> Examples:

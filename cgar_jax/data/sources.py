@@ -44,7 +44,7 @@ class LoadOptions:
 
 @dataclasses.dataclass(frozen=True)
 class Source(abc.ABC):
-    """Which examples of a family to load, and how to make a `Dataset` of them.
+    """The settings of a data set, with the methods that make a `Dataset` from them.
 
     Class attributes:
       name: value of `config.data.name` that selects the family.
@@ -128,7 +128,7 @@ class Source(abc.ABC):
 
     @abc.abstractmethod
     def symmetries(self, dataset: Dataset) -> Symmetries | None:
-        """Returns what the augmentation of a data set draws from; None means no augmentation."""
+        """Returns the symmetries that augmentation draws from; None means no augmentation."""
 
     @abc.abstractmethod
     def expected(self) -> Expected:

@@ -37,7 +37,7 @@ def figures(right: Correctness, halts: np.ndarray, halting_steps: np.ndarray) ->
 
     Args:
       right: correctness of the answers, leaves `[num]`.
-      halts: whether the model believed each answer, bool `[num]`.
+      halts: whether the model would halt with each answer, bool `[num]`.
       halting_steps: supervision step at which each example halted, `[num]`.
 
     Returns:

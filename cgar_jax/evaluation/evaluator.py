@@ -1,6 +1,6 @@
 """The evaluator: scores of a model on puzzles at full depth.
 
-Puzzles run for all supervision steps, or, which is cheaper, until each of them halts.
+Puzzles run for all supervision steps or, at a lower cost, until each of them halts.
 """
 
 import functools
@@ -78,8 +78,9 @@ class Evaluator:
         Args:
           params: as for `predict`.
           examples: as for `predict`; with `difficulty`, `[num]`, for accuracy by difficulty.
-          accepts: the rules of the puzzles, for answers that are right but not the labeled one.
-          on_progress: called with the number of further examples that are done.
+          accepts: function that checks answers by the rules of the puzzles, for right answers that
+            differ from the label; None if there are no rules.
+          on_progress: called with the number of newly scored examples.
 
         Returns:
           `exact_accuracy` and its 95 % `exact_accuracy_interval`, `cell_accuracy` (after the last
@@ -91,7 +92,7 @@ class Evaluator:
           `exact_accuracy_by_difficulty` (see `accuracy_by_difficulty`).
 
         Raises:
-          ValueError: the set is empty.
+          ValueError: if the set is empty.
         """
         _check_not_empty(examples)
         parts, accepted, row = [], [], 0
@@ -126,7 +127,7 @@ class Evaluator:
           step of halting with a right answer.
 
         Raises:
-          ValueError: the set is empty.
+          ValueError: if the set is empty.
         """
         _check_not_empty(examples)
         num = len(examples["inputs"])

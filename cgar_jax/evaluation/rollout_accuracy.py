@@ -1,4 +1,4 @@
-"""How accuracy grows with more supervision steps and more noisy rollouts.
+"""Accuracy as a function of the numbers of supervision steps and of noisy rollouts.
 
 All rollouts run once, for all their steps, and are kept in a `Record`; the accuracies of fewer and
 shorter rollouts are read from the same record.
@@ -48,7 +48,7 @@ def record(
       examples: arrays `[num, ...]` named `inputs`, `labels` and `puzzle_identifiers`.
       verify: checks answers by the rules; None accepts only the labeled answer.
       options: number of rollouts, noise, batch size and seed.
-      on_progress: called with the number of further puzzles that are done.
+      on_progress: called with the number of newly finished puzzles.
     """
     steps, size = reasoner.supervision_steps, options.batch_size
     noise = options.noise_for_rollouts()

@@ -44,16 +44,16 @@ class Solution(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class RolloutOptions:
-    """How many rollouts a puzzle gets, and how they differ.
+    """The number of rollouts per puzzle, and the noise that makes them differ.
 
     Attributes:
       num_rollouts: K, rollouts per puzzle; the first is without noise.
       noise: standard deviation of the noise in the latent state of the other rollouts.
       batch_size: number of puzzles in a batch, each with all its rollouts.
-      seed: random seed of the noise.
+      seed: random seed for the noise.
 
     Raises:
-      ValueError: a setting is out of range.
+      ValueError: if a setting is out of range.
     """
 
     num_rollouts: int = 1
@@ -65,7 +65,7 @@ class RolloutOptions:
         for name in ("num_rollouts", "batch_size"):
             _check_positive(name, getattr(self, name))
         if self.noise < 0:
-            raise ValueError(f"noise is {self.noise}, but it must be 0 or more")
+            raise ValueError(f"noise is {self.noise}; expected 0 or more")
 
     def noise_for_rollouts(self) -> Noise | None:
         """Returns the noise of the rollouts; None if each puzzle has only the plain rollout."""
@@ -74,21 +74,21 @@ class RolloutOptions:
 
 @dataclasses.dataclass(frozen=True)
 class SolverOptions(RolloutOptions):
-    """How a `Solver` spends its computation, in addition to the rollouts.
+    """The settings of a `Solver`, in addition to those of the rollouts.
 
     Attributes:
       max_supervision_steps: budget of each rollout, which may exceed that of training; None takes
         the reasoner's number of supervision steps.
-      stop: when a puzzle is done before its budget is spent. "verified": one of its rollouts has
-        an answer that obeys the rules. "halting": each rollout has once had a positive halting
-        logit, which ends it. "budget": never. None means "verified" if there is a verifier, else
+      stop: condition that ends a puzzle before its budget is spent. "verified": one of its
+        rollouts has an answer that obeys the rules. "halting": every rollout has ended with a
+        positive halting logit. "budget": none. None means "verified" if there is a verifier, else
         "halting".
-      choose: which answer is chosen among the rollouts, if none or several are verified.
+      choose: rule that chooses among the answers of the rollouts if none or several are verified.
         "halting": the one with the highest halting logit. "majority": the most frequent one; ties
         go to the highest halting logit.
 
     Raises:
-      ValueError: a setting is unknown or out of range.
+      ValueError: if a setting is unknown or out of range.
     """
 
     max_supervision_steps: int | None = None
@@ -106,7 +106,7 @@ class SolverOptions(RolloutOptions):
 
 def _check_positive(name: str, value: int) -> None:
     if value < 1:
-        raise ValueError(f"{name} is {value}, but it must be 1 or more")
+        raise ValueError(f"{name} is {value}; expected 1 or more")
 
 
 class Solver:
@@ -124,11 +124,11 @@ class Solver:
         Args:
           reasoner: the model with its depth and mesh.
           params: parameters of the model, on the mesh.
-          verify: checks answers by the rules of their puzzles; None if there are no rules.
-          options: how computation is spent; by default `SolverOptions()`.
+          verify: function that checks answers by the rules of their puzzles; None without rules.
+          options: settings of the solver; by default `SolverOptions()`.
 
         Raises:
-          ValueError: the options ask for "verified" although there is no verifier.
+          ValueError: if the options ask for "verified" although there is no verifier.
         """
         options = options or SolverOptions()
         self._stop = options.stop or ("verified" if verify else "halting")
@@ -186,7 +186,7 @@ class Solver:
         return jax.device_put(states, over_batch(self._reasoner.mesh))
 
     def _note(self, batch: "_Batch", found: Prediction) -> np.ndarray:
-        """Records the predictions of a step; returns which groups are done now."""
+        """Records the predictions of a step; returns the mask of the groups that are done now."""
         batch.note(found)
         ends = self._reasoner.halting_rule.is_confident(batch.halt_logits)
         if self._stop == "verified":
@@ -257,7 +257,7 @@ class _Batch:
         return plain.repeated(self.ended.shape[1])
 
     def note(self, found: Prediction) -> None:
-        """Takes the predictions of a step; a rollout that has ended keeps its last one."""
+        """Stores the predictions of a step; a rollout that has ended keeps its last one."""
         shape = self.ended.shape
         self.steps += 1
         continues = ~self.ended

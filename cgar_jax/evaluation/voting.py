@@ -1,4 +1,4 @@
-"""Voting among the answers to a question that was asked in many variants.
+"""Voting among the answers to many variants of one question.
 
 Each answer is mapped back from its variant to the original puzzle. Answers are ranked by the number
 of votes; ties go to the answer with the higher mean halting probability.
@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from rich.console import Console
 
+from cgar_jax.data import schema
 from cgar_jax.data.families.arc import Variants, decode
 from cgar_jax.data.families.arc.augmentation import render
 from cgar_jax.evaluation.accuracy import StepPredictions
@@ -37,7 +38,7 @@ class Candidate(NamedTuple):
 
 
 class Tally:
-    """The votes on one question: each answer with the halting probabilities it was given with."""
+    """The votes on one question: each answer with the halting probabilities of its votes."""
 
     def __init__(self):
         """Makes a tally without votes."""
@@ -189,16 +190,21 @@ def _variants_of(
     missing = _ASKED_AT_ONCE - len(questions)
     rows, used = np.pad(questions, (0, missing)), np.pad(identifiers, (0, missing))
     inputs, labels = _render(
-        examples["inputs"][rows].astype(np.int32),
-        examples["labels"][rows].astype(np.int32),
+        *(
+            examples[column.name][rows].astype(column.dtype)
+            for column in (schema.INPUTS, schema.LABELS)
+        ),
         variants.transforms[used],
         variants.colors[used],
     )
-    columns = {"inputs": inputs, "labels": labels, "puzzle_identifiers": used.astype(np.int32)}
-    return {name: np.asarray(column)[: len(questions)] for name, column in columns.items()}
+    columns = {schema.INPUTS: inputs, schema.LABELS: labels, schema.PUZZLE_IDENTIFIERS: used}
+    return {
+        column.name: np.asarray(values)[: len(questions)].astype(column.dtype)
+        for column, values in columns.items()
+    }
 
 
 @jax.jit
-def _render(inputs, labels, transforms, colours):
+def _render(inputs, labels, transforms, colors):
     corner = jnp.zeros(2)
-    return jax.vmap(render, in_axes=(0, 0, 0, 0, None))(inputs, labels, transforms, colours, corner)
+    return jax.vmap(render, in_axes=(0, 0, 0, 0, None))(inputs, labels, transforms, colors, corner)

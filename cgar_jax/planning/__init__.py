@@ -1,4 +1,4 @@
-"""Planning: what a run costs in FLOPs, memory and time, computed before it starts.
+"""Planning: the cost of a run in FLOPs, memory and time, estimated before it starts.
 
 Nothing here trains a model or reads data.
 """

@@ -104,7 +104,7 @@ class Costs:
 def run_costs(
     experiment: Experiment, device: Device, utilization: float = 0.4, num_train: int = 0
 ) -> Costs:
-    """Computes what a run costs on the devices of its mesh.
+    """Computes the cost of a run on the devices of its mesh.
 
     Args:
       experiment: the experiment; its mesh may be abstract.

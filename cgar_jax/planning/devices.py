@@ -1,6 +1,6 @@
-"""What accelerators can do at best, according to their vendors.
+"""Peak figures of accelerators, according to their vendors.
 
-None of these figures was measured here; `cgar_jax.planning.this_machine` measures. NVIDIA figures
+None of these figures was measured; `cgar_jax.planning.this_machine` measures CPUs. NVIDIA figures
 come from data sheets and white papers, without sparsity, for the SXM board where several exist. TPU
 figures come from Google's Cloud TPU documentation.
 """

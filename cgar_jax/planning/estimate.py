@@ -1,4 +1,4 @@
-"""From a config and a kind of device to the estimated cost of the run.
+"""Estimates the cost of a run from its config and a kind of device.
 
 >>> from cgar_jax.config import default_config
 >>> from cgar_jax.planning.estimate import estimate
@@ -73,7 +73,7 @@ def estimate(
     utilization: float | None = None,
     num_puzzle_identifiers: int = 0,
 ) -> Estimate:
-    """Estimates what the run that a config describes costs, without data and without the devices.
+    """Estimates the cost of the run that a config describes; needs neither data nor the devices.
 
     Args:
       config: a config like `cgar_jax.config.default_config()`; `config.mesh` arranges the devices.

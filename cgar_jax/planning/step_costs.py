@@ -189,7 +189,7 @@ def _activation_bytes(experiment: Experiment, depth: Depth) -> float:
 
 
 def _gradient_bytes(experiment: Experiment, params: Any) -> float:
-    """Bytes of whole gradients on each device, and of parameters as the network computes them."""
+    """Returns the bytes of whole gradients and of parameters in the computing dtype, per device."""
     whole = sum(map(_nbytes, jax.tree.leaves(params)))
     numbers = sum(leaf.size for leaf in jax.tree.leaves(params))
     gathered = experiment.mesh.shape["fsdp"] > 1
@@ -198,7 +198,7 @@ def _gradient_bytes(experiment: Experiment, params: Any) -> float:
 
 
 def _training_set_bytes(experiment: Experiment, num_train: int) -> float:
-    """Bytes of the training set on each device, or of the blocks of a stream that wait there."""
+    """Returns the bytes per device of the training set, or of the prepared blocks of a stream."""
     config = experiment.config
     resident = _bytes_per_device(experiment.abstract_training_set(num_train).examples)
     if resident <= config.data.max_device_megabytes * 2**20:
@@ -208,7 +208,7 @@ def _training_set_bytes(experiment: Experiment, num_train: int) -> float:
 
 
 def _bytes_per_device(tree: Any) -> int:
-    """Bytes of the shards of arrays that one device holds."""
+    """Returns the bytes of the shards that one device holds."""
     return sum(
         math.prod(leaf.sharding.shard_shape(leaf.shape)) * leaf.dtype.itemsize
         for leaf in jax.tree.leaves(tree)

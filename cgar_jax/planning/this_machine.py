@@ -1,8 +1,8 @@
-"""Measures what the CPUs of this machine do with a given model, in a few seconds.
+"""Measures the speed of this machine's CPUs on a given model, in a few seconds.
 
-The measurement runs the network of the model itself, forward and backward, because a peak figure
-says little about a CPU: small products, normalizations and caches decide. Vendors' figures of
-accelerators are in `cgar_jax.planning.devices`.
+The measurement runs the network of the model itself, forward and backward: the speed of a CPU
+depends on small products, normalizations and caches, which a peak figure does not include. Vendors'
+figures of accelerators are in `cgar_jax.planning.devices`.
 """
 
 import os
@@ -23,7 +23,7 @@ ADDITIONS_PER_CALL = 50
 
 
 class Measurement(NamedTuple):
-    """What this machine did with the network of a model.
+    """The measured speed of this machine on the network of a model.
 
     Attributes:
       flops_per_second: matrix-product FLOPs per second of the network, forward and backward.
@@ -79,7 +79,7 @@ def measure_this_machine(experiment: Experiment, seconds: float = 2.0) -> Measur
 
 
 def _network_call(experiment: Experiment, num_examples: int) -> Callable[[], Any]:
-    """One network call with its gradient, on made-up parameters and states."""
+    """Returns a function that calls the network with its gradient, on made-up numbers."""
     model = experiment.model
     cells = jnp.zeros((1, experiment.task.sequence_length), jnp.int32)
     shapes = jax.eval_shape(model.init, jax.random.key(0), cells, jnp.zeros(1, jnp.int32))
@@ -105,7 +105,7 @@ def _add_repeatedly(array: jax.Array) -> jax.Array:
 
 
 def _fastest(call: Callable[[], Any], seconds: float) -> float:
-    """Seconds of the fastest call; other processes can only make a call slower."""
+    """Returns the seconds of the fastest call; other processes can only make a call slower."""
     jax.block_until_ready(call())  # compiles
     best, end = float("inf"), time.perf_counter() + seconds
     while best == float("inf") or time.perf_counter() < end:

@@ -83,8 +83,8 @@ class Checkpoints:
           workdir: folder of the run.
           config: settings that are stored in each checkpoint and must match when it is restored.
           keep: number of checkpoints to keep; older ones are deleted.
-          read_only: leaves the folder unchanged. Otherwise, the folder is created if needed, and
-            the unfinished checkpoints of killed processes are removed.
+          read_only: whether to leave the folder unchanged. If False, the folder is created if
+            needed, and the unfinished checkpoints of killed processes are removed.
         """
         # A round trip through JSON, so that tuples and lists compare equal.
         self._config = json.loads(json.dumps(config))
@@ -117,7 +117,7 @@ class Checkpoints:
         return None if step is None else self.folder / str(step)
 
     def save(self, state: TrainState, step: int, clock: Clock) -> None:
-        """Starts to write a checkpoint; returns once the state is copied from the device.
+        """Starts to write a checkpoint, and returns once the state is copied from the device.
 
         A failed write, now or in the background (see `check`), logs a warning; training continues
         and the next save tries again.
@@ -151,7 +151,7 @@ class Checkpoints:
         self._trying(self._manager.wait_until_finished)
 
     def _obstacle(self, state: TrainState) -> str | None:
-        """Returns why a state cannot be written, or None; Orbax itself takes minutes to fail."""
+        """Returns the obstacle to writing a state, or None; Orbax itself takes minutes to fail."""
         arrays = [leaf for leaf in jax.tree.leaves(state) if not _is_key(leaf)]
         parts = sum(
             part.data.nbytes
@@ -203,7 +203,7 @@ class Checkpoints:
           like: shapes, dtypes and shardings to restore to.
 
         Raises:
-          CheckpointError: The config differs (the message lists the differences), or all
+          CheckpointError: if the config differs (the message lists the differences), or all
             checkpoints are damaged.
         """
         steps = sorted(self._manager.all_steps(), reverse=True)

@@ -17,7 +17,7 @@ class Clock:
 
 
 class Stopwatch:
-    """Adds the time that is spent in training to a clock; it runs from the beginning."""
+    """Adds the time that is spent in training to a clock, from the moment it is created."""
 
     def __init__(self, clock: Clock):
         """Starts to count.

@@ -32,7 +32,7 @@ class TrainingSet(NamedTuple):
 
 
 class TrainingBlock(NamedTuple):
-    """The batches of consecutive steps; slots that need a fresh example take theirs from them."""
+    """The batches of consecutive steps, from which slots take their fresh examples."""
 
     examples: Examples  # arrays [steps, batch, ...], sharded over the batch
     first_step: jax.Array  # step of the first batch, int32 []

@@ -1,8 +1,8 @@
 """The forward pass of a training step: one supervision step and its losses, over a mesh.
 
 `Forward` runs each device's share of the slots on that device, in microbatches, and returns one
-`StepOutput` for the whole batch. Which examples are in the slots, how their losses are weighted and
-how parameters are updated is decided in `cgar_jax.training.step`.
+`StepOutput` for the whole batch. `cgar_jax.training.step` chooses the examples, weights the losses
+and updates the parameters.
 """
 
 import dataclasses
@@ -102,7 +102,7 @@ class Forward:
         """Runs the supervision step; devices communicate only to sum the gradients.
 
         Args:
-          params: trained parameters, sharded as `parameter_specs` says.
+          params: trained parameters, sharded according to `parameter_specs`.
           constants: untrained initial states of the model.
           puzzle_rows: puzzle embedding of each slot, `[batch, puzzle_embedding_size]`.
           carry: slots before the step.

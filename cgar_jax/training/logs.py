@@ -31,7 +31,7 @@ def open_logs(
     batch_size: int,
     first_step: int,
     mirror: WandbLogs | None = None,
-) -> "Logs | Silence":
+) -> "Logs | SilentLogs":
     """Returns the log of a run, or a silent one in processes other than the first.
 
     Args:
@@ -39,10 +39,10 @@ def open_logs(
       total_steps: optimizer steps of the whole run.
       batch_size: examples per step.
       first_step: step at which the run starts or resumes.
-      mirror: record that gets the same numbers, if any.
+      mirror: logs on Weights & Biases that receive the same numbers; None if there are none.
     """
     if not processes.is_first():
-        return Silence()
+        return SilentLogs()
     return Logs(workdir, total_steps, batch_size, first_step, mirror)
 
 
@@ -120,7 +120,7 @@ class Logs:
         self._write(step, {f"validation/{k}": v for k, v in scores.items()}, scalars)
         self._validation = f" (validation {scores['exact_accuracy']:.1%})"
 
-    def say(self, *lines: Any) -> None:
+    def print(self, *lines: Any) -> None:
         """Prints lines between the progress lines."""
         for line in lines:
             self._console.print(line, soft_wrap=True)
@@ -131,7 +131,7 @@ class Logs:
             return
         self._announced = True
         if seconds_left > LONG_RUN_SECONDS:
-            self.say(
+            self.print(
                 f"this run takes about {duration(seconds_left)} on this machine, measured from its "
                 "first steps; `cgar estimate` compares devices"
             )
@@ -158,7 +158,7 @@ class Logs:
             if not self._warned:
                 logging.warning(
                     "the log in %s cannot be written (%s); training continues, and the missing "
-                    "lines of metrics.jsonl are written when that is possible again",
+                    "lines of metrics.jsonl are written as soon as that is possible",
                     self._path.parent,
                     error.strerror,
                 )
@@ -188,8 +188,8 @@ class Logs:
         os.replace(fresh, self._path)
 
 
-class Silence:
-    """The log of the processes that write none."""
+class SilentLogs:
+    """The log of a process that is not the first: it writes nothing."""
 
     def __enter__(self) -> Self:
         """Returns the log."""
@@ -209,7 +209,7 @@ class Silence:
     def validation(self, step: int, scores: Mapping[str, Any]) -> None:
         """Writes nothing."""
 
-    def say(self, *lines: Any) -> None:
+    def print(self, *lines: Any) -> None:
         """Prints nothing."""
 
 
@@ -224,7 +224,7 @@ class _Events:
         folder.mkdir(exist_ok=True)
         self._scalar, self._event = summary.scalar, event_pb2.Event
         self._writer = event_file_writer.EventsWriter(str(folder / "events"))
-        if first_step:  # TensorBoard then drops what was written before for later steps
+        if first_step:  # TensorBoard then drops the earlier events of later steps
             start = event_pb2.SessionLog(status=event_pb2.SessionLog.START)
             event = self._event(step=first_step + 1, session_log=start, wall_time=time.time())
             self._writer.write_event(event)

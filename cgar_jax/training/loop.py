@@ -1,7 +1,7 @@
 """The training loop: dispatches steps to the devices, reports, validates, saves and stops.
 
-The loop decides when something happens; how a step trains, how states are saved and what a report
-looks like is decided by the objects that it is given. While the devices work on one short dispatch,
+The loop only decides when something happens; the objects that are passed to it run the steps, save
+the states and format the reports. While the devices work on one short dispatch,
 the host already writes the metrics of the one before.
 """
 
@@ -75,7 +75,7 @@ class Loop:
       steps_per_dispatch: largest number of steps in a dispatch.
       save_every: number of steps between checkpoints.
       validate_every: number of steps between validations.
-      stop_signals: signals that stop the run; by default none are noted.
+      stop_signals: signals that stop the run; by default, no signal does.
     """
 
     stages: Sequence[Stage]
@@ -101,9 +101,9 @@ class Loop:
           clock: time spent so far; updated during the run.
 
         Raises:
-          NonFiniteError: The loss or a gradient is not finite; the message names the step, the
+          NonFiniteError: if the loss or a gradient is not finite; the message names the step, the
             metrics and the last good checkpoint.
-          Interrupted: A signal has stopped the run; the state is saved.
+          Interrupted: if a signal has stopped the run; the state is saved.
         """
         run = _Run(self, state, clock)
         spans = list(self._spans(run.step))
@@ -155,7 +155,7 @@ class _Dispatch:
 
 
 class _Run:
-    """The changing part of one call of `Loop.run`."""
+    """The mutable state of one call of `Loop.run`."""
 
     def __init__(self, loop: Loop, state: TrainState, clock: Clock):
         self.state, self.step = state, int(state.step)
@@ -169,7 +169,7 @@ class _Run:
         self._num_dispatches = 0
 
     def train_until(self, end: int, feeding: Iterator[Any]) -> None:
-        """Trains one span; then saves and validates if it is time to."""
+        """Trains one span, then saves and validates if that is due."""
         loop = self._loop
         index, stage = loop.stage_at(self.step)
         program = self._program(stage.depth)
@@ -202,7 +202,7 @@ class _Run:
         raise Interrupted(received, self.step, newest)
 
     def finish(self) -> None:
-        """Saves the last state once more, in case that it could not be written before."""
+        """Saves the last state once more, in case it could not be written before."""
         self._stopwatch.pause()
         self._loop.checkpoints.save(self.state, self.step, self._clock)
 

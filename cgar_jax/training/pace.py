@@ -51,8 +51,8 @@ class Pace:
         elif self._num_dispatches == 2:
             self._rates.clear()
         self._rates.append(seconds / max(flops, 1.0))
-        # All processes must choose the same sizes. They agree ever less often, because that makes
-        # each of them wait for its device.
+        # All processes must choose the same sizes. They agree at ever longer intervals,
+        # because each agreement makes every process wait for its devices.
         power_of_two = self._num_dispatches & (self._num_dispatches - 1) == 0
         if power_of_two or not processes.several():
             self._agreed_rate = processes.from_first(self._rate)

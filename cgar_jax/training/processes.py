@@ -13,9 +13,9 @@ import numpy as np
 from jax.experimental import multihost_utils
 
 # A process without a heartbeat for this long counts as dead, and the others end too.
-SILENCE_SECONDS = 30
+HEARTBEAT_TIMEOUT_SECONDS = 30
 # A process that has finished waits this long for the others.
-FAREWELL_SECONDS = 20
+SHUTDOWN_TIMEOUT_SECONDS = 20
 
 
 def connect(
@@ -34,8 +34,8 @@ def connect(
       process_id: index of this process, from 0.
 
     Raises:
-      ValueError: Only some of the arguments are given, or they are invalid.
-      OSError: The other processes cannot be reached.
+      ValueError: if only some of the arguments are given, or they are invalid.
+      OSError: if the other processes cannot be reached.
     """
     if num_processes == 1:
         return
@@ -55,8 +55,8 @@ def connect(
         faulthandler.disable()
         jax.distributed.initialize(
             **given,
-            heartbeat_timeout_seconds=SILENCE_SECONDS,
-            shutdown_timeout_seconds=FAREWELL_SECONDS,
+            heartbeat_timeout_seconds=HEARTBEAT_TIMEOUT_SECONDS,
+            shutdown_timeout_seconds=SHUTDOWN_TIMEOUT_SECONDS,
         )
     except ValueError as error:
         if not missing or "coordinator_address" not in str(error):
@@ -66,7 +66,7 @@ def connect(
 
 
 def disconnect() -> None:
-    """Waits for the other processes to finish; otherwise they would take this end for a failure."""
+    """Waits for the other processes to finish, because an earlier exit looks like a crash."""
     # The work of this process is done, even if the other ones are lost.
     with contextlib.suppress(jax.errors.JaxRuntimeError):
         jax.distributed.shutdown()
@@ -78,7 +78,7 @@ def several() -> bool:
 
 
 def is_first() -> bool:
-    """Returns whether this process is the one that writes logs and results."""
+    """Returns whether this process is the first one, which writes logs and results."""
     return not several() or jax.process_index() == 0
 
 

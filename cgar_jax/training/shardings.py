@@ -69,8 +69,8 @@ def state_shardings(mesh: Mesh, rules: ShardingRules, state: TrainState) -> Trai
     """Returns a sharding for each leaf of a state, or of its shapes.
 
     The carry is split by slot; the puzzle table by row, if it has many rows that divide evenly;
-    parameters, their average and the optimizer state as `parameter_specs` says. Everything else is
-    replicated.
+    parameters, their average and the optimizer state according to `parameter_specs`. Everything
+    else is replicated.
     """
 
     def split(tree):

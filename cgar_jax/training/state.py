@@ -1,7 +1,7 @@
 """The train state: one pytree with everything that a resumed run needs.
 
-How a step changes the state is in `cgar_jax.training.step`, how its arrays are sharded in
-`cgar_jax.training.shardings`.
+`cgar_jax.training.step` updates the state, and `cgar_jax.training.shardings` places its arrays on
+the devices.
 """
 
 import hashlib

@@ -26,7 +26,7 @@ def batch_metrics(
 
     Args:
       output: result of the supervision step.
-      info: statistics of the loss weights by loss term, as `weighting.weighted_mean` returns them.
+      info: statistics of the loss weights by loss term, as from `weighting.weighted_mean`.
       carry: slots after the step.
     """
     right = output.right

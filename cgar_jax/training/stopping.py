@@ -1,8 +1,8 @@
 """Stopping a run by SIGTERM or SIGINT, at any moment and without losing work.
 
 `StopSignals` notes signals instead of ending the process, and runs long work on separate threads,
-so that the main thread can react while a program compiles or a device computes. What is saved after
-a signal is decided by the training loop.
+so that the main thread can react while a program compiles or a device computes. The training loop
+decides what is saved after a signal.
 """
 
 import concurrent.futures
@@ -106,7 +106,7 @@ class StopSignals:
           *arguments: arguments of the function.
 
         Raises:
-          StopRequested: A signal arrived first; the function still runs.
+          StopRequested: if a signal arrived first; the function still runs.
         """
         return self.wait(activity, _on_a_thread(function, *arguments))
 
@@ -132,7 +132,7 @@ class StopSignals:
         self.received = number
         self._restore()
         name = signal.Signals(number).name
-        # Printing is not safe in a signal handler, writing is.
+        # Unlike `print`, `os.write` is safe in a signal handler.
         os.write(2, f"{name}: stopping; send the signal again to stop at once\n".encode())
 
     def _restore(self) -> None:
@@ -142,7 +142,7 @@ class StopSignals:
 
 @contextlib.contextmanager
 def _status(activity: str | None, delay: float) -> Iterator[None]:
-    """Shows an activity while the block runs; the first process of a run does so."""
+    """Shows an activity while the block runs, in the first process of a run only."""
     if not activity or not processes.is_first():
         yield
         return

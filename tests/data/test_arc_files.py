@@ -86,7 +86,7 @@ def test_settings_out_of_range_are_errors(folder, changes, message):
 
 
 def test_arc_has_no_csv_files():
-    with pytest.raises(ValueError, match="'arc' has no CSV files"):
+    with pytest.raises(ValueError, match="no CSV files of 'arc'"):
         data.read_examples("puzzles.csv", "arc")
 
 

@@ -23,9 +23,12 @@ def dataset(train):
     ("change", "message"),
     [
         ({"inputs": np.empty((0, 4), np.int8)}, "the training split is empty"),
-        ({"labels": None}, "'labels' of the train split is missing; expected .3, 4."),
-        ({"difficulty": np.zeros(2)}, r"'difficulty' of the train split is .2,.; expected .3,."),
-        ({"groups": np.zeros(2)}, r"'groups' of the train split is .2,.; expected .3,."),
+        ({"labels": None}, "'labels' of the train split is missing; expected shape .3, 4."),
+        (
+            {"difficulty": np.zeros(2)},
+            r"'difficulty' of the train split is .2,.; expected shape .3,.",
+        ),
+        ({"groups": np.zeros(2)}, r"'groups' of the train split is .2,.; expected shape .3,."),
         ({"labels": np.full((3, 4), 3)}, "'labels' .* range from 3 to 3; expected 0 to 2"),
         ({"inputs": np.full((3, 4), -100)}, "'inputs' .* range from -100"),
         ({"puzzle_identifiers": np.ones(3, int)}, "'puzzle_identifiers' .* expected 0 to 0"),

@@ -143,8 +143,8 @@ def test_eight_devices_solve_like_one():
         ({"stop": "verifed"}, "did you mean 'verified'"),
         ({"choose": "best"}, "unknown choose 'best'"),
         ({"stop": "verified", "verify": None}, "needs a verifier"),
-        ({"num_rollouts": 0}, "num_rollouts is 0, but it must be 1 or more"),
-        ({"noise": -1.0}, "noise is -1.0, but it must be 0 or more"),
+        ({"num_rollouts": 0}, "num_rollouts is 0; expected 1 or more"),
+        ({"noise": -1.0}, "noise is -1.0; expected 0 or more"),
     ],
 )
 def test_a_wrong_option_is_named(options, message):

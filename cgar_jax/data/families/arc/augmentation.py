@@ -9,8 +9,7 @@ from cgar_jax._core.labels import IGNORE_LABEL
 from cgar_jax.data.families.arc.grids import END, FIRST_COLOR, PAD
 from cgar_jax.data.symmetries import Variants
 
-# As published, one pair of each puzzle is not moved: a quarter of the pairs for four, the usual
-# number.
+# The published code leaves one pair of each puzzle in the corner; most puzzles have about four.
 CORNER_SHARE = 0.25
 
 

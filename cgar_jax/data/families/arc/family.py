@@ -1,6 +1,7 @@
-"""The ARC-AGI family: which pairs are trained on, and which are asked.
+"""The ARC-AGI family: its settings, and the choice of pairs for training and for testing.
 
-ARC has no `Rules`: every puzzle has rules of its own, and a model needs its trained embedding.
+ARC has no `Rules`: every puzzle has rules of its own, and a model needs an embedding that was
+trained on its demonstrations.
 """
 
 import dataclasses
@@ -32,7 +33,7 @@ _PAIRS = 10
 
 @dataclasses.dataclass(frozen=True)
 class ArcSource(Source):
-    """Which ARC puzzles to load. The difficulty of a pair is the cell count of its larger grid.
+    """The settings of an ARC data set. A pair's difficulty is the cell count of its larger grid.
 
     As published, the training split has the demonstrations of all puzzles, including those of the
     test set, and the tests of the puzzles in all other sets. It never has tests of the test set.
@@ -112,7 +113,7 @@ class ArcSource(Source):
     def read_sets(self) -> dict[str, list[ArcPuzzle]]:
         """Reads the puzzles of each set that fit the canvas.
 
-        A puzzle of the test set that another set has too is returned in the test set only.
+        A puzzle that is in the test set and in another set is returned in the test set only.
 
         Raises:
           FileNotFoundError: if a file is missing.

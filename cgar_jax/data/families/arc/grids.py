@@ -52,7 +52,7 @@ def decode(tokens: np.ndarray) -> np.ndarray:
 
 
 def grid_fault(grid: object) -> str | None:
-    """Returns what is wrong with a grid from JSON and what was expected, or None if it is valid."""
+    """Returns the first fault of a grid from JSON, or None if the grid is valid."""
     if not (isinstance(grid, list) and grid and all(isinstance(row, list) for row in grid)):
         return "is not a list of rows; expected [[color, ...], ...]"
     if len(widths := sorted({len(row) for row in grid})) > 1:

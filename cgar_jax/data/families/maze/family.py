@@ -60,7 +60,7 @@ class MazeRules(Rules):
 
 @dataclasses.dataclass(frozen=True)
 class MazeSource(PuzzleSource):
-    """Which mazes to load. The difficulty is the number of steps of a shortest path.
+    """The settings of a maze data set. The difficulty is the number of steps of a shortest path.
 
     Attributes:
       size: rows and columns of generated mazes, including walls.

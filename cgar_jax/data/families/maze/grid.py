@@ -95,7 +95,7 @@ def size_of(num_cells: int) -> int:
 
 
 def question_faults(questions: np.ndarray) -> list[str]:
-    """Returns what is wrong with each question, or `""`, see `Rules.question_faults`."""
+    """Returns the first fault of each question, or `""`, see `Rules.question_faults`."""
     faults = []
     reached = _steps(questions, questions > WALL) >= 0
     is_reached = np.any(reached & (questions == GOAL), axis=1)
@@ -110,7 +110,7 @@ def question_faults(questions: np.ndarray) -> list[str]:
 
 
 def answer_faults(questions: np.ndarray, answers: np.ndarray) -> list[str]:
-    """Returns why each answer is no solution, or `""`, see `Rules.answer_faults`.
+    """Returns the reason why each answer is not a solution, or `""`, see `Rules.answer_faults`.
 
     A solution keeps walls, start and goal; the cells that it marks connect start and goal and are
     no more than a shortest path has.

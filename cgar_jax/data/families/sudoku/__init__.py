@@ -2,8 +2,8 @@
 
 No two splits share an equivalence class. For 9x9 this is a class of solution grids. There are only
 49 essentially different solutions of 6x6, so 6x6 (and 4x4) splits are kept apart by puzzle instead;
-results on these sizes should say so. 4x4, with two essentially different solutions and few puzzles,
-is for tests and demonstrations: it has too few puzzles for a meaningful test split.
+results on these sizes should mention this. 4x4 has two essentially different solutions, and too few
+puzzles for a meaningful test split: it is for tests and demonstrations.
 """
 
 from cgar_jax.data.families.sudoku.family import SudokuRules, SudokuSource

@@ -81,7 +81,7 @@ class SudokuRules(Rules):
 
 @dataclasses.dataclass(frozen=True)
 class SudokuSource(PuzzleSource):
-    """Which Sudokus to load. The difficulty is the number of guesses of the exact solver.
+    """The settings of a Sudoku data set. The difficulty is the exact solver's number of guesses.
 
     Attributes:
       size: 4, 6 or 9 for generated puzzles.

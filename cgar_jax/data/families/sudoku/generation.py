@@ -90,7 +90,7 @@ def _generate_puzzle(
         f"found no {grid.size}x{grid.size} puzzle with num_clues={num_clues} and "
         f"min_difficulty={min_difficulty:g} in {_MAX_ATTEMPTS} attempts, which reached "
         f"{fewest} clues and difficulty {hardest}; ask for "
-        + ("more clues" if fewest > num_clues > 0 else "less difficulty or fewer clues")
+        + ("more clues" if fewest > num_clues > 0 else "a lower difficulty or fewer clues")
     )
 
 

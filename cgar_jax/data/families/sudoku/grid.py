@@ -85,7 +85,7 @@ class Grid:
         return f"{('row', 'column', 'box')[kind]} {index + 1}"
 
     def broken_units(self, answers: np.ndarray) -> np.ndarray:
-        """Returns the units that do not hold every digit exactly once.
+        """Returns, for each unit, whether it does not hold every digit exactly once.
 
         Args:
           answers: tokens, uint8 `[num, num_cells]`.
@@ -188,7 +188,7 @@ def clean_line(line: str) -> str:
 
 
 def question_faults(questions: np.ndarray) -> list[str]:
-    """Returns the clues that contradict each other, or `""`, see `Rules.question_faults`."""
+    """Returns the first fault of each question, or `""`, see `Rules.question_faults`."""
     grid = Grid.of_length(questions.shape[1])
     faults = [""] * len(questions)
     digits = np.left_shift(1, np.where(questions > BLANK, questions, 0), dtype=np.int16) & ~1
@@ -204,7 +204,7 @@ def question_faults(questions: np.ndarray) -> list[str]:
 
 
 def answer_faults(questions: np.ndarray, answers: np.ndarray) -> list[str]:
-    """Returns why each answer is no solution, or `""`, see `Rules.answer_faults`."""
+    """Returns the reason why each answer is not a solution, or `""`, see `Rules.answer_faults`."""
     grid = Grid.of_length(questions.shape[1])
     changed = (questions != BLANK) & (questions != answers)
     broken = grid.broken_units(answers.astype(np.uint8))

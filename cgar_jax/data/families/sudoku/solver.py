@@ -88,7 +88,7 @@ class Searcher:
         return Searcher(grid, tuple(kept), tuple(families))
 
     def clues(self, question: np.ndarray) -> tuple[int, int]:
-        """Returns the masks of what the clues of `question` leave possible, and of the clues."""
+        """Returns two masks: the candidates that the clues leave possible, and the clues."""
         state, placed = (1 << len(self.kept)) - 1, 0
         for cell, token in enumerate(question.tolist()):
             if token > BLANK:
