@@ -1,8 +1,8 @@
 """Errors for optional dependencies that are not installed.
 
-The base install has only what the reusable rooms need. The entries to everything else (the command
-line, `cgar_jax.load`) run inside `explain_missing`, so that a missing library is reported together
-with the command that installs it.
+The base install has only what the reusable rooms need. The entry points to everything else (the
+command line, `cgar_jax.load`) run inside `explain_missing`, so that the error for a missing library
+includes the command that installs it.
 """
 
 import contextlib
@@ -35,7 +35,7 @@ class MissingExtraError(ImportError):
 
 @contextlib.contextmanager
 def explain_missing() -> Iterator[None]:
-    """Turns the absence of an optional dependency into an error that says what to install.
+    """Turns the absence of an optional dependency into an error with the command to install it.
 
     Raises:
       MissingExtraError: if a module of an extra is not installed.

@@ -1,9 +1,9 @@
 """Integer labels and ids: one rule for all rooms.
 
-Class labels, domains, groups, rows of a table and every other integer that chooses one of `count`
+Class labels, domains, groups, rows of a table and every other integer that selects one of `count`
 things are widened to int32 on entry, because arithmetic in a narrow dtype wraps around. An integer
-outside `0 .. count - 1`, such as `IGNORE_LABEL`, chooses nothing: whatever carries it takes part in
-nothing and weighs 0. It never counts from the end, and it is never clipped to the last.
+outside `0 .. count - 1`, such as `IGNORE_LABEL`, selects nothing: its example or token is treated
+as masked. A negative integer never counts from the end, and a large one is never clipped.
 """
 
 from typing import Any

@@ -12,7 +12,7 @@ from cgar_jax._core.masking import valid_entries
 def read_lists(
     owner: str, where: jax.typing.ArrayLike | None, **lists: Any
 ) -> tuple[jax.Array, ...]:
-    """Returns which items count, followed by each list as float32 with zeros elsewhere.
+    """Returns the mask of the items, then each list as float32 with zeros at masked items.
 
     Args:
       owner: name of the public function, for errors.
@@ -42,7 +42,7 @@ def differences(values: jax.Array) -> jax.Array:
 
 
 def both(where: jax.Array) -> jax.Array:
-    """Returns the pairs of which both items count, bool `[..., items, items]`."""
+    """Returns the mask of the pairs of unmasked items, bool `[..., items, items]`."""
     return where[..., :, None] & where[..., None, :]
 
 

@@ -1,8 +1,8 @@
-"""Maps from a loss to a loss, element by element, and their slopes.
+"""Elementwise maps from a loss to another loss, and their slopes.
 
-The loss of the same name in `losses` applies the map. The weighting of the same name multiplies the
-loss by the slope of the map, so that both train the model with the same gradient. Losses are
-float32. The slopes are written out, because slopes derived automatically would lose digits and
+For each map, the loss of the same name in `losses` applies it. The weighting of the same name
+multiplies the loss by its slope, so that both train the model with the same gradient. Losses are
+float32. The slopes are written out, because automatic differentiation would lose digits and
 overflow. No gradient flows into the other arguments.
 """
 
@@ -12,7 +12,7 @@ import jax.numpy as jnp
 
 # float32 holds 1000 exp(80), but not exp(89).
 _LARGEST_EXPONENT = 80.0
-# From here on 1 - exp(-loss) rounds to 1, and the square of exp(-loss) still fits in float32.
+# From this loss on, 1 - exp(-loss) rounds to 1, and the square of exp(-loss) still fits in float32.
 _SURELY_WRONG = 40.0
 _SURELY_RIGHT = 1e-30
 

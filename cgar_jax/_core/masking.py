@@ -1,7 +1,7 @@
-"""Masks: how a mask meets an array, and statistics that ignore masked entries.
+"""Masks: broadcasting them to arrays, and statistics that ignore masked entries.
 
 Masked values are replaced *before* they are used, never multiplied by zero afterwards, because
-0 * NaN is NaN, in value and gradient. All rooms use these functions instead of masks of their own.
+0 * NaN is NaN, in value and gradient. All rooms use these functions instead of masking by hand.
 """
 
 from collections.abc import Sequence
@@ -20,8 +20,8 @@ def align(name: str, array: jax.typing.ArrayLike, shape: Sequence[int]) -> jax.A
     For example, `[batch]` becomes `[batch, steps]`.
 
     Args:
-      name: name of the array in an error, with its quotes.
-      array: array whose axes are the leading axes of `shape`, in full or of size one.
+      name: name of the array, which begins the error message.
+      array: array whose axes are the leading axes of `shape`; an axis may have size 1.
       shape: wanted shape.
 
     Returns:
@@ -105,7 +105,7 @@ def masked_mean(
     axis: int | Sequence[int] | None = None,
     axis_name: str | None = None,
 ) -> jax.Array:
-    """Computes the mean over the entries that count, and zero where none does.
+    """Computes the mean over the entries that count, or 0 if there are none.
 
     `sum(where * values) / max(sum(where), 1)`. Masked entries, even NaN, affect neither the value
     nor the gradient.
@@ -146,7 +146,7 @@ def masked_max(
     axis: int | Sequence[int] | None = None,
     axis_name: str | None = None,
 ) -> jax.Array:
-    """Returns the largest entry that counts, and `-inf` where none does.
+    """Returns the largest entry that counts, or `-inf` if there is none.
 
     The reduced axes stay, with size 1. `-masked_max(-values, ...)` is the smallest entry. The
     arguments are those of `masked_mean`.
@@ -174,8 +174,8 @@ def mean_one_softmax(
     )
     if axis_name is not None:
         total, count = jax.lax.psum((total, count), axis_name)
-    # The ratio of the numbers comes first: XLA may divide an array by a number by multiplying with
-    # the number's reciprocal, which is inexact.
+    # Dividing the two scalars first keeps equal scores exact: XLA may turn the division of an array
+    # by a scalar into a multiplication by the scalar's reciprocal, which is inexact.
     return powers * (jnp.where(count > 0, count, 1) / jnp.where(count > 0, total, 1))
 
 

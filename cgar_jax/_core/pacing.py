@@ -1,7 +1,8 @@
 """The share of the training examples in use, as a function of training progress.
 
 `cgar_jax.curricula.pacing_subset_curriculum` makes a `PacingCurriculum`, and
-`cgar_jax.sampling.pacing_subset_sampling` draws batches by one; this file has what both share.
+`cgar_jax.sampling.pacing_subset_sampling` draws batches by one. The class is here because neither
+room may import the other.
 """
 
 import dataclasses
@@ -23,8 +24,8 @@ _OWNER = "pacing_subset_curriculum"
 PacingFamily = Literal["linear", "root", "quadratic", "exponential", "step"]
 PacingOrder = Literal["curriculum", "anti", "random"]
 
-# Each family maps the part of the way done, in [0, 1], to the part of the other examples in use.
-# The first argument is the array module, numpy for concrete numbers and jax.numpy for JAX arrays.
+# Each family maps `progress / full_at`, in [0, 1], to the share of the added examples in use. The
+# first argument is the array module, numpy for concrete numbers and jax.numpy for JAX arrays.
 _FAMILIES: dict[str, Callable[[Any, Any], Any]] = {
     "linear": lambda xp, x: x,
     "root": lambda xp, x: xp.sqrt(x),
@@ -78,7 +79,7 @@ class PacingCurriculum:
         xp = _array_module(progress)
         if isinstance(progress, jax.Array):
             progress = progress.astype(jnp.promote_types(progress.dtype, jnp.float32))
-        # The tolerance puts a step at the boundary past it: 0.1 + 0.2 means 0.3 in float64.
+        # Without the tolerance, a rounding error could delay the arrival: 0.1 + 0.2 is not 0.3.
         arrived = progress >= self.full_at - 1e-9
         way = xp.minimum(progress / self.full_at, 1.0)
         added = xp.minimum(_FAMILIES[self.family](xp, way), 1.0)
@@ -94,7 +95,8 @@ class PacingCurriculum:
 
         Returns:
           A value from 1 to `num_examples`: an int for a number, an int32 JAX array for a JAX array.
-          The array is computed in float32 and may be off by one, plus one per million examples.
+          The array is computed in float32 and may be off by one, and by one more for every million
+          examples.
 
         Raises:
           ValueError: if a number lies outside [0, 1], or `num_examples` is less than 1.
@@ -109,7 +111,7 @@ class PacingCurriculum:
         return count if xp is jnp else int(count)
 
     def order_examples(self, scores: chex.Array, key: jax.Array | None = None) -> jax.Array:
-        """Returns the order of the examples; those in use are the first `count` of it.
+        """Returns the order in which the examples come into use; the first `count` are in use.
 
         Args:
           scores: difficulty of each example, such as its loss under the current model, `[n]`.

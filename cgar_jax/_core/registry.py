@@ -10,7 +10,7 @@ from typing import Any
 
 
 def check_name(kind: str, name: Any, accepted: Iterable[str]) -> None:
-    """Raises an error that names the nearest accepted name unless a name is accepted.
+    """Raises an error unless a name is accepted; the error suggests the nearest accepted name.
 
     Args:
       kind: kind of object that is named, for the error.

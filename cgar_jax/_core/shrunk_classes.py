@@ -8,14 +8,15 @@ import jax.numpy as jnp
 
 
 class ShrunkClasses(NamedTuple):
-    """Classes that are left for each prediction.
+    """The classes that remain for each prediction.
 
     Attributes:
-      kept: bool `[..., classes]`, the likeliest class and the classes from the rank on at which the
-        threshold is reached; all classes where the prediction is certain.
-      certain: bool `[...]`, whether the likeliest class reaches the threshold among all classes.
-      reached: bool `[...]`, whether it reaches the threshold among the kept classes only.
-      confidence: float32 `[...]`, probability of the likeliest class among all classes.
+      kept: whether each class remains, bool `[..., classes]`. The likeliest class always does, and
+        where the prediction is certain, all classes do.
+      certain: whether the likeliest class reaches the threshold among all classes, bool `[...]`.
+      reached: whether the likeliest class reaches the threshold only after classes are dropped,
+        bool `[...]`.
+      confidence: probability of the likeliest class among all classes, float32 `[...]`.
     """
 
     kept: jax.Array
@@ -36,10 +37,10 @@ def shrunk_classes(probabilities: chex.Array, threshold: chex.Numeric = 0.95) ->
 
     Args:
       probabilities: predictions, float `[..., classes]`, summing to 1; not differentiated.
-      threshold: probability from which on a prediction is certain, in (0, 1].
+      threshold: smallest probability of a certain prediction, in (0, 1].
 
     Returns:
-      The kept classes and what is known about them, a `ShrunkClasses`.
+      A `ShrunkClasses`.
 
     Example:
       >>> import jax.numpy as jnp

@@ -7,31 +7,30 @@
 >>> print(per_token.shape, losses.masked_mean(per_token, axis=-1).round(3))
 (2, 9) [2.398 2.398]
 
-Every loss has the signature `(model outputs, targets, *, where=None) -> losses` and keeps one value
-per example or token. How much each value counts, and the one reduction over the batch, are the
-business of `cgar_jax.weighting`; only `masked_mean`, from tokens to examples, is here. Class labels
-are integers of any dtype. A label that is no class (`IGNORE_LABEL`, any other negative number, or a
-number from the number of classes on) contributes nothing: its loss and its gradient are 0, and it
-does not count, as if `where` were False. Losses that are computed from other losses
-(`comp_sum_loss`, `loss_over_loss`, `pass_at_n_loss`) keep the dtype of their input. `LOSSES` lists
-all losses by name.
+Every loss has the signature `(model outputs, targets, *, where=None) -> losses` and returns one
+value per example or token. The weights of these values, and the reduction over the batch, are in
+`cgar_jax.weighting`; the only reduction here is `masked_mean`, from tokens to examples. Class
+labels are integers of any dtype. A label that is not a class (`IGNORE_LABEL`, any other negative
+number, or a number that is too large) does not count, as if `where` were False: its loss and its
+gradient are 0. Losses that are computed from other losses (`comp_sum_loss`, `loss_over_loss`,
+`pass_at_n_loss`) keep the dtype of their input. `LOSSES` lists all losses by name.
 
-| name | formula | use it for | reference | what is unconfirmed |
+| name | formula | use it for | reference | unconfirmed |
 | --- | --- | --- | --- | --- |
-| `clipped_inverse_propensity_loss` | (Y / p) l_1 + c (1 - Y / p) l_0, p = max(propensity, clip) | clicks: positives that are only seen where someone looked | 1909.03601 | |
+| `clipped_inverse_propensity_loss` | (Y / p) l_1 + c (1 - Y / p) l_0, p = max(propensity, clip) | clicks and other implicit feedback, where some positives go unobserved | 1909.03601 | |
 | `comp_sum_loss` | (exp((1 - tau) loss) - 1) / (1 - tau) | cross-entropy with wrong labels, tau > 1 | 2304.07288 | |
 | `early_distillation_loss` | (1 - omega) CE(label) + omega T^2 CE(teacher) | the first steps, with the help of a smaller teacher (SALT) | 2410.18779 | omega, T |
 | `halting_loss` | binary cross-entropy of "solved", sigmoid(halt logit) | a head that decides when to stop | 2510.04871 | |
-| `info_nce_loss` | -log softmax over keys of cos / T, at the own key | two views of one thing | 1807.03748 | |
+| `info_nce_loss` | -log softmax of cos / T over the keys, at the query's own key | two views of the same thing | 1807.03748 | |
 | `lambda_preference_loss` | sum Delta_ij softplus(s_j - s_i), Delta the change of DCG | preferences over lists of answers (LiPO) | 2402.01878 | base of the logarithm |
-| `loss_over_loss` | l_j + strength (S / P) sum_{i < j} max(0, l_j - l_i + margin) | steps of which later ones should be better | 2204.11545 | |
+| `loss_over_loss` | l_j + strength (S / P) sum_{i < j} max(0, l_j - l_i + margin) | several steps, where later ones should be better | 2204.11545 | |
 | `multi_similarity_loss` | soft maxima of hard pairs' cosines, over the batch | embeddings from class labels | 1904.06627 | base, beta |
 | `multi_similarity_pair_loss` | the same for anchors with their own items | embeddings, with items from a memory | 1904.06627 | base, beta |
-| `pair_weight_loss` | sum_neg w s - sum_pos w s, w constant | the weights of one loss with the scores of another | 1904.06627, 2510.14824 | |
+| `pair_weight_loss` | sum_neg w s - sum_pos w s, w constant | combining the weights of one loss with the scores of another | 1904.06627, 2510.14824 | |
 | `pass_at_n_loss` | -log(1 - (1 - exp(-loss))^n) | evaluation that samples n answers | 2502.07154 | |
 | `plackett_luce_distillation_loss` | sum_k q_k (logsumexp_{l >= k} s_l - s_k) | a teacher's order of the classes (PLD) | 2506.12542 | weights |
 | `self_adjusting_dice_loss` | 1 - (2 u y + g) / (u + y + g), u = (1 - p)^alpha p | rare classes, F1 as a loss | 1911.02855 | defaults |
-| `shrunk_class_consistency_loss` | -log softmax over the kept classes, at the weak view's top class | unlabeled examples in doubt (ShrinkMatch) | 2308.06777 | |
+| `shrunk_class_consistency_loss` | -log softmax over the kept classes, at the weak view's top class | unlabeled examples with uncertain predictions (ShrinkMatch) | 2308.06777 | |
 | `smooth_adversarial_comp_sum_loss` | comp_sum(CE(h / margin), tau) + strength (how far an attack moves the margins) | robust classification | 2304.07288 | what the margin divides |
 | `softmax_cross_entropy_loss` | -log(exp(x_label) / sum exp(x)) | any classification | optax | |
 | `stablemax_cross_entropy_loss` | -log(s(x_label) / sum s(x)), s = x + 1 or 1 / (1 - x) | logits that must not grow | 2501.04697 | |

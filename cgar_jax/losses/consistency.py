@@ -28,20 +28,21 @@ def shrunk_class_consistency_loss(
 ) -> jax.Array:
     """Computes the consistency of a strong view with a weak view, without the doubtful classes.
 
-    Where the weak view is uncertain, `-log(exp(x_top) / sum_kept exp(x))`: `top` is the likeliest
-    class of the weak view, and the sum is over the classes that `shrunk_classes` keeps. Where the
-    weak view is certain, 0, because the ordinary pseudo-label loss covers those examples.
+    Where the weak view is uncertain, the loss is `-log(exp(x_top) / sum_kept exp(x))`, where `top`
+    is the likeliest class of the weak view and the sum is over the classes that `shrunk_classes`
+    keeps. Where the weak view is certain, the loss is 0, because the ordinary pseudo-label loss
+    covers those examples.
 
-    Use it to learn from unlabeled examples of which the model is not sure. The loss does not depend
-    on whether the threshold is reached among the kept classes; `weighting.shrunk_class_weighting`
-    gives examples for which it is not reached the weight 0.
+    Use it to learn from unlabeled examples with uncertain predictions. The loss does not depend on
+    whether the threshold is reached among the kept classes; `weighting.shrunk_class_weighting`
+    gives weight 0 to the examples for which it is not.
 
     Args:
       weak_probabilities: predictions for the weakly augmented view, float `[batch, classes]`,
         summing to 1; not differentiated.
       strong_logits: predictions for the strongly augmented view, float `[batch, classes]`; the
         paper computes them with a separate head.
-      threshold: probability from which on a prediction is certain, in (0, 1], `tau` in the paper.
+      threshold: smallest probability of a certain prediction, in (0, 1], `tau` in the paper.
       where: mask, bool `[batch]`; False examples do not count.
 
     Returns:
@@ -72,6 +73,6 @@ def shrunk_class_consistency_loss(
     logits = jnp.where(valid[..., None], strong_logits.astype(jnp.float32), 0)
     kept, certain, *_ = shrunk_classes(probabilities, threshold)
     top = jnp.argmax(probabilities, axis=-1, keepdims=True)
-    of_top = jnp.take_along_axis(logits, top, axis=-1)[..., 0]
-    losses = jax.nn.logsumexp(logits, axis=-1, where=kept) - of_top
+    top_logits = jnp.take_along_axis(logits, top, axis=-1)[..., 0]
+    losses = jax.nn.logsumexp(logits, axis=-1, where=kept) - top_logits
     return jnp.where(valid & ~certain, losses, 0)

@@ -35,14 +35,15 @@ def self_adjusting_dice_loss(
     """Computes a Dice loss in which examples that are already certain count little.
 
     `1 - (2 u y + g) / (u + y + g)` with `u = (1 - p)^alpha p`, where `p` is the probability of a
-    class, `y` is 1 for the true class and else 0, and `g` is the smoothing. With several classes it
-    is the mean over the classes, each against the rest; the released code takes the sum.
+    class, `y` is 1 for the true class and 0 for any other, and `g` is the smoothing. With several
+    classes, the loss is the mean over the classes, each against the rest; the released code takes
+    the sum.
 
     Use it for imbalanced classes that are evaluated by their F1 score. Do not read its value as a
-    metric: at `alpha=1`, p = 0.1 and p = 0.9 have the same loss. With `detach_factor=True` every
-    step moves `p` towards `y`. With False, as in the released code, the loss at `alpha=1` depends
-    only on `p (1 - p)`: it moves a positive to p = 0.5 and no further, and moves a negative with p
-    > 0.5 up.
+    metric: at `alpha=1`, `p = 0.1` and `p = 0.9` have the same loss. With `detach_factor=True`,
+    every step moves `p` towards `y`. With False, as in the released code, the loss at `alpha=1`
+    depends only on `p (1 - p)`: it moves a positive only to `p = 0.5`, and it raises `p` for a
+    negative with `p > 0.5`.
 
     Args:
       logits: model outputs, float, with the shape of `labels` (a sigmoid for each) or with one more

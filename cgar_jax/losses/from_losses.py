@@ -200,7 +200,7 @@ def loss_over_loss(
     plus `strength` times the mean over the pairs. With `margin=0`, losses that never rise from one
     step to the next are returned unchanged.
 
-    Use it for models with several supervision steps or exits, of which later ones should be better.
+    Use it for models with several supervision steps or exits, where later ones should be better.
 
     Args:
       losses: losses of the steps in their order, float `[batch, steps]`.
@@ -231,8 +231,8 @@ def loss_over_loss(
 
     Reference:
       Zhu et al., 2022, "LoL: A Comparative Regularization Loss over Query Reformulation Losses",
-      arXiv 2204.11545. The released code is `detach_shallow=False, pairs="all"`, with amounts of
-      feedback as steps; supervision steps are our reading.
+      arXiv 2204.11545. The released code is `detach_shallow=False, pairs="all"`, where a step is an
+      amount of feedback; the use for supervision steps is ours.
     """
     check_shape("loss_over_loss", "losses", losses, ("batch", "steps"))
     check_number("loss_over_loss", "strength", strength, "[0, inf)")

@@ -1,4 +1,4 @@
-"""Learning from positives that were only seen where someone looked.
+"""Losses for implicit feedback, such as clicks, where some positives go unobserved.
 
 >>> import jax.numpy as jnp
 >>> from cgar_jax import losses
@@ -7,8 +7,8 @@
 ...     jnp.ones(2), jnp.zeros(2), clicked, propensity, clip=0.1))
 [2. 0.]
 
-Losses that correct for the probability of an observation belong here; weights made of propensities
-are in the weighting room.
+Losses that correct for the probability of an observation belong here; weights by propensity are in
+`cgar_jax.weighting`.
 """
 
 import chex

@@ -169,11 +169,11 @@ def info_nce_loss(
     negatives_where: jax.typing.ArrayLike | None = None,
     where: jax.typing.ArrayLike | None = None,
 ) -> jax.Array:
-    """Computes the InfoNCE loss, which asks each query to find its key among those of the batch.
+    """Computes the InfoNCE loss: each query must find its own key among the keys of the batch.
 
         -log(exp(c_ii / T) / (sum_j exp(c_ij / T) + sum_k exp(cos(q_i, n_ik) / T)))
 
-    with `c_ij = cos(q_i, k_j)` and the further negatives `n_ik`.
+    with `c_ij = cos(q_i, k_j)` and optional further negatives `n_ik`.
 
     Use it for two views of the same thing, without labels.
 
@@ -183,7 +183,7 @@ def info_nce_loss(
       negatives: further negatives of each query, float `[batch, negatives, features]`, or None. See
         `contrib.online_negative_mixing`.
       temperature: divisor `T` of the cosines, above 0.
-      negatives_where: mask of the negatives, bool `[batch, negatives]`; False ones do not count.
+      negatives_where: mask, bool `[batch, negatives]`; False negatives do not count.
       where: mask, bool `[batch]`; a False example is neither a query nor a key for others.
 
     Returns:

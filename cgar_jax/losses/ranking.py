@@ -6,7 +6,7 @@
 >>> print(losses.weighted_ranknet_loss(scores, labels).round(3))
 [0.128]
 
-There is one loss per list. This file has what `rax` lacks and builds on `rax` elsewhere. As in
+Each list has one loss. This file adds losses that `rax` lacks, on top of its pairwise losses. As in
 `rax`, higher labels are better, and only their order matters unless a docstring says otherwise.
 """
 
@@ -36,7 +36,7 @@ def inverse_rank_sum_lambdaweight(
     segments: chex.Array | None = None,
     weights: chex.Array | None = None,
 ) -> jax.Array:
-    """Computes weights of pairs that count mistakes at the top of a list most.
+    """Computes weights of pairs that are largest at the top of a list.
 
     `1 / (r_i + r_j)` with `r` the rank by label, 1 for the best. Items with equal labels share a
     rank, and no rank is left out.
@@ -48,7 +48,7 @@ def inverse_rank_sum_lambdaweight(
       labels: labels of the items, `[..., items]`.
       where: mask, bool `[..., items]`; False items count in no rank. None means all True.
       segments: segment of each item, int `[..., items]`; items of different segments form no pair,
-        and ranks are those within a segment.
+        and ranks are counted within a segment. None means one segment.
       weights: unused.
 
     Returns:
@@ -88,7 +88,7 @@ def weighted_ranknet_loss(
     *,
     where: jax.typing.ArrayLike | None = None,
 ) -> jax.Array:
-    """Computes RankNet's loss with weights by target ranks: mistakes at the top count most.
+    """Computes RankNet's loss with weights by target rank: mistakes at the top count most.
 
     The mean over the pairs with `r_i < r_j` of `softplus(-(s_i - s_j)) / (r_i + r_j)`, with `r` the
     rank by label, 1 for the best.

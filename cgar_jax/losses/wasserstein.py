@@ -6,7 +6,7 @@
 >>> print(losses.wasserstein1_ordinal_loss(logits, jnp.array([0, 0])).round(2))
 [1. 2.]
 
-Losses for which it matters how far a wrong prediction is from the right one belong here.
+Losses that grow with the distance between a wrong prediction and the right one belong here.
 """
 
 import chex
@@ -25,7 +25,7 @@ def wasserstein_list_loss(
     *,
     where: jax.typing.ArrayLike | None = None,
 ) -> jax.Array:
-    """Computes the Wasserstein distance between the lists as scored and as labeled.
+    """Computes the Wasserstein distance between the scored and the labeled lists of a batch.
 
     `|m_P - m_Q|^2 + tr(C_P + C_Q - 2 (C_P C_Q)^(1/2))`: the squared 2-Wasserstein distance between
     Gaussians with the mean and covariance of the rows of `P = softmax(scores / T)` and of
@@ -79,7 +79,7 @@ def wasserstein_list_loss(
 
 
 def _centered_rows(logits, valid, rows, count):
-    """Returns softmax rows minus their mean, over `sqrt(count - 1)`, and the mean row."""
+    """Returns the softmax rows minus their mean, divided by `sqrt(count - 1)`, and the mean row."""
     probabilities = jax.nn.softmax(logits, where=valid)
     mean = jnp.sum(probabilities, axis=0) / jnp.maximum(count, 1)
     centered = jnp.where(rows[:, None], probabilities - mean, 0)

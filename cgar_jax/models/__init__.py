@@ -23,9 +23,12 @@ def build(config: Mapping[str, Any], **task: int) -> Model:
       config: `name` (a key of `MODELS`) and any attributes of that model.
       **task: `vocab_size`, `sequence_length` and `num_puzzle_identifiers` of the data.
 
+    Returns:
+      The model.
+
     Raises:
-      ValueError: if an unknown name or setting (the message suggests the nearest), or settings that
-        do not go together.
+      ValueError: if the name or a setting is unknown (the message suggests the nearest one), or
+        settings are incompatible.
     """
     settings = dict(config)
     return call_by_name("model", MODELS, settings.pop("name"), settings | task)

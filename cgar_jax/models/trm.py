@@ -70,7 +70,7 @@ class TRM(nn.Module):
       param_dtype: dtype of the parameters.
 
     Raises:
-      ValueError: if settings that do not go together; the message names them.
+      ValueError: if settings are incompatible; the message names them.
     """
 
     vocab_size: int
