@@ -1,4 +1,4 @@
-"""Curricula: what changes over the course of training.
+"""Curricula: settings that change over the course of training.
 
 >>> from cgar_jax import curricula
 >>> curriculum = curricula.progressive_depth_curriculum(boundaries=(0.3, 0.6))

@@ -1,4 +1,4 @@
-"""Depth choices: which depth each optimizer step of a curriculum stage runs.
+"""Depth choices: rules that select the depth of each optimizer step of a curriculum stage.
 
 A stage may have several depths. Its compiled step then contains all of them and runs the one that
 the choice selects, because a depth is static: a traced depth would need a while loop, which has no
@@ -20,9 +20,9 @@ from cgar_jax._core.depth import Depth, as_depth
 class DepthChoice(abc.ABC):
     """A rule that selects one of several depths at each optimizer step.
 
-    Subclasses are frozen dataclasses: hashable, and static arguments of compiled functions. What a
-    choice remembers from step to step is a state of arrays, which `init` makes and `update`
-    returns.
+    Subclasses are frozen, hashable dataclasses, so that they can be static arguments of compiled
+    functions. Their memory between optimizer steps is a state of arrays, which `init` creates and
+    `update` replaces.
 
     Attributes:
       stateful: whether the choice depends on earlier losses. Such a choice must be the only stage
@@ -111,7 +111,7 @@ class FixedDepth(DepthChoice):
 
 
 StageDepth = Depth | DepthChoice
-"""What the optimizer steps of one curriculum stage run: one depth, or a choice among several."""
+"""The depth of the optimizer steps of one curriculum stage: fixed, or a choice among several."""
 
 
 def as_stage_depth(depth: StageDepth | Sequence[int]) -> StageDepth:

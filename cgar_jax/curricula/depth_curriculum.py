@@ -1,7 +1,8 @@
 """`DepthCurriculum`: the depth of the recursion as a function of training progress.
 
-It holds the stages and their boundaries, turns them into optimizer steps, and computes the cost of
-training. The functions that make useful curricula are in `staged.py`, `nested.py` and `plateau.py`.
+A `DepthCurriculum` has stages and boundaries, turns them into optimizer steps, and computes the
+cost of training. The functions that make useful curricula are in `staged.py`, `nested.py` and
+`plateau.py`.
 """
 
 import dataclasses
@@ -34,7 +35,7 @@ class Stage(NamedTuple):
     """One stage of a run: the optimizer steps `first_step <= step < end_step`.
 
     Attributes:
-      depth: what these steps run, a `Depth` or a `DepthChoice`.
+      depth: depth of these steps, a `Depth` or a `DepthChoice`.
       first_step: index of the first optimizer step of the stage.
       end_step: index after the last optimizer step of the stage.
     """
@@ -56,7 +57,8 @@ class DepthCurriculum:
 
     Raises:
       ValueError: if the number of boundaries is not one less than the number of stages, if the
-        boundaries do not increase strictly within [0, 1], or if a stateful choice has company.
+        boundaries do not increase strictly within [0, 1], or if a stateful choice is not the only
+        stage.
 
     Example:
       >>> from cgar_jax.curricula import DepthCurriculum
@@ -160,7 +162,7 @@ class DepthCurriculum:
             sum over stages of (share of training) * cost(depth) / cost(full depth)
 
         Args:
-          count: how to count. `"paper"` counts network calls, `T (n + 1)`, which is the effective
+          count: kind of cost. `"paper"` counts network calls, `T (n + 1)`, which is the effective
             depth because the number of layers cancels: 24.6 / 42 for PDC, the paper's 41.4 %
             reduction. It ignores that a cycle with gradient costs about three forward passes and
             every other cycle one. `"gradient_aware"` counts that: 22.7 / 35 for PDC, a reduction

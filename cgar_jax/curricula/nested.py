@@ -18,7 +18,7 @@ from cgar_jax.curricula.depth_curriculum import DepthCurriculum
 
 @dataclasses.dataclass(frozen=True)
 class NestedDepths(DepthChoice):
-    """Nested depths, of which each optimizer step draws one for its whole batch.
+    """Nested depths; each optimizer step draws one of them for its whole batch.
 
     Depth i consists of the first cycles of depth i + 1, and all depths share all parameters. Made
     by `nested_depth_curriculum`; frozen and hashable.
@@ -129,7 +129,7 @@ def sorted_exits_curriculum(
         sequence means all cycles, 1 to T.
 
     Returns:
-      A `DepthCurriculum` of one stage. Losses, also those that weightings see, have shape
+      A `DepthCurriculum` of one stage. Losses, including those that weightings receive, have shape
       `[batch, exits]`.
 
     Raises:

@@ -1,7 +1,7 @@
 """Pacing: the share of the training examples in use, and the order in which they come into use.
 
-The class that does the work is in `cgar_jax._core.pacing`, because the sampling room draws batches
-by it, see `cgar_jax.sampling.pacing_subset_sampling`.
+`PacingCurriculum` is defined in `cgar_jax._core.pacing`, because
+`cgar_jax.sampling.pacing_subset_sampling` draws batches by it.
 """
 
 from cgar_jax._core.pacing import PacingCurriculum, PacingFamily, PacingOrder
@@ -33,7 +33,7 @@ def pacing_subset_curriculum(
       start_fraction: share of the examples at the start, in [0, 1]. At least one example is always
         in use; 1 is ordinary training.
       full_at: progress at which all examples are in use, above 0. With a value above 1, training
-        ends before.
+        ends before all examples are in use.
       family: shape of the growth.
       order: `"curriculum"` starts with the easiest examples, `"anti"` with the hardest, and
         `"random"` with any, which isolates the effect of the pace.

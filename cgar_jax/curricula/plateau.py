@@ -20,7 +20,7 @@ from cgar_jax.curricula.depth_curriculum import DepthCurriculum
 
 @dataclasses.dataclass(frozen=True)
 class PlateauDepths(DepthChoice):
-    """Depths in order, of which the next one begins when the loss has reached a plateau.
+    """Depths in order; the next one begins when the loss reaches a plateau.
 
     The losses are averaged over windows of optimizer steps. After `patience` consecutive windows
     whose mean is not below `(1 - improvement)` times the best mean so far, the next depth begins.

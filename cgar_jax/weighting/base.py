@@ -25,7 +25,7 @@ from cgar_jax._core.masking import align, valid_entries
 
 
 class Term(NamedTuple):
-    """One loss term, as a weighting sees it.
+    """One loss term, prepared for a weighting.
 
     Attributes:
       losses: unreduced losses, float32 `[batch]` or `[batch, steps]`; 0 where masked. No gradient
@@ -46,7 +46,7 @@ class WeightingState(NamedTuple):
 
     Attributes:
       count: number of updates so far, int32 scalar.
-      terms: the memory of each loss term, in the tree structure of the losses.
+      terms: memory of each loss term, in the tree structure of the losses.
     """
 
     count: jax.Array  # pyright: ignore[reportIncompatibleMethodOverride]  (as in optax)
@@ -110,7 +110,7 @@ class Extras:
         return jnp.where(term.valid, array, 0)
 
     def of_one_term(self, argument: str, meaning: str, term: Term) -> jax.Array:
-        """Returns the same as `per_loss` for an argument that describes a single loss term.
+        """Returns an extra argument with one number per loss, for losses with a single term.
 
         Args:
           argument: name of the extra argument, which has shape `[batch]` or the shape of the
@@ -198,7 +198,7 @@ def stateful(
     Args:
       name: name of the weighting, for error messages.
       init_term: function from a loss term to its initial memory, whose shapes must not depend on
-        the batch size. `lambda loss: ()` is no memory except for the count of updates.
+        the batch size. With `lambda loss: ()`, only the updates are counted.
       weigh: function `(term, extras, memory, count) -> (factor, memory)`, where `count` is the
         number of earlier updates.
 
@@ -231,7 +231,7 @@ def stateful(
 def moving_average(
     average: jax.Array, latest: jax.Array, num_batches: jax.Array, decay: chex.Numeric
 ) -> jax.Array:
-    """Returns an exponential moving average, which begins with the value of the first batch.
+    """Returns the next value of a moving average that begins with the value of the first batch.
 
     Args:
       average: the average so far, of any shape.

@@ -131,8 +131,8 @@ def first_order_bilevel_weighting(
         batch does not change. Name it in the `static_args` of `optax.inject_hyperparams`.
       learning_rate: learning rate of the logits, at least 0: the learning rate of the paper times
         its `alpha`. If `alpha` follows a schedule, this setting should follow it, too.
-      clip: largest change of a logit in one update, above 0, or None. It is ours: weights that one
-        batch has moved to a single domain hardly recover.
+      clip: largest change of a logit in one update, above 0, or None. This setting is ours, because
+        weights that one batch has moved to a single domain hardly recover.
       axis_name: mesh axis of the batch, for `jax.shard_map`.
 
     Extra arguments:

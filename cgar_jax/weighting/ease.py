@@ -5,8 +5,8 @@
 >>> print(weighting.quantile_ease(jnp.array([3.0, 1.0, 70.0, 5.0])))
 [0.625 0.875 0.125 0.375]
 
-They are pure functions of difficulties on any scale. `difficulty_curriculum_weighting` turns
-easiness into weights.
+The measures are pure functions of difficulties on any scale. `difficulty_curriculum_weighting`
+turns easiness into weights.
 """
 
 import chex
@@ -22,7 +22,7 @@ def min_max_ease(
     where: jax.typing.ArrayLike | None = None,
     axis_name: str | None = None,
 ) -> jax.Array:
-    """Computes easiness from the place of a difficulty between the largest and the smallest.
+    """Computes easiness by linear interpolation between the largest and the smallest difficulty.
 
     `ease = (d_max - d) / (d_max - d_min)`, or 1 if all examples are equally difficult.
 
@@ -137,15 +137,15 @@ def pair_ease(
 ) -> jax.Array:
     """Computes how easily a right answer is ranked above its hardest wrong answer.
 
-    `ease = min over negatives of (d_positive - d_negative + 1) / 2`, where each `d` in [0, 1] is
-    the place at which a cheap ranker ranks the answer.
+    `ease = min over negatives of (d_positive - d_negative + 1) / 2`, where `d` in [0, 1] is the
+    rating of an answer by a cheap ranker, higher for better answers.
 
-    Use it as the extra argument `ease` of `difficulty_curriculum_weighting`. The places are, for
+    Use it as the extra argument `ease` of `difficulty_curriculum_weighting`. The ratings are, for
     example, `min_max_ease` of the negated scores of the ranker.
 
     Args:
-      positive: places of the right answers, float `[batch]`.
-      negatives: places of the wrong answers, float `[batch, negatives]`.
+      positive: ratings of the right answers, float `[batch]`.
+      negatives: ratings of the wrong answers, float `[batch, negatives]`.
       where: mask, bool `[batch, negatives]` or `[batch]`; masked negatives are excluded.
 
     Returns:

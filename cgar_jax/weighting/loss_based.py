@@ -1,4 +1,4 @@
-"""Weights from the place of each loss among the losses of the batch.
+"""Weights by the position of each loss between the smallest and the largest of the batch.
 
 >>> import jax.numpy as jnp
 >>> import numpy as np

@@ -196,9 +196,10 @@ def meta_weighting(
     Args:
       fallback: weights of a batch without a positive alignment: `"uniform"` leaves them unchanged,
         `"zero"` sets them to 0 (as Ren et al. do, and LiST through a 1e-6 in the denominator).
-      ema_decay: decay, in [0, 1), of a moving average, with bias correction, of the mean of
-        `max(e, 0)` over batches, which replaces the mean of the current batch; or None. With it, a
-        batch that helps little counts little, and the mean weight is 1 only over time. It is ours.
+      ema_decay: decay, in [0, 1), of a bias-corrected moving average over batches, which replaces
+        the current batch's mean of `max(e, 0)`; None uses the current batch. With the average, a
+        batch that helps little counts little, and the mean weight is 1 only over time. This setting
+        is ours.
       axis_name: mesh axis of the batch, for `jax.shard_map`.
 
     Extra arguments:
@@ -208,7 +209,8 @@ def meta_weighting(
         excluded from the mean.
 
     Returns:
-      A weighting that counts its updates and has the moving average, if any, of each loss term.
+      A weighting that counts its updates and, with `ema_decay`, has a moving average for each loss
+      term.
 
     Raises:
       ValueError: if a setting is out of range; at the first update (trace time), if `alignment` is

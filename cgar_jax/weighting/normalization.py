@@ -35,7 +35,7 @@ def unit_mean_weighting(axis_name: str | None = None) -> optax.GradientTransform
         excluded from the mean.
 
     Returns:
-      A weighting without state, which does not look at the losses.
+      A weighting without state, which does not depend on the values of the losses.
 
     Raises:
       ValueError: if at the first update (trace time), if the shape of `where` does not fit the

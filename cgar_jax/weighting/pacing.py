@@ -56,9 +56,9 @@ def pacing_subset_weighting(
 
     Extra arguments:
       - `difficulty`: number on any scale, larger for harder examples, `[batch]` or the shape of the
-        losses; required with `by="difficulty"` and otherwise unused.
-      - `key`: random key, made by `jax.random.key`; required with `order="random"` and otherwise
-        unused. The same key at every update keeps all examples that were kept before.
+        losses; required with `by="difficulty"` and unused without it.
+      - `key`: random key, made by `jax.random.key`; required with `order="random"` and unused
+        without it. The same key at every update keeps all examples that were kept before.
       - `progress`: training progress in [0, 1], scalar, which replaces `updates / end_step`;
         optional.
       - `where`: mask, bool `[batch]` or the shape of the losses; masked losses get weight 0 and do

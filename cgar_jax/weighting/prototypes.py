@@ -52,9 +52,9 @@ def prototype_gap_weighting(
     Args:
       num_classes: number of classes, to learn the prototypes as moving averages of the mean
         embedding of each class among the labeled examples, including the current batch. A class
-        without labeled examples so far has no prototype. To include an example with a pseudo-label
-        from now on, as the paper does after every round, pass it as labeled. None takes the
-        prototypes from the extra argument.
+        without labeled examples so far has no prototype. To include an example with a pseudo-label,
+        as the paper does after every round, pass it as labeled. None takes the prototypes from the
+        extra argument.
       num_features: length of the embeddings; required with `num_classes`.
       decay: decay of the moving averages, in [0, 1). It is ours: the paper recomputes prototypes in
         every round of training.

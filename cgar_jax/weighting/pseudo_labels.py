@@ -135,7 +135,7 @@ def agreement_pseudo_label_weighting(
             check_shape(name, "probabilities", probabilities, (*rows, num_classes))
             guess = _likeliest(probabilities, term)
             latest = _class_counts(guess, kept, num_classes, axis_name)
-            # It begins with zeros, without bias correction, because only ratios of counts are used.
+            # The average needs no bias correction, because only ratios of counts are used.
             share = jnp.asarray(decay, jnp.float32)
             memory = share * jnp.asarray(memory) + (1 - share) * latest
             factor = factor * _rarity(memory, extras)[guess]
@@ -169,8 +169,8 @@ def neighbor_votes(
       bank_labels: class indices, int `[bank]`, in [0, num_classes). In the paper, they are the
         model's predictions for up to 16,384 other unlabeled examples.
       num_classes: number of classes.
-      k: number of voters, if the bank is as large. The paper's 15 neighbors include the example
-        itself, which does not vote, so that 14 vote.
+      k: number of neighbors that vote, limited by the size of the bank. The paper's 15 neighbors
+        include the example itself, which does not vote, so that 14 vote.
       where: mask, bool `[bank]` or `[batch, bank]`; masked entries do not vote. If the batch is the
         bank, `~jnp.eye(batch, dtype=bool)` excludes the vote of each example on itself.
 

@@ -7,7 +7,7 @@
 >>> print(f"{loss:.3f} {info.effective_sample_size:.3f}")
 0.869 1.217
 
-No other function of the library reduces losses. Losses are computed in `cgar_jax.losses`.
+This file has the library's only reduction over the batch. Losses are computed in `cgar_jax.losses`.
 """
 
 from typing import Any, NamedTuple

@@ -8,7 +8,7 @@
 >>> print(shrunk.update(jnp.ones(2), state, losses, weak_probabilities=weak)[0])
 [0.  0.3]
 
-The loss that belongs to it is `cgar_jax.losses.shrunk_class_consistency_loss`.
+The corresponding loss is `cgar_jax.losses.shrunk_class_consistency_loss`.
 """
 
 from typing import NamedTuple
@@ -41,10 +41,10 @@ def shrunk_class_weighting(
 ) -> optax.GradientTransformationExtraArgs:
     """Weights each uncertain example by its confidence, if it is certain among fewer classes.
 
-    `w = q_1 [reached] f`, where `q_1` is the probability of the likeliest class, `[reached]` is 1
-    if that class reaches the threshold among the classes that `cgar_jax.losses.shrunk_classes`
-    keeps and else 0, and `f` is the moving average of the fraction of certain examples. Certain
-    examples have weight 0.
+    `w = q_1 r f`, where `q_1` is the probability of the likeliest class, `r` is 1 if that class
+    reaches the threshold among the classes that `cgar_jax.losses.shrunk_classes` keeps and 0 if it
+    does not, and `f` is the moving average of the fraction of certain examples. Certain examples
+    have weight 0.
 
     Use it on the loss term of `cgar_jax.losses.shrunk_class_consistency_loss`, with the same
     threshold, to learn from pseudo-labels that other methods discard.

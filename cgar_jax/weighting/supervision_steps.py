@@ -112,13 +112,13 @@ def nested_depth_weighting(
     losses to train on, but saves no forward pass.
 
     Args:
-      probabilities: probability `p` of each step, float `[steps]`, at least 0, rescaled to sum 1;
-        None means equal probabilities.
+      probabilities: probability `p` of each step, float `[steps]`, at least 0, rescaled to sum to
+        1; None means equal probabilities.
       draws: number `g` of draws, at least 1.
       per_example: whether to draw for each example, which has less noise (ours), or for the whole
         batch.
       always_last: whether to add one draw of the last step, so that every update trains the full
-        depth (ours). The expectation is then that of all `g + 1` draws.
+        depth (ours). The expectation then includes this draw.
 
     Extra arguments:
       - `key`: random key for this update, made by `jax.random.key`. Under `jax.shard_map` with
