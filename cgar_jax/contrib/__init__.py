@@ -7,20 +7,20 @@
 >>> contrib.rank_list_loss(scores, labels, max_distance=curriculum(0.5)).shape
 (1,)
 
-They have the same interfaces as the members of the other rooms. The `Reference` section of each
-member names the details that are unconfirmed.
+The methods have the same interfaces as those of the other rooms. The `Reference` section of each
+method names the details that are unconfirmed.
 
 | name | result | use it for | reference |
 | --- | --- | --- | --- |
 | `rank_list_loss` | loss of the pairs whose ranks are near each other | ranking with a growing distance | 2508.09826 |
 | `online_negative_mixing` | new negatives mixed from the hardest ones | negatives that are too easy | 2506.20923 |
-| `progressive_hardness_weighting` | weights by standardized loss, first easy examples, later hard ones | easy to hard without a curriculum of the data | 2311.11691 |
+| `progressive_hardness_weighting` | weights by standardized loss, which favor easy examples first and hard ones later | training from easy to hard without difficulty labels | 2311.11691 |
 | `self_taught_weighting` | weights from a small network that learns to find wrong labels | wrong labels | 2412.12955 |
 | `teacher_loss_selection_weighting` | only the examples of medium loss under a teacher | neither trivial nor wrong examples | 2410.18779 |
 | `rank_skip_curriculum` | largest distance of ranks that is compared, growing over training | `rank_list_loss` | 2508.09826 |
-| `curriculum_params_averaging` | average of the parameters of the last updates | data that improves, in place of a rate that decays to 0 | 2511.18903 |
-| `moderate_decay_schedule` | learning rate that ends at 0.3 of its peak | data that improves | 2511.18903 |
-| `learnability_quality_score` | effect that training on each example would have had on a proxy run | ordering data | 2506.21545 |
+| `curriculum_params_averaging` | average of the parameters of the last updates | data of rising quality, in place of a learning rate that decays to 0 | 2511.18903 |
+| `moderate_decay_schedule` | learning rate that ends at 0.3 of its peak | data of rising quality | 2511.18903 |
+| `learnability_quality_score` | benefit that training on each example would have had for a small proxy run | ordering data | 2506.21545 |
 """
 
 from cgar_jax.contrib.learnability_quality import ProxyRun, learnability_quality_score

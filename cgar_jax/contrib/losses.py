@@ -6,7 +6,8 @@
 >>> print(contrib.rank_list_loss(scores, labels, max_distance=1).round(3))
 [1.44]
 
-They have the interface of `cgar_jax.losses`. A loss moves there once its formula is confirmed.
+The losses have the interface of `cgar_jax.losses`. A loss moves there once its formula is
+confirmed.
 """
 
 from typing import Literal

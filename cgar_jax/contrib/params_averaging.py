@@ -47,8 +47,8 @@ def curriculum_params_averaging(
       bias correction, in the memory of one copy.
 
     Use it in place of a learning rate that decays to 0 when the best data comes last. Updates pass
-    unchanged. Place it at the end of an `optax.chain`, where the updates are what is added to the
-    parameters. Before the first snapshot, the average is the initial parameters.
+    through unchanged. Place it at the end of an `optax.chain`, where the updates are the final
+    ones. Before the first snapshot, the average is the initial parameters.
 
     Args:
       kind: weights of the snapshots.
@@ -233,6 +233,6 @@ def _slot_weights(kind: str, taken: jax.Array, slots: int) -> jax.Array:
 
 
 def _debiased_rate(decay: chex.Numeric | None, taken: jax.Array) -> jax.Array:
-    """Returns how far the bias-corrected average moves to the last of `taken` snapshots."""
+    """Returns the weight of the last of `taken` snapshots in the bias-corrected average."""
     decay = jnp.asarray(decay, jnp.float32)
     return (1 - decay) / (1 - decay ** jnp.maximum(taken, 1).astype(jnp.float32))

@@ -1,4 +1,4 @@
-"""A curriculum for ranking losses: which pairs of a list are compared."""
+"""A curriculum for ranking losses, which controls the pairs of a list that are compared."""
 
 from collections.abc import Callable
 
@@ -49,7 +49,7 @@ def rank_skip_curriculum(
     def distance(progress: chex.Numeric) -> jax.Array:
         check_number(owner, "progress", progress, "[0, 1]")
         share = jnp.asarray(progress, jnp.float32) / jnp.asarray(full_at, jnp.float32)
-        # The small addition lets a distance begin at its step in spite of float32 rounding.
+        # Without the added constant, float32 rounding could delay a distance by one step.
         reached = jnp.floor(max_distance * share + 1e-4)
         return jnp.minimum(1 + reached, max_distance).astype(jnp.int32)
 

@@ -36,8 +36,8 @@ def teacher_loss_selection_weighting(
     teacher loss of the batch, the high quantile is rounded up, and both are kept, so that at least
     one loss is kept.
 
-    Use it when a cheap teacher can tell which examples are too easy to learn from and which are
-    hopeless or mislabeled.
+    Use it when a cheap teacher can identify the examples that are too easy to learn from, and those
+    that are hopeless or mislabeled.
 
     Args:
       low_quantile: quantile in [0, 1] below which examples are too easy; the default is ours.

@@ -19,7 +19,7 @@ biases. Whole networks are in `cgar_jax.models`.
 | `Attention` | multi-head self-attention, optionally with rotary positions | 1706.03762 |
 | `attend` | softmax(query key^T / sqrt(head_size)) value | 1706.03762 |
 | `rotary_angles` | position / base^(2 i / head_size) | 2104.09864 |
-| `rotate` | feature pairs turned by these angles | 2104.09864 |
+| `rotate` | feature pairs rotated by these angles | 2104.09864 |
 
 `LECUN_NORMAL` is the initializer of all kernels.
 """

@@ -9,7 +9,7 @@
 [0. 1.] 0.5
 
 Every metric has the signature `(model outputs, targets, *, where=None) -> float32 [...]`, ignores
-cells whose label is no class (as in `cgar_jax.losses`), and leaves the mean over examples to the
+cells whose label is not a class (as in `cgar_jax.losses`), and leaves the mean over examples to the
 caller. Metrics are for reporting: they have no useful gradient.
 
 | name | value per example |

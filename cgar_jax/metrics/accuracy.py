@@ -31,7 +31,7 @@ def exact_accuracy_metric(
       labels: tokens, int `[..., length]`; a negative label, such as `IGNORE_LABEL`, or one beyond
         the vocabulary does not count. The shape must broadcast with that of the answers, so that
         one label can serve many steps.
-      where: mask, bool with the shape of `labels` or its leading axes; cells that are False do not
+      where: mask, bool with the shape of `labels` or its leading axes; False cells do not
         count. None means that every labeled cell counts.
 
     Returns:
@@ -70,7 +70,7 @@ def cell_accuracy_metric(
       labels: tokens, int `[..., length]`; a negative label, such as `IGNORE_LABEL`, or one beyond
         the vocabulary does not count. The shape must broadcast with that of the answers, so that
         one label can serve many steps.
-      where: mask, bool with the shape of `labels` or its leading axes; cells that are False do not
+      where: mask, bool with the shape of `labels` or its leading axes; False cells do not
         count. None means that every labeled cell counts.
 
     Returns:
@@ -101,7 +101,7 @@ def halting_accuracy_metric(
     """Computes whether the halting head is right about whether an example is solved.
 
     The value is `1` if `(halt_logit > 0) == solved` and `0` otherwise. Use it to judge whether the
-    model may decide when to stop.
+    halting head can decide when to stop.
 
     Args:
       halt_logits: outputs of the halting head, float `[...]`.

@@ -5,7 +5,7 @@
 >>> print(f"{low:.4f} to {high:.4f}")
 0.2553 to 0.3662
 
-Everything here works on plain Python numbers, after all metrics were computed.
+The functions take plain Python numbers, after the metrics have been computed.
 """
 
 import math
@@ -56,7 +56,7 @@ def wilson_interval(num_right: int, num: int, confidence: float = 0.95) -> tuple
     scale = 1 + z**2 / num
     center = (p + z**2 / (2 * num)) / scale
     half_width = z * math.sqrt(p * (1 - p) / num + z**2 / (4 * num**2)) / scale
-    # At the borders the exact bounds are 0 and 1, which rounding misses.
+    # The exact bound is 0 without a right example, and 1 without a wrong one; rounding misses it.
     low = 0.0 if num_right == 0 else center - half_width
     high = 1.0 if num_right == num else center + half_width
     return low, high

@@ -1,4 +1,4 @@
-"""Optimizers: what optax lacks, and `build`, which makes one optimizer from a config.
+"""Optimizers: additions to optax, and `build`, which makes an optimizer from a config.
 
 >>> import optax
 >>> from cgar_jax import optimizers
@@ -8,8 +8,8 @@
 True
 
 Everything here is an optax transformation, a schedule or a plain function. Optax's own optimizers,
-clipping and moving averages (`optax.incremental_update` for the EMA) are used unchanged. Which
-parameters exist, and when an update is applied, is decided by the training loop.
+clipping and moving averages (`optax.incremental_update` for the EMA) are used unchanged. The
+training loop applies the updates.
 
 | name | formula | reference |
 | --- | --- | --- |

@@ -1,6 +1,7 @@
-"""Adam-atan2: Adam without epsilon, so gradients of any scale are followed.
+"""Adam-atan2: Adam without an epsilon, so that its updates do not depend on the gradients' scale.
 
-Only the two transformations are here; `cgar_jax.optimizers.build` adds the schedule and clipping.
+This file has only the two transformations; `cgar_jax.optimizers.build` adds the schedule and
+clipping.
 """
 
 from typing import Any
@@ -11,7 +12,7 @@ import optax
 
 
 def scale_by_adam_atan2(b1: float = 0.9, b2: float = 0.95) -> optax.GradientTransformation:
-    """Returns a transformation of gradients to Adam's direction, with an arctangent as division.
+    """Returns Adam's scaling of gradients, with an arctangent in place of the division.
 
         m <- b1 m + (1 - b1) g,   v <- b2 v + (1 - b2) g^2
         update = atan2(m / (1 - b1^t), sqrt(v / (1 - b2^t))),   t = 1, 2, ...

@@ -1,4 +1,4 @@
-"""Sign-SGD for the puzzle embedding, a large table of which a batch uses a few rows."""
+"""Sign-SGD for the puzzle embedding, a large table of which each batch uses only a few rows."""
 
 import chex
 import jax
@@ -14,7 +14,7 @@ def sparse_sign_sgd(
     *,
     where: jax.Array | None = None,
 ) -> jax.Array:
-    """Returns a table after one step of sign-SGD on the rows that a batch uses.
+    """Returns the table after one step of sign-SGD on the rows that a batch uses.
 
         p <- p (1 - lr weight_decay) - lr sign(sum of the row's gradients)
 
@@ -30,8 +30,7 @@ def sparse_sign_sgd(
       learning_rate: learning rate, a number that may be traced. TRM uses 1e-4 for Sudoku and mazes,
         and 1e-2 for ARC.
       weight_decay: decoupled weight decay, a number that may be traced.
-      where: mask, bool `[batch]`. Entries with False are padding; their row and gradient are
-        ignored.
+      where: mask, bool `[batch]`; False entries are padding, whose rows and gradients are ignored.
 
     Returns:
       The new table, in the dtype of `table`; computed in float32.

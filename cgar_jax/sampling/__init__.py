@@ -1,4 +1,4 @@
-"""Sampling: which examples a batch holds, in which order, and from which domain.
+"""Sampling: the choice of the examples of each batch, their order, and their domains.
 
 >>> import jax.numpy as jnp
 >>> from cgar_jax import sampling
@@ -7,8 +7,8 @@
 >>> mixer.probabilities(state).shape
 (2,)
 
-The suffix of a name shows its kind. A `*_sampling` chooses examples; those that return a `Sampling`
-are how the trainer draws its batches. A `*_order` is a function from scores to indices. A `*_mixer`
+The suffix of a name shows its kind. A `*_sampling` chooses examples; the trainer draws its batches
+with those that return a `Sampling`. A `*_order` is a function from scores to indices. A `*_mixer`
 gives probabilities of domains that follow the losses; `draw_domains` draws from them. All functions
 are pure, and states consist of arrays only. Scores to order by are in `cgar_jax.scores`.
 
@@ -24,7 +24,7 @@ are pure, and states consist of arrays only. Scores to order by are in `cgar_jax
 | `folding_order` | low to high score, several times | one pass over scored data | 2506.21545 |
 | `score_pruned_order` | the examples of highest score | training on fewer examples | 2107.07075 |
 | `odm_mixer` | probabilities from a bandit on the losses | mixed sources without validation sets | 2312.02406 |
-| `skill_it_mixer` | probabilities from the losses of the skills that a skill helps | skills that build on each other | 2307.14430 |
+| `skill_it_mixer` | higher probabilities for skills whose training helps targets of high loss | skills that build on each other | 2307.14430 |
 
 `SAMPLINGS`, `ORDERS` and `MIXERS` list them; `BATCH_SAMPLINGS` lists the samplings that a config
 may name, and `build` makes one from its name and settings.

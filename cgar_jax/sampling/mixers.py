@@ -1,7 +1,7 @@
-"""Mixers: from which domain (skill, source, level of difficulty) the next examples come.
+"""Mixers: probabilities of the domains (skills, sources, levels of difficulty) to draw from.
 
 A mixer is a triple of pure functions in the style of optax. Its state consists of arrays only, so
-it is jitted and checkpointed with everything else, and a resumed run continues with the same
+it can be part of a jitted step and of a checkpoint, and a resumed run continues with the same
 mixture.
 """
 
@@ -71,12 +71,13 @@ def skill_it_mixer(
         p_i = prior_i exp(learning_rate sum_j A_ij L_j),  scaled to sum to 1
 
     where `L_j` is the sum of the validation losses of target j over the last `window` rounds, and 1
-    before the first round. Use it for skills that build on each other. A higher `L_j` raises `p_i /
-    p_k` exactly if `A_ij > A_kj`, and `p_i` itself if `A_ij` is above the mean of column j under p.
-    A constant added to all losses leaves p unchanged only if all rows of A have equal sums.
+    before the first round. Use it for skills that build on each other. A higher `L_j` raises the
+    ratio of `p_i` to `p_k` exactly if `A_ij > A_kj`, and `p_i` itself if `A_ij` is above the mean
+    of column j under p. A constant added to all losses leaves p unchanged only if all rows of A
+    have equal sums.
 
-    Call `update(state, losses, *, where=None)` once per round, with one loss per target, `losses
-    [M]`. A target with `where` (bool `[M]`) False was not evaluated and keeps its last loss.
+    Call `update(state, losses, *, where=None)` once per round, with one loss per target, `[M]`. A
+    target that is False in `where`, bool `[M]`, was not evaluated and keeps its last loss.
 
     Args:
       graph: `A`, how much training on skill i helps target j, float `[K, M]`. The released code has
@@ -165,8 +166,8 @@ def odm_mixer(
     loss takes most.
 
     Call `update(state, losses, domain_ids, *, where=None)` once per step, also inside a jitted
-    step: `losses [batch]`, `domain_ids` int `[batch]`. Examples whose id is outside `0 .. K - 1`,
-    or whose `where` (bool `[batch]`) is False, are ignored.
+    step, with `losses`, float `[batch]`, and `domain_ids`, int `[batch]`. Examples that are False
+    in `where`, bool `[batch]`, or whose id is outside `0 .. K - 1`, are ignored.
 
     Args:
       num_domains: number of domains `K`, at least 1.

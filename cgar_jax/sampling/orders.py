@@ -1,4 +1,4 @@
-"""Data orders: which examples to train on, and in which order, given a score per example.
+"""Data orders: the examples to train on, in order, computed from a score per example.
 
 An order is a pure function from scores to indices, computed once before training. The scores come
 from `cgar_jax.scores` or any other source; drawing batches is done in `samplings.py`.
@@ -54,7 +54,7 @@ def folding_order(scores: chex.Array, folds: int = 3, ascending: bool = True) ->
 
 
 def score_pruned_order(scores: chex.Array, keep: float, drop_top: float = 0.0) -> jax.Array:
-    """Returns the examples of the highest scores, except for the very highest if so requested.
+    """Returns the examples of the highest scores, optionally without the very highest.
 
     Of n examples, the `round(drop_top * n)` of the highest scores are dropped as likely label
     noise, and the `round(keep * n)` of the highest remaining scores are kept. Use it to train on

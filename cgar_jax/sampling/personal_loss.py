@@ -1,7 +1,7 @@
 """Sampling among the candidates of one user, by their losses.
 
-It draws which of several noisy candidates to train on; which example a batch holds is decided in
-`samplings.py`.
+This file selects among several noisy candidates for the same example; the examples of a batch are
+chosen in `samplings.py`.
 """
 
 import chex
@@ -39,7 +39,7 @@ def personal_loss_sampling(
       temperature: temperature of the softmax, above 0. Infinity draws uniformly, a small value
         takes the lowest loss.
       num_draws: number of different candidates to draw for each user; None draws one.
-      where: mask, bool `[users, candidates]` or `[users]`. Candidates with False are never drawn.
+      where: mask, bool `[users, candidates]` or `[users]`; False candidates are never drawn.
 
     Returns:
       Indices of the drawn candidates, int32 `[users]`, or `[users, num_draws]` in the order of the

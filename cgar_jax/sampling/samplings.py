@@ -1,7 +1,7 @@
 """Samplings: how the trainer chooses the examples of each batch.
 
-A `Sampling` joins a data order, a pace or a mixer to a training set that lies on the device as a
-whole, sorted beforehand in the order that the sampling asks for. Its functions are pure, and its
+A `Sampling` applies a data order, a pacing curriculum or a mixer to a training set that lies
+entirely on the device, sorted beforehand by the sampling's `order`. Its functions are pure, and its
 state consists of arrays only, so a resumed run continues with the same batches.
 """
 
@@ -19,7 +19,7 @@ from cgar_jax.sampling.orders import folding_order, score_pruned_order
 
 
 class Request(NamedTuple):
-    """The input of `Sampling.draw`: a batch that a training step asks for.
+    """The input of `Sampling.draw`, for the batch of one training step.
 
     Attributes:
       key: random key of this step.
@@ -81,7 +81,7 @@ def uniform_sampling() -> Sampling:
       array([0, 1, 2])
 
     Reference:
-      None; this is ordinary sampling with replacement.
+      Common practice, without a paper.
     """
     return Sampling(lambda difficulty: np.arange(len(difficulty)), tuple, _draw_below())
 

@@ -8,8 +8,8 @@
 [1]
 
 A score is a pure function from a model's outputs (or its loss function and parameters) to float32
-`[batch]`. Scores are diagnostics: no gradient flows through them. What to do with them is decided
-in `cgar_jax.sampling`, by data orders. `cgar_jax.contrib` has one more,
+`[batch]`. Scores are diagnostics: no gradient flows through them. The data orders of
+`cgar_jax.sampling` choose examples by their scores. `cgar_jax.contrib` has one more score,
 `learnability_quality_score`.
 
 | name | formula | use it for | reference |

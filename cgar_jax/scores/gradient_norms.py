@@ -1,7 +1,7 @@
 """Scores by the norm of an example's gradient, or of its prediction error.
 
-All scores are float32, and no gradient flows through them. Choosing examples by their scores is
-done by the data orders of `cgar_jax.sampling`.
+All scores are float32, and no gradient flows through them. The data orders of `cgar_jax.sampling`
+choose examples by their scores.
 """
 
 from collections.abc import Callable
@@ -24,15 +24,16 @@ def el2n_score(
 
         || softmax(logits) - onehot(label) ||_2,  in [0, sqrt(2)]
 
-    This is the norm of the gradient of cross-entropy in the logits, averaged over seeds and over
-    the tokens that count. Use it early in training, to find easy examples that can be pruned.
+    This is the norm of the gradient of the cross-entropy with respect to the logits, averaged over
+    seeds and over the tokens that count. Use it early in training, to find easy examples that can
+    be pruned.
 
     Args:
       logits: model outputs, float `[batch, classes]` or `[batch, tokens, classes]`, or the outputs
         of several runs with one more axis in front, `[seeds, ...]`. The paper uses about ten runs.
       labels: class of each example or token, int `[batch]` or `[batch, tokens]`. A label outside
         `0 .. classes - 1`, such as `cgar_jax.losses.IGNORE_LABEL`, does not count.
-      where: mask, bool `[batch]` or the shape of `labels`. Entries with False do not count.
+      where: mask, bool `[batch]` or the shape of `labels`; False entries do not count.
 
     Returns:
       The score of each example, float32 `[batch]`; 0 for an example without any token that counts.
@@ -78,7 +79,7 @@ def grand_score(
       params: model parameters, a pytree of float arrays.
       examples: pytree of arrays `[batch, ...]`.
       chunk_size: number of gradients to hold in memory at once; None holds all of them.
-      where: mask, bool `[batch]`. Examples with False have score 0.
+      where: mask, bool `[batch]`; False examples have score 0.
 
     Returns:
       The score of each example, float32 `[batch]`.
@@ -131,7 +132,7 @@ def last_layer_grand_score(
         `0 .. classes - 1`, such as `cgar_jax.losses.IGNORE_LABEL`, does not count.
       features: inputs of the last layer, float `[batch, width]` or `[batch, tokens, width]`.
       bias: whether the layer has a bias as well.
-      where: mask, bool `[batch]` or the shape of `labels`. Entries with False do not count.
+      where: mask, bool `[batch]` or the shape of `labels`; False entries do not count.
 
     Returns:
       The score of each example, float32 `[batch]`; 0 for an example without any token that counts.
@@ -157,11 +158,11 @@ def last_layer_grand_score(
     features = jnp.asarray(features, jnp.float32)
     features = features.reshape(*valid.shape, features.shape[-1])
     features = jnp.where(valid[..., None], features, 0)
-    of_errors, of_features = (
+    error_products, feature_products = (
         jnp.einsum("biw,bjw->bij", vectors, vectors, precision=jax.lax.Precision.HIGHEST)
         for vectors in (errors, features)
     )
-    squared = jnp.sum(of_errors * (of_features + bias), axis=(-2, -1))
+    squared = jnp.sum(error_products * (feature_products + bias), axis=(-2, -1))
     count = jnp.sum(valid, axis=-1, dtype=jnp.float32)
     return jax.lax.stop_gradient(jnp.sqrt(jnp.maximum(squared, 0)) / jnp.maximum(count, 1))
 
@@ -169,7 +170,7 @@ def last_layer_grand_score(
 def _prediction_errors(
     owner: str, logits: chex.Array, labels: chex.Array, where: jax.typing.ArrayLike | None
 ) -> tuple[jax.Array, jax.Array]:
-    """Returns which tokens count, `[batch, tokens]`, and their softmax minus one-hot errors.
+    """Returns which tokens count, `[batch, tokens]`, and their errors, softmax minus one-hot.
 
     Errors are 0 for tokens that do not count. Labels `[batch]` are treated as one token per
     example. The errors keep a leading axis of seeds.

@@ -226,8 +226,8 @@ def meta_weighting(
 
     Reference:
       Wang et al., 2021, "LiST: Lite Prompted Self-training Makes Parameter-Efficient Few-shot
-      Learners", arXiv 2110.06274, and Ren et al., 2018, arXiv 1803.09050, whose rule it uses,
-      following the released code. The weights of LiST sum to 1 instead of n.
+      Learners", arXiv 2110.06274, following the released code, with the rule of Ren et al., 2018,
+      arXiv 1803.09050. The weights of LiST sum to 1 instead of n.
     """
     name = "meta_weighting"
     check_name("fallback", fallback, ("uniform", "zero"))
