@@ -1,4 +1,4 @@
-"""Trains tiny recursive reasoning models cheaply in JAX, and offers the parts that make it cheap.
+"""Cheap training of tiny recursive reasoning models in JAX, made of parts that can be reused.
 
 The reusable rooms are imported by name: `from cgar_jax import losses, weighting, curricula`. They
 bring in neither the data nor the training rooms. `cgar_jax.train` trains a model, and

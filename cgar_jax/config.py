@@ -171,7 +171,7 @@ def set_mini(config: ml_collections.ConfigDict) -> None:
 
 
 def set_method(config: ml_collections.ConfigDict, method: str, decay: float = 0.7) -> None:
-    """Chooses the depth curriculum and the weighting of supervision steps by one word.
+    """Chooses the depth curriculum and the weighting of supervision steps by name.
 
     - "cgar": the depth grows (PDC), and early supervision steps count more (HSW).
     - "pdc": only the depth grows.
@@ -233,7 +233,7 @@ def grid(choices: Mapping[str, Iterable[Any]]) -> list[dict[str, Any]]:
       A dictionary of overrides for each run; the last key changes fastest. `+` joins two grids.
 
     Raises:
-      ValueError: if the values of a key are missing, or a string instead of a list.
+      ValueError: if the values of a key are empty, or not a list.
     """
     for key, values in choices.items():
         if isinstance(values, str) or not isinstance(values, Iterable):

@@ -1,4 +1,4 @@
-"""Writes a config as the source of a config file, as it is printed on model cards."""
+"""Formats a config as the source of a config file, for model cards."""
 
 import math
 from collections.abc import Iterator, Mapping

@@ -1,4 +1,4 @@
-"""From a config to the objects that train and evaluate it: here names become objects."""
+"""Builds the objects that a config names: model, curriculum, training step and evaluator."""
 
 import dataclasses
 import functools
@@ -33,7 +33,7 @@ ANSWER_LOSSES = {
 
 @dataclasses.dataclass(frozen=True)
 class Task:
-    """What a model must know about its data.
+    """The properties of the data that determine the shape of a model.
 
     Attributes:
       vocab_size: number of tokens.
@@ -57,7 +57,7 @@ class Experiment:
 
     Attributes:
       config: the config.
-      task: what the data ask of the model.
+      task: task of the data.
       curriculum: the depth curriculum.
       train_step: the training step.
       reasoner: the model at full depth, as it is evaluated.
@@ -99,7 +99,7 @@ class Experiment:
     def on_device(
         self, examples: Examples, augment: Callable = data.identity_augmentation
     ) -> TrainingSet:
-        """Puts a training set on every device, in the order that the sampling asks for.
+        """Puts a training set on every device, in the order that the sampling requires.
 
         Args:
           examples: examples of a `Dataset`.
@@ -155,7 +155,7 @@ class Experiment:
         )
 
     def feed(self, examples: Examples, augment: Callable) -> tuple[TrainingData, Callable]:
-        """Chooses how a training set reaches the steps: on the devices if it is small, or streamed.
+        """Puts a training set on the devices if it is small enough, or else streams it.
 
         Args:
           examples: examples of a `Dataset`.
@@ -184,7 +184,7 @@ class Experiment:
         return {name: column[np.sort(drawn)] for name, column in examples.items()}
 
     def validate(self, params: ModelParams, examples: Examples) -> dict[str, Any]:
-        """Scores parameters during training, as `evaluation.until_halted` says; see `Evaluator`."""
+        """Scores parameters during training: at halting if the config has `until_halted`."""
         if self.config.evaluation.until_halted:
             return self.evaluator.until_halted(params, examples)
         return self.evaluator(params, examples)
@@ -195,15 +195,15 @@ class Experiment:
         dataset: data.Dataset,
         on_progress: Callable[[int], None] = lambda num_done: None,
     ) -> tuple[dict[str, Any], dict[str, Any] | None]:
-        """Scores the test split; where puzzles have variants, by voting.
+        """Scores the test split, also by voting if its puzzles have variants.
 
         Args:
           params: parameters of the model.
           dataset: the data.
-          on_progress: called with the number of further test examples that are done.
+          on_progress: called with the number of newly scored test examples.
 
         Returns:
-          `(scores, submission)`; the submission is None unless answers were put to the vote.
+          `(scores, submission)`; the submission is None without voting.
         """
         scores = self.evaluator(params, dataset.test, dataset.accepts, on_progress)
         if dataset.variants is None:
@@ -236,7 +236,8 @@ def build(
     Args:
       config: a config as from `cgar_jax.config.default_config`.
       task: the task that the data pose.
-      num_devices: number of devices to lower programs for, if they are not to be run here.
+      num_devices: number of devices to lower programs for without running them; None uses the
+        devices of this machine.
 
     Raises:
       ValueError: if a setting is unknown or out of range, or does not fit the devices.

@@ -54,14 +54,14 @@ def write(
     Args:
       folder: the folder; it is created if necessary.
       parameters: arrays by published name.
-      metadata: what `read_metadata` returns later, JSON-serializable.
+      metadata: JSON-serializable metadata for `read_metadata`.
       files: contents of the other files by name; None if there is no such file.
 
     Raises:
-      OSError: if the folder holds something else, or cannot be written to.
+      OSError: if the folder holds other files, or cannot be written to.
     """
     check_output(folder)
-    folder = runs.make(folder, "output")
+    folder = runs.make_folder(folder, "output")
     # One entry of metadata, because several would be written in an arbitrary order.
     noted = {_METADATA_KEY: json.dumps(dict(metadata))}
     contents = {PARAMETERS: safetensors.numpy.save(dict(parameters), noted)}
@@ -80,7 +80,7 @@ def check_output(folder: str | os.PathLike) -> None:
     """Checks that a model may be written to a folder: it is absent, empty or holds a model.
 
     Raises:
-      FileExistsError: if the folder holds something else.
+      FileExistsError: if the folder holds other files.
     """
     folder = pathlib.Path(folder)
     if not folder.exists():

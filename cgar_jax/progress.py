@@ -1,4 +1,4 @@
-"""Progress reporting for long jobs: a bar, a status line, and a timer for log lines."""
+"""Progress reporting for long jobs: a status line, and a timer for log lines."""
 
 import math
 import sys
@@ -10,12 +10,11 @@ from typing import Self, TextIO
 
 from rich.console import Console
 from rich.live import Live
-from rich.progress import Progress
 from rich.spinner import Spinner
 
 
 class Ticker:
-    """Tells when the next progress line is due: at once, and then every few seconds."""
+    """Schedules progress lines: the first is due at once, the next ones every few seconds."""
 
     def __init__(self, seconds: float = 5.0):
         """Starts with a line due.
@@ -70,7 +69,7 @@ class Status:
 
     On a terminal it is one animated line, which disappears at the end; in a notebook one line that
     changes. Elsewhere it is a new line every few seconds, also while the activity stays the same.
-    What the job writes to stdout meanwhile stays on stdout.
+    Output of the job to stdout stays on stdout.
 
     >>> with Status() as status:
     ...     status.update("measuring")
@@ -114,7 +113,7 @@ class Status:
         """Sets the current activity.
 
         Args:
-          activity: what the job is doing, such as "drawing pictures".
+          activity: description of the current work, such as "drawing pictures".
         """
         self._activity = activity
         if self._animated:
@@ -122,10 +121,10 @@ class Status:
         self._changed.set()
 
     def counter(self, activity: str, total: int | None = None) -> Callable[[int], None]:
-        """Returns a function to call with the number of further items that are done.
+        """Returns a function to call with the number of newly finished items.
 
         Args:
-          activity: what the job is doing with the items, such as "scoring puzzles".
+          activity: description of the work on the items, such as "scoring puzzles".
           total: number of items, if known.
         """
         done = 0
@@ -173,9 +172,3 @@ class Status:
             else:
                 print(line, file=self._stream, flush=True)
             self._ended.wait(self._seconds)
-
-
-def progress_bar() -> Progress:
-    """Returns a bar on stderr that disappears at the end; without a terminal nothing is shown."""
-    console = Console(stderr=True)
-    return Progress(console=console, transient=True, disable=not console.is_terminal)

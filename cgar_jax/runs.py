@@ -20,7 +20,7 @@ SETTINGS, RESULT = "config.json", "result.json"
 
 
 def settings(config: ml_collections.ConfigDict, task: Task) -> dict[str, Any]:
-    """Returns what `config.json` and the checkpoints hold: the config, and the task of its data."""
+    """Returns the settings that are saved with a run: the config, and the task of its data."""
     return json.loads(config.to_json_best_effort()) | {"task": dataclasses.asdict(task)}
 
 
@@ -65,7 +65,7 @@ def read_result(workdir: pathlib.Path) -> dict[str, Any] | None:
     return json.loads(path.read_text()) if path.is_file() else None
 
 
-def make(workdir: str | os.PathLike, name: str = "workdir") -> pathlib.Path:
+def make_folder(workdir: str | os.PathLike, name: str = "workdir") -> pathlib.Path:
     """Creates a folder and checks that it is writable, before long work begins.
 
     Args:
@@ -76,8 +76,8 @@ def make(workdir: str | os.PathLike, name: str = "workdir") -> pathlib.Path:
       Its path.
 
     Raises:
-      ValueError: if it is the address of a bucket and not a folder.
-      OSError: if it cannot be created or written to; the message names it.
+      ValueError: if `workdir` is the address of a bucket and not a folder.
+      OSError: if the folder cannot be created or written to; the message names it.
     """
     if "://" in str(workdir):
         raise ValueError(
@@ -125,7 +125,7 @@ def score(
       params: parameters of the model.
       dataset: the data.
       folder: folder for `submission.json`; None does not write it.
-      on_progress: called with the number of further test examples that are done.
+      on_progress: called with the number of newly scored test examples.
     """
     scores, submission = experiment.score(params, dataset, on_progress)
     if submission and folder:

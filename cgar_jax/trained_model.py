@@ -1,4 +1,4 @@
-"""`load` and `TrainedModel`: one object that answers everything one may ask of a trained model."""
+"""`load` returns a `TrainedModel`, which solves, evaluates, animates and exports."""
 
 import dataclasses
 import math
@@ -29,7 +29,7 @@ from cgar_jax.training.state import averaged
 
 @dataclasses.dataclass(frozen=True)
 class TrainedModel:
-    """A trained model: solves, evaluates, explains and exports itself. Made by `load`.
+    """A trained model, as returned by `load`.
 
     Attributes:
       experiment: the objects that its config names, on a mesh of the devices here.
@@ -78,7 +78,7 @@ class TrainedModel:
           where: name of the text in error messages.
 
         Raises:
-          ValueError: if a puzzle is malformed or of another size; the message says where.
+          ValueError: if a puzzle is malformed or of another size; the message names its place.
         """
         texts = [puzzles] if isinstance(puzzles, str) else list(puzzles)
         num_cells = self.experiment.task.sequence_length
@@ -121,8 +121,8 @@ class TrainedModel:
         Args:
           data_file: CSV file in the schema of the public files; None means the test split of the
             data that the model was trained on.
-          skip_bad: whether malformed lines of the file are left out and listed, instead of raising.
-          on_progress: called with the number of further examples that are done.
+          skip_bad: whether bad lines are skipped with a warning instead of raising an error.
+          on_progress: called with the number of newly scored examples.
 
         Returns:
           The scores of `Evaluator`, those of voting for ARC, and `step`.
@@ -180,7 +180,7 @@ class TrainedModel:
           rollouts: numbers of rollouts per puzzle.
           steps: numbers of supervision steps per rollout.
           options: noise, batch size and seed; `rollouts` replaces its number of rollouts.
-          on_progress: called with the number of further puzzles that are done.
+          on_progress: called with the number of newly finished puzzles.
 
         Returns:
           The rows of `cgar_jax.evaluation.rollout_accuracy.accuracy_and_cost`.
@@ -191,7 +191,7 @@ class TrainedModel:
         return accuracy_and_cost(reasoner, found, rollouts, steps)
 
     def trajectory(self, puzzle: str | np.ndarray, puzzle_identifier: int = 0) -> Trajectory:
-        """Records what the model thinks of one puzzle after each cycle.
+        """Records the model's answer and confidence for one puzzle after each cycle.
 
         Args:
           puzzle: text, or tokens `[num_cells]`.
@@ -239,8 +239,8 @@ class TrainedModel:
           stablehlo: whether to add `solve.stablehlo`, a program that needs only JAX.
 
         Raises:
-          ValueError: if a program is wanted of a model that only answers puzzles it was trained on.
-          OSError: if the folder holds something else or cannot be written to.
+          ValueError: if `stablehlo` is set for a model that answers only puzzles it was trained on.
+          OSError: if the folder holds other files, or cannot be written to.
         """
         model_files.check_output(output)
         program = None
@@ -249,7 +249,7 @@ class TrainedModel:
             program = solving_program(self.reasoner, self.params).serialize()
         result = runs.read_result(self.folder) if self.folder else None
         if result and result.get("steps") != self.step:
-            result = None  # of a later checkpoint, which is damaged
+            result = None  # it belongs to a later checkpoint, which is damaged
         save(output, self, model_card(self, result, stablehlo), result, program)
 
 
@@ -262,7 +262,7 @@ def load(source: str | os.PathLike) -> TrainedModel:
 
     Raises:
       FileNotFoundError: if there is neither a run nor a model.
-      ConnectionError: if the hub does not provide it.
+      ConnectionError: if the hub does not provide the model.
       ValueError: if the parameters do not fit the config, a file is damaged, or the config was
         written by another version.
       CheckpointError: if no checkpoint of the run is intact.
@@ -290,11 +290,11 @@ def save(
       output: folder to write; an earlier model in it is replaced.
       model: the model.
       card: text of the model card.
-      result: what was measured, if anything was.
+      result: content of `result.json`, or None if nothing was measured.
       program: a serialized program that solves puzzles, if there is one.
 
     Raises:
-      OSError: if the folder holds something else or cannot be written to.
+      OSError: if the folder holds other files, or cannot be written to.
     """
     variables, table = jax.device_get(model.params)
     settings = runs.settings(model.config, model.experiment.task)
@@ -390,7 +390,7 @@ def _build(config: ml_collections.ConfigDict, task: Task) -> Experiment:
     try:
         return dataclasses.replace(experiment.build(here, task), config=config)
     except (KeyError, AttributeError) as error:
-        said = str(error).splitlines()[0]
+        message = str(error).splitlines()[0]
         raise ValueError(
-            f"the config was written by another version of cgar_jax: {said}"
+            f"the config was written by another version of cgar_jax: {message}"
         ) from error

@@ -116,7 +116,7 @@ def slow_scoring() -> None:
     """The trained model takes minutes to score."""
     from cgar_jax.commands import train
 
-    train.run_folder.score = lambda *_: time.sleep(120)
+    train.runs.score = lambda *_: time.sleep(120)
 
 
 def jumping_clock() -> None:

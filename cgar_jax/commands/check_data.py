@@ -1,4 +1,4 @@
-"""Looks for puzzles that two splits of a config share.
+"""Finds near-duplicates that two splits of a config share.
 
 Near-duplicates are examples that the symmetries of their family make equal, see
 `cgar_jax.data.leaks`. The command compares the splits of a config with each other, and the files

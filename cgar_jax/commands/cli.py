@@ -24,7 +24,7 @@ LISTED = {
     "Use a trained model": {
         "solve": "solve puzzles and verify every answer",
         "evaluate": "score a model on held-out puzzles",
-        "rollouts": "measure what more steps and noisy rollouts are worth",
+        "rollouts": "measure accuracy with more steps and noisy rollouts",
         "demo": "serve a web page to play with a model",
     },
     "Look at runs": {
@@ -116,7 +116,7 @@ def _run(name: str, words: Sequence[str]) -> None:
 
 
 def _import(module: str) -> ModuleType:
-    """Imports a module, and says so if it takes seconds."""
+    """Imports a module, with a notice on stderr if that takes seconds."""
     notice = threading.Timer(4, print, ["importing JAX"], {"file": sys.stderr, "flush": True})
     notice.daemon = True
     notice.start()

@@ -1,7 +1,7 @@
 """Command lines: parsing them, and resolving the configs and folders that they name.
 
-This module imports nothing heavy, so that launchers of commands start at once. Errors of a command
-line are one sentence on stderr, and exit code 2.
+This module imports nothing heavy, so that launchers of commands start at once. An error in a
+command line is reported as one sentence on stderr, with exit code 2.
 """
 
 import difflib
@@ -42,8 +42,8 @@ def find_config(text: str) -> str:
     """Resolves the name or path of a config to the path of its file.
 
     Args:
-      text: a path, or a name such as "sudoku_mini"; after a colon may follow an argument of the
-        file's `get_config`, such as "sudoku_mini:trm".
+      text: a path, or a name such as "sudoku_mini", optionally followed by a colon and an
+        argument of the file's `get_config`, as in "sudoku_mini:trm".
 
     Returns:
       The path, with the colon and the argument if they were given.
@@ -64,7 +64,7 @@ def find_config(text: str) -> str:
 
 
 def default_workdir(config_file: str, config: ml_collections.ConfigDict) -> pathlib.Path:
-    """Returns `runs/<name of the config file>-<digest>`: other settings mean another folder."""
+    """Returns `runs/<name of the config file>-<digest>`, where the digest covers all settings."""
     digest = hashlib.sha256(config.to_json_best_effort(sort_keys=True).encode()).hexdigest()
     name = pathlib.Path(config_file.split(".py")[0]).name
     return RUNS / f"{name}-{digest[:8]}"
@@ -136,11 +136,11 @@ def define_workdir(
 def parse_command(
     interface: usage.Interface, words: Sequence[str]
 ) -> tuple[flags.FlagValues, list[str]]:
-    """Parses the command line of a command; prints its help and exits if it asks for help.
+    """Parses the command line of a command; with `--help`, prints the help text and exits.
 
     Args:
       interface: the command.
-      words: what follows the name of the command.
+      words: the words after the name of the command.
 
     Returns:
       The flags, and the arguments that are not flags.
@@ -160,7 +160,7 @@ def parse_command(
         _check_complete(interface, values, arguments)
     except ValueError as error:
         leave(f"error: {error} (`{interface.name} --help` lists the options)", 2)
-    _hush(values)
+    _log_only_warnings(values)
     return values, arguments
 
 
@@ -184,8 +184,8 @@ def read_flags(values: flags.FlagValues, argv: Sequence[str]) -> list[str]:
         # ml_collections wraps its message in a repr and a traceback; the last line is the message.
         text = str(error).replace("\\n", "\n")
         lines = (text.strip("'") if text.startswith("'") else text).splitlines()
-        said = [line.strip() for line in lines if line.strip() and "--help" not in line]
-        raise ValueError(said[-1]) from error
+        messages = [line.strip() for line in lines if line.strip() and "--help" not in line]
+        raise ValueError(messages[-1]) from error
     return rest
 
 
@@ -195,7 +195,7 @@ def parse_flags(argv: Sequence[str]) -> list[str]:
         rest = read_flags(flags.FLAGS, argv)
     except ValueError as error:
         leave(f"error: {error}", 2)
-    _hush(flags.FLAGS)
+    _log_only_warnings(flags.FLAGS)
     return rest
 
 
@@ -253,8 +253,8 @@ def _check_complete(
         raise ValueError(f"unexpected arguments {list(arguments)}; options are --NAME=VALUE")
 
 
-def _hush(values: flags.FlagValues) -> None:
-    """Shows warnings only, unless the command line says otherwise: Orbax logs every file."""
+def _log_only_warnings(values: flags.FlagValues) -> None:
+    """Logs only warnings, because Orbax logs every file; `--verbosity` overrides this."""
     logging.use_absl_handler()
     if not values["verbosity"].present:
         logging.set_verbosity(logging.WARNING)

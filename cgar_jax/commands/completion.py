@@ -1,7 +1,7 @@
 """Prints the completion script of a shell: bash, zsh or fish.
 
 The script completes subcommands, their options, the names of configs, and files. Write it once to
-where the shell looks for it:
+the file in which the shell looks for it:
 
     bash    cgar completion bash > ~/.local/share/bash-completion/completions/cgar
     zsh     cgar completion zsh > ~/.zfunc/_cgar     (with ~/.zfunc in $fpath)
@@ -121,7 +121,7 @@ def _options(name: str) -> list[str]:
 
 @contextlib.contextmanager
 def _defined(interface: usage.Interface) -> Iterator[dict[str, flags.Flag]]:
-    """The flags of a command, which are defined only inside: names occur in several commands."""
+    """Yields the flags of a command, defined only inside because commands share flag names."""
     values = flags.FLAGS
     before = set(values)
     interface.define_flags()
@@ -132,7 +132,7 @@ def _defined(interface: usage.Interface) -> Iterator[dict[str, flags.Flag]]:
 
 
 def _words(name: str, configs: list[str]) -> list[str]:
-    """Returns the words that may follow a subcommand beside its options and files."""
+    """Returns the words that may follow a subcommand in addition to its options and files."""
     if name == "completion":
         return list(SCRIPTS)
     return configs if name in ("train", "estimate", "check-data") else []

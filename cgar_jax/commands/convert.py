@@ -1,6 +1,6 @@
 """Converts a published PyTorch checkpoint to the folder of a model that the other commands load.
 
-CHECKPOINT is a state dict that torch saved, or the same as `.safetensors`. The config describes
+CHECKPOINT is a state dict that torch saved, or a `.safetensors` file. The config describes
 what the file does not contain: the settings of the model, its depth and its data.
 """
 

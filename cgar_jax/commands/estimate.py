@@ -1,4 +1,4 @@
-"""Estimates what a run costs in time and memory, before it starts.
+"""Estimates the time, memory and FLOPs of a run before it starts.
 
 Nothing is trained, no data is read, and the devices need not exist here. `--device=cpu` measures
 this machine for a few seconds.

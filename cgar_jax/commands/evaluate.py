@@ -2,7 +2,7 @@
 
 The newest checkpoint is scored with averaged parameters, full depth and all supervision steps; for
 ARC the answers to all variants of a puzzle are put to a vote. A bad line of a CSV file is an error
-that names the line, unless `--skip_bad` leaves it out.
+that names the line; with `--skip_bad`, bad lines are skipped and listed.
 """
 
 import contextlib
@@ -34,7 +34,7 @@ def define_flags() -> None:
         "data",
         "CSV file with columns source,question,answer,rating; by default the run's test split",
     )
-    flags.DEFINE_bool("skip_bad", False, "leave bad lines of the CSV file out, and list them")
+    flags.DEFINE_bool("skip_bad", False, "skip bad lines of the CSV file, and list them")
     command_line.define_path("output", "file to write the scores to, as JSON")
     runner.define_process_flags()
 

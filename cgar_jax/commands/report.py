@@ -75,6 +75,6 @@ def main(values: flags.FlagValues, arguments: Sequence[str]) -> None:
         status.update("loading the runs")
         loaded = load_runs(values.workdir)
         folder = values.output or model_files.locate(values.workdir[0]) / "report"
-        folder = runs.make(pathlib.Path(folder), "output")
+        folder = runs.make_folder(pathlib.Path(folder), "output")
         page = write_report(loaded, folder, options, status.update)
     print(f"open {page}")

@@ -1,9 +1,9 @@
 """Measures how accuracy grows with more supervision steps and with noisy rollouts.
 
 The command runs rollouts of held-out puzzles. For each number of rollouts and of supervision steps
-it prints the cost and the share of solved puzzles, if an answer is chosen in one of four ways: any
-rollout is right (pass), the halting head chooses, the majority chooses, or the rules of the puzzle
-verify (verified).
+it prints the cost and the share of solved puzzles, for four ways to choose an answer: any right
+rollout (pass), the choice of the halting head (halting), the most frequent answer (majority), or an
+answer that obeys the rules of the puzzle (verified).
 """
 
 import json
@@ -42,7 +42,7 @@ def define_flags() -> None:
         "steps", None, "numbers of supervision steps per rollout; by default that of training"
     )
     flags.DEFINE_float("noise", 0.3, "standard deviation of the noise in the latent state")
-    flags.DEFINE_integer("seed", 0, "random seed of the noise")
+    flags.DEFINE_integer("seed", 0, "random seed for the noise")
     flags.DEFINE_integer("batch_size", 16, "number of puzzles in a batch, with all rollouts")
 
 
@@ -59,7 +59,7 @@ def main(values: flags.FlagValues, arguments: Sequence[str]) -> None:
         examples = model.read_examples(values.data)
         examples = {name: column[: values.num_puzzles or None] for name, column in examples.items()}
         num = len(examples["inputs"])
-        on_progress = status.counter("rolling out puzzles", num)
+        on_progress = status.counter("running rollouts of puzzles", num)
         rows = model.rollout_accuracy(examples, rollouts, steps, options, on_progress)
     Console().print(table(rows, num))
     if values.output:
@@ -70,10 +70,11 @@ def parse_numbers(name: str, texts: Sequence[str]) -> list[int]:
     """Parses the value of a flag that is a list of positive numbers.
 
     Raises:
-      ValueError: if something else is in the list.
+      ValueError: if the list contains anything else.
     """
     if not all(text.strip().isdigit() and int(text) > 0 for text in texts):
-        raise ValueError(f"--{name} is {','.join(texts)!r}; expected numbers from 1, as 1,4,16")
+        found = ",".join(texts)
+        raise ValueError(f"--{name} is {found!r}; expected positive numbers, such as 1,4,16")
     return [int(text) for text in texts]
 
 

@@ -11,9 +11,10 @@ import re
 import time
 from typing import Any
 
-# A run whose log has not grown for this long is taken for interrupted. Slow steps extend it: to
+# A run whose log has not grown for this long counts as interrupted. Slow steps extend it: to
 # `_PATIENCE` times the training time between the last two lines of the log.
 _QUIET_SECONDS, _PATIENCE = 120, 3
+_VALIDATED = "validation/exact_accuracy"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,8 +28,8 @@ class RunSummary:
       state: "finished", "training" or "interrupted".
       step: training steps so far.
       total_steps: training steps of the whole run.
-      exact_accuracy: on test puzzles if finished, else at the last validation, if any.
-      modified: when the run last wrote something, in seconds since the epoch.
+      exact_accuracy: accuracy on test puzzles if finished, else of the last validation, or None.
+      modified: time of the last write, in seconds since the epoch.
     """
 
     folder: pathlib.Path
@@ -62,7 +63,7 @@ def summarize(folder: pathlib.Path) -> RunSummary | None:
     result, log = _read(folder / "result.json"), _read_log(folder / "metrics.jsonl")
     steps = [entry for entry in log if "loss" in entry]
     step = result.get("steps") or max((entry.get("step", 0) for entry in log), default=0)
-    validated = [entry["validation/exact_accuracy"] for entry in log if _VALIDATED in entry]
+    validated = [entry[_VALIDATED] for entry in log if _VALIDATED in entry]
     last = validated[-1] if validated else None
     modified = max(written)
     if result:
@@ -83,9 +84,6 @@ def summarize(folder: pathlib.Path) -> RunSummary | None:
     )
 
 
-_VALIDATED = "validation/exact_accuracy"
-
-
 def _patience(steps: list[dict[str, Any]]) -> float:
     times = [entry["train_seconds"] for entry in steps[-2:] if "train_seconds" in entry]
     between = times[-1] - times[0] if len(times) == 2 else 0
@@ -101,7 +99,7 @@ def _read(path: pathlib.Path) -> dict[str, Any]:
 
 
 def _read_log(path: pathlib.Path) -> list[dict[str, Any]]:
-    """Returns the entries of a log; lines that were torn by a kill are skipped."""
+    """Returns the entries of a log; lines that were cut off by a kill are skipped."""
     entries = []
     with contextlib.suppress(OSError):
         for line in path.read_text().splitlines():

@@ -27,7 +27,7 @@ def define_process_flags() -> None:
 
 
 def connect(values: flags.FlagValues) -> None:
-    """Connects the processes of a run, by the flags or by what the cluster provides.
+    """Connects the processes of a run, using the flags or the cluster's own announcement.
 
     Raises:
       ValueError, OSError: see `cgar_jax.training.processes.connect`.
@@ -48,7 +48,7 @@ def main(
       work: does the work, given the parsed flags, and the other arguments if it takes any.
       required: names of the flags that must be given. If "config" is one of them, the config may be
         the argument of the script.
-      takes_arguments: whether other arguments than flags are allowed.
+      takes_arguments: whether arguments other than flags are allowed.
     """
 
     def call(values, arguments):
@@ -82,19 +82,19 @@ def run(function: Callable[[], int | None]) -> None:
     except Interrupted as stop:
         _end(128 + stop.signal, str(stop))
     except KeyboardInterrupt:
-        _end(130, "stopped by SIGINT; the same command goes on from the last checkpoint")
+        _end(130, "stopped by SIGINT; the same command continues from the last checkpoint")
     except NonFiniteError as error:
         _end(3, f"error: {error}")
     except (ValueError, OSError, extras.MissingExtraError) as error:
-        _end(2, f"error: {error}\n(set CGAR_TRACEBACK=1 to see where)")
+        _end(2, f"error: {error}\n(set CGAR_TRACEBACK=1 to see the traceback)")
     except jax.errors.JaxRuntimeError as error:
         if not processes.several() or "RESOURCE_EXHAUSTED" in str(error):
             raise
-        said = str(error).splitlines()[0][:300]
+        message = str(error).splitlines()[0][:300]
         print(
-            f"error: process {jax.process_index()} of {jax.process_count()} lost the others, of "
-            "which one has probably died; start all of them again, and they resume from the last "
-            f"checkpoint ({said})",
+            f"error: process {jax.process_index()} of {jax.process_count()} lost the others, one "
+            "of which has probably died; start all of them again to resume from the last "
+            f"checkpoint ({message})",
             file=sys.stderr,
             flush=True,
         )

@@ -55,14 +55,14 @@ def define_flags() -> None:
         None,
         "largest number of supervision steps of a rollout; by default that of training",
     )
-    flags.DEFINE_integer("num_rollouts", 1, "number of rollouts per puzzle, the first plain")
+    flags.DEFINE_integer("num_rollouts", 1, "number of rollouts per puzzle; the first has no noise")
     flags.DEFINE_integer(
-        "budget", None, "supervision steps per puzzle in all rollouts; replaces --num_rollouts"
+        "budget", None, "supervision steps per puzzle over all rollouts; replaces --num_rollouts"
     )
     flags.DEFINE_float("noise", 0.3, "standard deviation of the noise in the latent state")
-    flags.DEFINE_integer("seed", 0, "random seed of the noise")
-    flags.DEFINE_enum("stop", "verified", STOPS, "when a puzzle is done before its budget")
-    flags.DEFINE_enum("choose", "halting", CHOICES, "which rollout counts if none is verified")
+    flags.DEFINE_integer("seed", 0, "random seed for the noise")
+    flags.DEFINE_enum("stop", "verified", STOPS, "condition that ends a puzzle before its budget")
+    flags.DEFINE_enum("choose", "halting", CHOICES, "choice among rollouts if none is verified")
     flags.DEFINE_integer("batch_size", 64, "number of puzzles in a batch")
 
 
@@ -192,7 +192,7 @@ class Printer:
         return self.rules.to_text(self.questions.tokens[number])
 
     def print_text(self, number: int, solution: Solution) -> None:
-        """Prints a solution for people."""
+        """Prints a solution as text."""
         steps, place = solution.supervision_steps, self.questions.places[number]
         took = f"after {steps} supervision step{'' if steps == 1 else 's'}"
         lines = [f"{place}: {'verified' if solution.verified else 'not solved'} {took}"]
@@ -230,7 +230,7 @@ class CsvWriter:
         """Writes the header.
 
         Args:
-          printer: knows the puzzles.
+          printer: provides the puzzles and their rules.
           file: file to write to.
         """
         self._printer, self._csv = printer, csv.writer(file, lineterminator="\n")

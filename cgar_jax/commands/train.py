@@ -16,10 +16,8 @@ import ml_collections
 from absl import flags
 from ml_collections import config_flags
 
-from cgar_jax import data, experiment
-from cgar_jax import runs as run_folder
-from cgar_jax.commands import command_line
-from cgar_jax.commands import runner as command
+from cgar_jax import data, experiment, runs
+from cgar_jax.commands import command_line, runner
 from cgar_jax.progress import Status
 from cgar_jax.reporting.result_table import result_table
 from cgar_jax.training import processes
@@ -49,8 +47,8 @@ def train(
       config: config in the form of `cgar_jax.config.default_config`.
       workdir: folder for `checkpoints/<step>`, `metrics.jsonl`, `tensorboard`, `config.json`,
         `result.json`, and for ARC `submission.json`.
-      wandb_project: name of a project of Weights & Biases that also gets the numbers; None does not
-        use the service.
+      wandb_project: name of a Weights & Biases project to which the run is logged too; None
+        disables this.
 
     Returns:
       The content of `result.json`.
@@ -62,7 +60,7 @@ def train(
       Interrupted: if SIGTERM or SIGINT has stopped the run; its state is saved.
       MissingExtraError: if `wandb_project` is given, but wandb is not installed.
     """
-    workdir = run_folder.make(workdir)
+    workdir = runs.make_folder(workdir)
     mirror = None
     if wandb_project and processes.is_first():
         mirror = WandbLogs(wandb_project, workdir, json.loads(config.to_json_best_effort()))
@@ -98,7 +96,7 @@ def _train(
 ) -> dict[str, Any]:
     task = experiment.Task.of(dataset)
     built = experiment.build(config, task)
-    settings = run_folder.settings(config, task)
+    settings = runs.settings(config, task)
     examples, feed = built.feed(dataset.train, dataset.augment)
     validation = built.drawn_for_validation(dataset.validation)
 
@@ -108,7 +106,7 @@ def _train(
     with Checkpoints(workdir, settings, config.checkpoint.keep) as checkpoints:
         state, clock = stop_signals.call("preparing the model", _start, built, checkpoints)
         first_step, total_steps = int(state.step), config.training.steps
-        run_folder.write_json(workdir / run_folder.SETTINGS, settings)
+        runs.write_json(workdir / runs.SETTINGS, settings)
         with (
             open_logs(workdir, total_steps, config.batch_size, first_step, mirror) as logs,
             Programs(built.train_step, state, examples) as programs,
@@ -132,7 +130,7 @@ def _train(
             except StopRequested:
                 raise Interrupted(stop_signals.received, total_steps, checkpoints.newest) from None
             result = scores | _costs(config.seed, state, clock) | {"device": _device_name(built)}
-            run_folder.write_json(workdir / run_folder.RESULT, result)
+            runs.write_json(workdir / runs.RESULT, result)
             logs.print(result_table(result, "held-out test puzzles"), f"results are in {workdir}")
     return result
 
@@ -161,7 +159,7 @@ def _score(
         if processes.is_first():
             advance = status.counter("scoring test puzzles", len(dataset.test["inputs"]))
         return stop_signals.call(
-            None, run_folder.score, built, averaged(state), dataset, workdir, advance
+            None, runs.score, built, averaged(state), dataset, workdir, advance
         )
 
 
@@ -201,7 +199,7 @@ def _headline(
 
 ARGUMENTS = "CONFIG"
 REQUIRED = ("config",)
-GROUPS = {"Several processes": command.PROCESS_FLAGS}
+GROUPS = {"Several processes": runner.PROCESS_FLAGS}
 EXAMPLES = (
     "cgar train sudoku_mini",
     "cgar train sudoku_mini:trm --config.seed=1 --workdir=runs/trm",
@@ -216,14 +214,14 @@ def define_flags() -> None:
         "named after the config and its settings"
     )
     flags.DEFINE_string(
-        "wandb", None, "project of Weights & Biases that also gets the numbers; needs [wandb]"
+        "wandb", None, "Weights & Biases project to log to as well; needs the extra [wandb]"
     )
-    command.define_process_flags()
+    runner.define_process_flags()
 
 
 def main(values: flags.FlagValues, arguments: Sequence[str]) -> None:
     """Runs the command."""
     file = config_flags.get_config_filename(values["config"])
-    command.connect(values)
+    runner.connect(values)
     workdir = values.workdir or command_line.default_workdir(file, values.config)
     train(values.config, workdir, values.wandb)

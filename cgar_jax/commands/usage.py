@@ -14,13 +14,13 @@ _WIDTH, _INDENT = 96, 30
 
 @dataclasses.dataclass(frozen=True)
 class Interface:
-    """What a command offers; `cgar_jax.commands` describes the parts.
+    """The interface of a command; `cgar_jax.commands` describes its parts.
 
     Attributes:
-      name: how the command is called, such as "cgar train".
+      name: name of the command, such as "cgar train".
       main: does the work, given the parsed flags and the other arguments.
       define_flags: defines the command's flags.
-      description: text that says what the command does.
+      description: description of the command.
       arguments: name of the arguments that are not flags; empty if there are none.
       required: names of the flags that must be given.
       groups: names of flags by the heading that `--help` prints above them.
@@ -57,7 +57,7 @@ class Interface:
 
 
 def help_text(interface: Interface, defined: Mapping[str, flags.Flag], configs: Sequence[str]):
-    """Returns what `--help` prints.
+    """Returns the text of `--help`.
 
     Args:
       interface: the command.

@@ -157,4 +157,4 @@ def test_a_number_of_rollouts_that_is_no_number_is_an_error(run, cache):
     arguments = (f"--workdir={run}", "--rollouts=1,many")
     code, output = commands.run("rollouts", *arguments, cache=cache)
     assert code == 2, output
-    assert "--rollouts is '1,many'; expected numbers from 1, as 1,4,16" in output
+    assert "--rollouts is '1,many'; expected positive numbers, such as 1,4,16" in output
