@@ -1,7 +1,8 @@
 """Errors in one of many records: parsers describe the error, readers of files add its location."""
 
+import itertools
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 from absl import logging
@@ -29,6 +30,14 @@ def log_skipped(path: pathlib.Path, kind: str, errors: Sequence[str]) -> None:
         more = f"\nand {len(errors) - _NUM_LISTED} more" if len(errors) > _NUM_LISTED else ""
         listed = "\n".join(errors[:_NUM_LISTED])
         logging.warning("%s: skipped %d bad %s\n%s%s", path, len(errors), kind, listed, more)
+
+
+def named(names: Iterable[str]) -> str:
+    """Lists names for a message, quoted, and only the first of many."""
+    names = iter(names)
+    listed = ", ".join(map(repr, itertools.islice(names, _NUM_LISTED)))
+    more = sum(1 for _ in names)
+    return f"{listed} and {more} more" if more else listed
 
 
 def check_lengths(column: str, texts: Sequence[str], num_cells: int) -> None:

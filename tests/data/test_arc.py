@@ -2,6 +2,7 @@
 
 import collections
 import json
+import logging
 
 import jax
 import numpy as np
@@ -54,6 +55,89 @@ def test_the_difficulty_of_a_pair_is_the_size_of_its_larger_grid(folder):
     pairs = [(np.zeros((2, 3), np.uint8), np.zeros((1, 1), np.uint8))]
     write_set(folder, "evaluation", [ArcPuzzle("e", pairs, pairs)])
     assert data.load(config(folder, sets=("evaluation",))).test["difficulty"].tolist() == [6]
+
+
+SEPARATORS = ("/", "|", "|||", "-", "_", ".", ":", ",", " ", "\n", "\\", "\0", "%2F", "::")
+AWKWARD_NAMES = [
+    *(
+        "AboveBelow/AboveBelow1",
+        "AboveBelow/AboveBelow2",
+        "Center/Center1",
+        "Center",
+        "",
+        "0",
+        "00",
+    ),
+    *(f"a{separator}b" for separator in SEPARATORS),
+    *(f"a{separator}" for separator in SEPARATORS),
+    *(f"{separator}a" for separator in SEPARATORS),
+    *("train", "train/0", "evaluation", "evaluation/eval0", "training/a/train/0", "t1", "a|||t1"),
+    *("\u00e9", "e\u0301", "\u00c9", "\u2215", "\U0001f9e9", "A", "a"),
+]
+
+
+def trained_pairs(dataset):
+    """Returns the training pairs of each puzzle of a data set, by name."""
+    pairs = collections.defaultdict(set)
+    for group, *grids in zip(
+        *(dataset.train[n] for n in ("groups", "inputs", "labels")), strict=True
+    ):
+        pairs[dataset.variants.names[group]].add(tuple(decode(grid).tobytes() for grid in grids))
+    return pairs
+
+
+def demonstrations(puzzles):
+    return {p.name: {(a.tobytes(), b.tobytes()) for a, b in p.demonstrations} for p in puzzles}
+
+
+def test_every_name_is_a_puzzle_of_its_own_whatever_characters_it_has(folder):
+    puzzles = [puzzle(number, name) for number, name in enumerate(AWKWARD_NAMES)]
+    write_set(folder, "evaluation", puzzles)
+    dataset = data.load(config(folder, sets=("evaluation",)))
+    assert trained_pairs(dataset) == demonstrations(puzzles)
+    assert len(np.unique(dataset.train["puzzle_identifiers"])) == len(puzzles)
+
+
+def test_the_order_of_the_files_does_not_matter(folder):
+    before = data.load(config(folder, num_puzzles=2, num_validation=1))
+    for name in ("training", "evaluation"):
+        for part in ("challenges", "solutions"):
+            path = folder / f"arc-agi_{name}_{part}.json"
+            content = json.loads(path.read_text())
+            path.write_text(json.dumps(dict(reversed(content.items()))))
+    after = data.load(config(folder, num_puzzles=2, num_validation=1))
+    assert after.variants.names == before.variants.names
+    for split in ("train", "validation", "test"):
+        columns = getattr(before, split)
+        for name, column in getattr(after, split).items():
+            np.testing.assert_array_equal(column, columns[name])
+
+
+def test_the_version_of_the_last_set_is_kept_and_the_other_one_is_reported(folder, caplog):
+    old, new, same = puzzle(20, "both"), puzzle(21, "both"), puzzle(22, "same")
+    write_set(folder, "first", [old, same, puzzle(23, "first")])
+    reordered = same._replace(demonstrations=same.demonstrations[::-1])
+    write_set(folder, "second", [new, reordered, puzzle(24, "second")])
+    with caplog.at_level(logging.WARNING):
+        dataset = data.load(config(folder, sets=("first", "second", "evaluation")))
+    assert trained_pairs(dataset)["both"] >= demonstrations([new])["both"]
+    assert not trained_pairs(dataset)["both"] & demonstrations([old])["both"]
+    assert len(trained_pairs(dataset)["same"]) == 4
+    assert "2 puzzles of 'first' are left out because they are in 'second' too" in caplog.text
+    assert "1 of them with other pairs: 'both'" in caplog.text
+
+
+def test_no_puzzle_has_two_answers_to_one_question(folder):
+    write_set(folder, "training", [puzzle(20, "both"), puzzle(0, "eval0")])
+    second = puzzle(20, "both")
+    changed = [(a, np.full_like(b, 3)) for a, b in second.demonstrations]
+    write_set(folder, "second", [second._replace(demonstrations=changed)])
+    train = data.load(config(folder, sets=("second", "training", "evaluation"))).train
+    asked = collections.defaultdict(set)
+    columns = zip(*(train[n] for n in ("puzzle_identifiers", "inputs", "labels")), strict=True)
+    for identifier, question, answer in columns:
+        asked[identifier, question.tobytes()].add(answer.tobytes())
+    assert {len(answers) for answers in asked.values()} == {1}
 
 
 def test_loading_twice_gives_the_same_data_set(folder):

@@ -32,13 +32,13 @@ BAD = {
 def test_a_bad_puzzle_is_an_error_with_file_puzzle_and_reason(tmp_path, problem):
     challenge, reason = BAD[problem]
     write_json(tmp_path, "x", {"good": GOOD, "bad": challenge}, {"good": [[[4]]], "bad": [[[4]]]})
-    with pytest.raises(ValueError, match=f"arc-agi_x_challenges.json, puzzle bad: .*{reason}"):
+    with pytest.raises(ValueError, match=f"arc-agi_x_challenges.json, puzzle 'bad': .*{reason}"):
         read_set(tmp_path, "x")
 
 
 def test_a_puzzle_without_solution_is_an_error_with_its_name(tmp_path):
     write_json(tmp_path, "x", {"good": GOOD, "bad": GOOD}, {"good": [[[4]]]})
-    with pytest.raises(ValueError, match=r"puzzle bad: no solution in .*solutions.json"):
+    with pytest.raises(ValueError, match=r"puzzle 'bad': no solution in .*solutions.json"):
         read_set(tmp_path, "x")
 
 
@@ -53,7 +53,7 @@ def test_skip_bad_skips_bad_puzzles_and_lists_them(tmp_path, caplog):
     with caplog.at_level(logging.WARNING):
         assert [p.name for p in read_set(tmp_path, "x", skip_bad=True)] == ["good"]
     assert "skipped 1 bad puzzles" in caplog.text
-    assert "puzzle bad: no solution" in caplog.text
+    assert "puzzle 'bad': no solution" in caplog.text
 
 
 def test_a_missing_set_is_an_error_that_lists_the_sets_in_the_folder(folder):
@@ -69,10 +69,42 @@ def test_a_file_that_is_not_json_is_an_error(folder):
         data.load(config(folder))
 
 
+def test_a_name_that_occurs_twice_in_a_file_is_an_error(folder):
+    path = folder / "arc-agi_training_challenges.json"
+    path.write_text(path.read_text().replace('"train1"', '"train0"'))
+    with pytest.raises(
+        ValueError, match=r"training_challenges.json: the key 'train0' occurs twice"
+    ):
+        data.load(config(folder))
+
+
+def test_a_puzzle_with_two_answers_to_one_question_is_an_error(tmp_path):
+    pairs = [{"input": [[1]], "output": [[2]]}, {"input": [[1]], "output": [[4]]}]
+    write_json(tmp_path, "x", {"bad": GOOD | {"train": pairs}}, {"bad": [[[4]]]})
+    with pytest.raises(
+        ValueError, match=r"puzzle 'bad': demonstration 1 and demonstration 2 have the same"
+    ):
+        read_set(tmp_path, "x")
+
+
+def test_a_test_that_contradicts_a_demonstration_is_an_error(tmp_path):
+    write_json(tmp_path, "x", {"bad": GOOD | {"test": [{"input": [[1]]}]}}, {"bad": [[[4]]]})
+    with pytest.raises(ValueError, match="demonstration 1 and test 1 have the same input"):
+        read_set(tmp_path, "x")
+
+
+def test_a_name_that_is_no_text_is_an_error(tmp_path):
+    write_json(tmp_path, "x", {"\ud800": GOOD}, {"\ud800": [[[4]]]})
+    with pytest.raises(ValueError, match=r"puzzle '\\ud800': its name is not valid Unicode"):
+        read_set(tmp_path, "x")
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
         ({"source": ""}, "data.source is not set"),
+        ({"sets": ("training", "evaluation", "training")}, "sets=.* names 'training' twice"),
+        ({"sets": ("a/b", "evaluation")}, "sets=.* has 'a/b'; expected names without '/'"),
         ({"test_set": "test"}, "test_set='test' is not one of sets"),
         ({"size": 31}, "size=31; expected 1 to 30"),
         ({"size": 1}, "no puzzle of 'evaluation' .* fits size=1"),

@@ -4,6 +4,7 @@ ARC has no `Rules`: every puzzle has rules of its own, and a model needs an embe
 trained on its demonstrations.
 """
 
+import collections
 import dataclasses
 import pathlib
 from collections.abc import Mapping
@@ -17,6 +18,7 @@ from cgar_jax.data.dataset import Dataset, Expected
 from cgar_jax.data.families.arc.grids import MAX_SIZE, PAD, VOCAB_SIZE, decode, encode
 from cgar_jax.data.families.arc.json_files import ArcPuzzle, Pair, read_set, set_paths
 from cgar_jax.data.families.arc.variants import draw_variants, pattern
+from cgar_jax.data.records import named
 from cgar_jax.data.schema import Examples
 from cgar_jax.data.sources import Source
 from cgar_jax.data.symmetries import NUM_TRANSFORMS, Variants
@@ -38,10 +40,14 @@ class ArcSource(Source):
     As published, the training split has the demonstrations of all puzzles, including those of the
     test set, and the tests of the puzzles in all other sets. It never has tests of the test set.
 
+    A puzzle is known by its name in the files. If several sets have puzzles of the same name, the
+    one in the test set is kept, or else the one in the last of these sets. The order of the puzzles
+    in the files does not matter.
+
     Attributes:
       source: folder with `arc-agi_SET_challenges.json` and `arc-agi_SET_solutions.json`.
       sets: names of the sets to train on, including the test set.
-      test_set: set whose tests form the test split; its puzzles are left out of the other sets.
+      test_set: set whose tests form the test split.
       num_puzzles: largest number of puzzles per set, drawn by `seed`; 0 means all.
       num_validation: number of puzzles outside the test set whose tests form the validation split
         instead of being trained on.
@@ -66,6 +72,11 @@ class ArcSource(Source):
                 raise ValueError(f"{name}={getattr(self, name)}; expected at least 0")
         if not 1 <= self.size <= MAX_SIZE:
             raise ValueError(f"size={self.size}; expected 1 to {MAX_SIZE}")
+        for name in self.sets:
+            if self.sets.count(name) > 1:
+                raise ValueError(f"sets={self.sets} names {name!r} twice; expected each set once")
+            if "/" in name:
+                raise ValueError(f"sets={self.sets} has {name!r}; expected names without '/'")
         if self.test_set not in self.sets:
             raise ValueError(
                 f"test_set={self.test_set!r} is not one of sets={self.sets}; add it, because its "
@@ -111,23 +122,22 @@ class ArcSource(Source):
         return {split: self._columns(pairs) for split, pairs in parts.items()}
 
     def read_sets(self) -> dict[str, list[ArcPuzzle]]:
-        """Reads the puzzles of each set that fit the canvas.
+        """Reads the puzzles of each set that fit the canvas, sorted by name.
 
-        A puzzle that is in the test set and in another set is returned in the test set only.
+        Of several puzzles with the same name, one is returned, and the others are reported.
 
         Raises:
           FileNotFoundError: if a file is missing.
           ValueError: if a puzzle is malformed, or no puzzle of the test set fits.
         """
         read = {name: read_set(self.folder, name, self.skip_bad) for name in self.sets}
-        tested = {puzzle.name for puzzle in read[self.test_set]}
         rng = np.random.default_rng(self.seed)
         sets = {}
-        for name, puzzles in read.items():
-            new = [p for p in puzzles if name == self.test_set or p.name not in tested]
-            fits = [p for p in new if _largest_side(p) <= self.size]
-            _log_left_out(name, len(puzzles) - len(new), f"are in {self.test_set!r} too")
-            _log_left_out(name, len(new) - len(fits), f"do not fit {self.size}x{self.size} cells")
+        for name, puzzles in _each_name_once(read, self.test_set).items():
+            fits = [p for p in puzzles if _largest_side(p) <= self.size]
+            _log_left_out(
+                name, len(puzzles) - len(fits), f"do not fit {self.size}x{self.size} cells"
+            )
             order = rng.permutation(len(fits))[: self.num_puzzles or None]
             sets[name] = [fits[index] for index in np.sort(order)]
         if not sets[self.test_set]:
@@ -188,7 +198,34 @@ def _labeled(set_name: str, puzzle: str, kind: str, pairs: list[Pair]) -> list[t
 
 
 def _names(columns: Examples) -> list[str]:
-    return [source.decode().split("/")[1] for source in columns["source"]]
+    """Returns the name of each pair's puzzle, which may contain anything, also slashes."""
+    of_puzzles = (source.decode().split("/", 1)[1] for source in columns["source"])
+    return [label.rsplit("/", 2)[0] for label in of_puzzles]
+
+
+def _each_name_once(
+    sets: Mapping[str, list[ArcPuzzle]], test_set: str
+) -> dict[str, list[ArcPuzzle]]:
+    """Keeps one puzzle of each name, see `ArcSource`, and sorts each set by name."""
+    by_rank = sorted(sets, key=lambda name: name == test_set)  # the sort keeps the order of others
+    kept = {puzzle.name: (name, puzzle) for name in by_rank for puzzle in sets[name]}
+    result = {}
+    for name, puzzles in sets.items():
+        replaced = collections.defaultdict(list)
+        for puzzle in puzzles:
+            replaced[kept[puzzle.name][0]].append(puzzle)
+        result[name] = sorted(replaced.pop(name, []), key=lambda puzzle: puzzle.name)
+        for other, versions in replaced.items():
+            differ = [p.name for p in versions if _content(p) != _content(kept[p.name][1])]
+            note = f"; {len(differ)} of them with other pairs: {named(differ)}" if differ else ""
+            _log_left_out(name, len(versions), f"are in {other!r} too{note}")
+    return result
+
+
+def _content(puzzle: ArcPuzzle) -> list[tuple[tuple[int, ...] | bytes, ...]]:
+    """Returns the pairs of a puzzle in an order that does not depend on the file."""
+    pairs = puzzle.demonstrations + puzzle.tests
+    return sorted(tuple(part for g in pair for part in (g.shape, g.tobytes())) for pair in pairs)
 
 
 def _puzzles_of(splits: Mapping[str, Examples]) -> list[ArcPuzzle]:

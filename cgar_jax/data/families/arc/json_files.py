@@ -65,7 +65,7 @@ def read_set(folder: pathlib.Path, name: str, skip_bad: bool = False) -> list[Ar
         try:
             puzzles.append(_puzzle(puzzle, challenge, solutions, solutions_path))
         except ValueError as error:
-            message = f"{path}, puzzle {puzzle}: {error}"
+            message = f"{path}, puzzle {puzzle!r}: {error}"
             if not skip_bad:
                 raise ValueError(message) from None
             errors.append(message)
@@ -75,7 +75,9 @@ def read_set(folder: pathlib.Path, name: str, skip_bad: bool = False) -> list[Ar
 
 def _read(path: pathlib.Path) -> dict[str, Any]:
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(path.read_text(encoding="utf-8"), object_pairs_hook=_each_key_once)
+    except _RepeatedKey as error:
+        raise ValueError(f"{path}: {error}") from None
     except ValueError as error:  # malformed JSON or UTF-8
         raise ValueError(f"{path}: {error}; expected JSON") from None
     if not isinstance(content, dict):
@@ -85,9 +87,26 @@ def _read(path: pathlib.Path) -> dict[str, Any]:
     return content
 
 
+class _RepeatedKey(ValueError):
+    """A JSON object has two values for one key, of which Python would drop the first."""
+
+
+def _each_key_once(items: list[tuple[str, Any]]) -> dict[str, Any]:
+    content = {}
+    for key, value in items:
+        if key in content:
+            raise _RepeatedKey(f"the key {key!r} occurs twice; expected each key once")
+        content[key] = value
+    return content
+
+
 def _puzzle(
     name: str, challenge: Any, solutions: dict[str, Any], solutions_path: pathlib.Path
 ) -> ArcPuzzle:
+    try:
+        name.encode()
+    except UnicodeEncodeError:  # half of a surrogate pair, which JSON allows
+        raise ValueError("its name is not valid Unicode; rename the puzzle") from None
     if name not in solutions:
         raise ValueError(f"no solution in {solutions_path}; expected the outputs of its tests")
     try:
@@ -104,15 +123,28 @@ def _puzzle(
         raise ValueError(f"{found} solutions in {solutions_path}; expected {len(inputs)}")
     if not demonstrations or not inputs:
         raise ValueError("no demonstration or no test; expected at least one of each")
-    return ArcPuzzle(
-        name,
-        [_pair("demonstration", number, *pair) for number, pair in enumerate(demonstrations, 1)],
-        [_pair("test", n, *pair) for n, pair in enumerate(zip(inputs, outputs, strict=True), 1)],
-    )
+    tests = list(zip(inputs, outputs, strict=True))
+    by_label = {f"demonstration {n}": pair for n, pair in enumerate(demonstrations, 1)}
+    by_label |= {f"test {n}": pair for n, pair in enumerate(tests, 1)}
+    pairs = [_pair(label, *grids) for label, grids in by_label.items()]
+    _check_consistent(by_label)
+    return ArcPuzzle(name, pairs[: len(demonstrations)], pairs[len(demonstrations) :])
 
 
-def _pair(kind: str, number: int, *grids: Any) -> Pair:
+def _pair(label: str, *grids: Any) -> Pair:
     for name, grid in zip(("input", "output"), grids, strict=True):
         if fault := grid_fault(grid):
-            raise ValueError(f"the {name} of {kind} {number} {fault}")
+            raise ValueError(f"the {name} of {label} {fault}")
     return tuple(np.array(grid, np.uint8) for grid in grids)
+
+
+def _check_consistent(pairs: dict[str, tuple[Any, Any]]) -> None:
+    """Checks that no input has two different outputs."""
+    first: dict[str, str] = {}  # label of the first pair with each input
+    for label, (question, answer) in pairs.items():
+        earlier = first.setdefault(str(question), label)
+        if pairs[earlier][1] != answer:
+            raise ValueError(
+                f"{earlier} and {label} have the same input but different outputs; expected one "
+                "output per input"
+            )
