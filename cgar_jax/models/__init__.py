@@ -1,7 +1,7 @@
 """Models: the networks that the recursion runs, each fulfilling the contract in `base.py`.
 
-A new model is a file in this folder, a line in `MODELS` and a case in the conformance suite.
-Losses, halting, curricula and the recursion itself live elsewhere.
+To add a model, add a file to this folder, a line to `MODELS` and a case to the conformance suite.
+Losses, halting, curricula and the recursion itself are in other rooms.
 """
 
 from collections.abc import Mapping

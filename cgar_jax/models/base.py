@@ -1,8 +1,8 @@
 """The contract between a model and the code that runs it.
 
 A model is a flax module that supplies one small network, an embedding before it and heads after
-it. It knows nothing of supervision steps, depth, halting, curricula or losses: the recursion calls
-its parts, and everything that a caller may rely on is listed in `Model`. The conformance suite in
+it. It does not depend on supervision steps, depth, halting, curricula or losses: the recursion
+calls its parts, and `Model` lists everything that a caller may rely on. The conformance suite in
 `tests/models/test_every_model.py` checks each registered model against this contract.
 """
 
@@ -16,12 +16,12 @@ ShardingRules = tuple[tuple[str, int], ...]
 
 
 class Outputs(NamedTuple):
-    """What the heads read from the answer state, all float32.
+    """The outputs of the heads, computed from the answer state; all float32.
 
     Attributes:
       logits: scores of the tokens, `[batch, sequence_length, vocab_size]`.
-      halt_logits: `[batch]`; positive if the model believes that its answer is right.
-      continue_logits: `[batch]`, the second halting output; TRM trains without it.
+      halt_logits: logits of the answer being right, `[batch]`; positive means that the model halts.
+      continue_logits: second halting output, `[batch]`; TRM trains without it.
     """
 
     logits: jax.Array
@@ -30,7 +30,7 @@ class Outputs(NamedTuple):
 
 
 class ModelParams(NamedTuple):
-    """Everything that a trained model needs to answer.
+    """The arrays of a trained model.
 
     Attributes:
       variables: collections of the flax module, `{"params": ..., "constants": ...}`.
@@ -89,7 +89,9 @@ class Model(Protocol):
 
     @property
     def sharding_rules(self) -> ShardingRules:
-        """How matrices are split over the mesh axis `fsdp`; others are whole on every device.
+        """The rules by which matrices are split over the mesh axis `fsdp`.
+
+        Other arrays are replicated on every device.
 
         A pattern is a regular expression for the end of a parameter's path.
         """
@@ -101,7 +103,7 @@ class Model(Protocol):
         Args:
           key: random key.
           inputs: tokens, int `[batch, sequence_length]`; only the shape matters.
-          puzzle_identifiers: int `[batch]`.
+          puzzle_identifiers: rows of the puzzle-embedding table, int `[batch]`.
         """
         ...
 
@@ -121,7 +123,7 @@ class Model(Protocol):
           puzzle_rows: rows of the puzzle embedding, `[batch, puzzle_embedding_size]`.
 
         Returns:
-          `[batch, *state_shape]` in `dtype`.
+          The embedded question, `[batch, *state_shape]` in `dtype`.
         """
         ...
 
@@ -129,7 +131,7 @@ class Model(Protocol):
         """Applies the one small network.
 
         Args:
-          h: `state_shape` with the batch inserted at `batch_axis`.
+          h: states, `state_shape` with the batch inserted at `batch_axis`.
 
         Returns:
           An array of the same shape and dtype.

@@ -87,8 +87,11 @@ def read_published(path: str | pathlib.Path) -> dict[str, np.ndarray]:
     Args:
       path: a `.safetensors` file, or a state dict saved by PyTorch (any other ending; needs torch).
 
+    Returns:
+      The arrays, in PyTorch's layout.
+
     Raises:
-      ValueError: if the file is damaged or holds something else, or torch is not installed.
+      ValueError: if the file is damaged or has another format, or torch is not installed.
       FileNotFoundError: if the file does not exist.
     """
     path = pathlib.Path(path)
@@ -98,10 +101,10 @@ def read_published(path: str | pathlib.Path) -> dict[str, np.ndarray]:
     try:
         return _unwrapped(read(path))
     except (SafetensorError, pickle.UnpicklingError, RuntimeError, EOFError, AttributeError) as e:
-        said = str(e).splitlines() or [type(e).__name__]
+        reason = str(e).splitlines() or [type(e).__name__]
         raise ValueError(
             f"{path} is neither a .safetensors file nor a state dict saved by PyTorch "
-            f"({said[0][:200]})"
+            f"({reason[0][:200]})"
         ) from e
 
 

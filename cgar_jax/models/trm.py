@@ -3,8 +3,9 @@
 The recursion that calls the network over and over is in `cgar_jax.recursion`; this file does not
 depend on it, nor on halting, curricula or losses.
 
-Reference: Jolicoeur-Martineau 2025, "Less is More: Recursive Reasoning with Tiny Networks",
-arXiv 2510.04871, and its released code.
+Reference:
+  Jolicoeur-Martineau, 2025, "Less is More: Recursive Reasoning with Tiny Networks", arXiv
+  2510.04871; as in the released code.
 """
 
 import math
@@ -48,8 +49,7 @@ class Block(nn.Module):
 class TRM(nn.Module):
     """The published tiny recursive model: token-mixing MLP or attention, post-norm, SwiGLU.
 
-    It fulfills `cgar_jax.models.Model`. `length` below is `puzzle_embedding_tokens +
-    sequence_length`.
+    It fulfills `cgar_jax.models.Model`.
 
     Attributes:
       vocab_size: number of tokens, for questions and answers alike.
@@ -57,14 +57,15 @@ class TRM(nn.Module):
       num_puzzle_identifiers: number of rows of the puzzle-embedding table.
       hidden_size: width of the states.
       num_layers: number of layers of the network.
-      mixing: how positions are mixed: "mlp" (for a fixed number of positions) or "attention".
-      positions: position encoding: "none", "rotary" (attention only) or "learned".
+      mixing: method of mixing positions, `"mlp"` (for a fixed number of positions) or
+        `"attention"`.
+      positions: position encoding, `"none"`, `"rotary"` (attention only) or `"learned"`.
       num_heads: number of attention heads.
       expansion: relative width of the gated MLPs, see `cgar_jax.layers.gated_inner_size`.
-      inner_size_multiple: the inner width is rounded up to a multiple of this; 256 as published.
-      puzzle_embedding_tokens: number of positions in front of the puzzle that hold its embedding;
-        the halting head reads the first one.
-      puzzle_embedding_size: size of a puzzle's embedding, padded with zeros to fill those
+      inner_size_multiple: unit to which the inner width is rounded up; 256 in the published model.
+      puzzle_embedding_tokens: number of positions in front of the puzzle that contain its
+        embedding; the halting head reads the first one.
+      puzzle_embedding_size: size of a puzzle's embedding, which is padded with zeros to fill these
         positions; 0 means `hidden_size`.
       dtype: dtype of the computation.
       param_dtype: dtype of the parameters.
@@ -104,12 +105,12 @@ class TRM(nn.Module):
 
     @property
     def batch_axis(self) -> int:
-        """The axis of the batch in `network`: 1 for "mlp", which wants the positions first."""
+        """The axis of the batch in `network`: 1 for `"mlp"`, where the positions come first."""
         return 1 if self.mixing == "mlp" else 0
 
     @property
     def sharding_rules(self) -> ShardingRules:
-        """Splits each wide matrix along its wide axis, which divides evenly over the devices."""
+        """The rules that split each wide matrix along its wide axis, to divide it evenly."""
         return (
             (r"(gate_up|qkv|token_embedding|position_embedding)", 1),
             (r"(down|output|output_head)", 0),
@@ -140,7 +141,7 @@ class TRM(nn.Module):
             for _ in range(self.num_layers)
         ]
         self.output_head = self.param("output_head", LECUN_NORMAL, shape[::-1], self.param_dtype)
-        # As published, the halting head begins certain that nothing is solved.
+        # As in the published code, the initial halting logits mean that nothing is solved.
         zeros, minus_five = nn.initializers.zeros, nn.initializers.constant(-5.0)
         self.halting_head = self.param(
             "halting_head", zeros, (self.hidden_size, 2), self.param_dtype
@@ -170,12 +171,12 @@ class TRM(nn.Module):
           puzzle_rows: embeddings of the puzzles, `[batch, puzzle_embedding_size]`.
 
         Returns:
-          `[batch, length, hidden_size]` in `dtype`.
+          The embedded question, `[batch, length, hidden_size]` in `dtype`.
         """
         chex.assert_shape(inputs, (None, self.sequence_length))
         batch = inputs.shape[0]
-        room = self.puzzle_embedding_tokens * self.hidden_size - puzzle_rows.shape[-1]
-        front = jnp.pad(puzzle_rows.astype(self.dtype), ((0, 0), (0, room)))
+        padding = self.puzzle_embedding_tokens * self.hidden_size - puzzle_rows.shape[-1]
+        front = jnp.pad(puzzle_rows.astype(self.dtype), ((0, 0), (0, padding)))
         front = front.reshape(batch, self.puzzle_embedding_tokens, self.hidden_size)
         cells = jnp.take(self.token_embedding.astype(self.dtype), inputs, axis=0)
         x = jnp.concatenate([front, cells], axis=1)
@@ -269,7 +270,7 @@ class TRM(nn.Module):
 
 
 def _truncated(standard_deviation: float) -> float:
-    """Returns the scale of a normal cut off at two deviations that has this deviation."""
+    """Returns the scale of a normal that has this standard deviation after truncation at 2."""
     return standard_deviation / 0.87962566103423978
 
 

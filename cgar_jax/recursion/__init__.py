@@ -1,8 +1,8 @@
 """The recursion, and everything that training and evaluation share.
 
-Deep recursion and supervision steps of any model, the halting rule, correctness of answers, and
-the `Reasoner`, which binds a model to everything that decides how it thinks. No trainer is imported
-here.
+This room has the deep recursion and the supervision steps of any model, the halting rule, the
+correctness of answers, and the `Reasoner`, which binds a model to its depth, halting rule, answer
+loss and mesh. It does not depend on the trainer.
 """
 
 from cgar_jax._core.depth import Depth

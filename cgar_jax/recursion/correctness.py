@@ -9,7 +9,7 @@ from cgar_jax.losses import valid_labels
 
 
 class Correctness(NamedTuple):
-    """How right each answer is; leading axes as those of the labels.
+    """The correctness of each answer, with the leading axes of the labels.
 
     Attributes:
       counts: bool `[...]`, whether the example has at least one cell that counts.
@@ -23,11 +23,14 @@ class Correctness(NamedTuple):
 
 
 def correctness(logits: jax.Array, labels: jax.Array) -> Correctness:
-    """Compares the most likely tokens with the labels; labels that are no token do not count.
+    """Compares the most likely tokens with the labels; labels that are not a token do not count.
 
     Args:
-      logits: `[..., sequence_length, vocab_size]`.
-      labels: int `[..., sequence_length]`.
+      logits: scores of the tokens, `[..., sequence_length, vocab_size]`.
+      labels: tokens, int `[..., sequence_length]`.
+
+    Returns:
+      The correctness of each example.
     """
     return _compare(
         jnp.argmax(logits, axis=-1), labels, valid_labels(labels, None, logits.shape[-1])
@@ -39,7 +42,10 @@ def correctness_of_answers(answers: jax.Array, labels: jax.Array) -> Correctness
 
     Args:
       answers: tokens, int `[..., sequence_length]`.
-      labels: int `[..., sequence_length]`; broadcasts against `answers`.
+      labels: tokens, int `[..., sequence_length]`; broadcast against `answers`.
+
+    Returns:
+      The correctness of each example.
     """
     return _compare(answers, labels, valid_labels(labels))
 

@@ -1,7 +1,8 @@
 """The recursion: latent recursion, deep recursion and one supervision step of a model.
 
-These are pure functions over any network `f`. They do not depend on losses, halting or curricula.
-Depth is static, so every depth is its own compiled program and a shallow one really costs less.
+The functions here are pure and take any network `f`. They do not depend on losses, halting or
+curricula. Depth is static, so every depth is its own compiled program, and a shallow one really
+costs less.
 """
 
 from collections.abc import Callable
@@ -21,14 +22,14 @@ States = tuple[jax.Array, jax.Array]
 """The answer state `y` and the latent state `z`."""
 
 STATES_BEFORE_GRADIENT = "states_before_gradient"
-"""The states before the last cycle, as named for policies of `jax.checkpoint`.
+"""The name of the states before the last cycle, for policies of `jax.checkpoint`.
 
-A policy that saves only these makes the backward pass run only the last cycle again.
+With a policy that saves only these states, the backward pass recomputes only the last cycle.
 """
 
 
 class Question(NamedTuple):
-    """What a model is asked, for a batch.
+    """A batch of questions for a model.
 
     Attributes:
       inputs: tokens, int `[batch, sequence_length]`.
@@ -53,7 +54,8 @@ def latent_recursion(f: Network, x: jax.Array, states: States, n: int) -> States
     Returns:
       The new `(y, z)`.
 
-    Reference: Jolicoeur-Martineau 2025, arXiv 2510.04871.
+    Reference:
+      Jolicoeur-Martineau, 2025, arXiv 2510.04871.
     """
     y, z = states
     z, _ = lax.scan(lambda z, _: (f(x + y + z), None), z, length=n)
@@ -80,7 +82,8 @@ def deep_recursion(f: Network, x: jax.Array, states: States, depth: Depth) -> St
     Raises:
       AssertionError: if the shapes or dtypes of `x`, `y` and `z` differ.
 
-    Reference: Jolicoeur-Martineau 2025, arXiv 2510.04871.
+    Reference:
+      Jolicoeur-Martineau, 2025, arXiv 2510.04871.
     """
     chex.assert_equal_shape([x, *states])
     chex.assert_trees_all_equal_dtypes(x, *states)
@@ -110,7 +113,7 @@ def supervision_step(
 
     Args:
       model: the model.
-      variables: its variables, `{"params": ..., "constants": ...}`.
+      variables: variables of the model, `{"params": ..., "constants": ...}`.
       question: the question of each example.
       states: the states before the step, each `[batch, *model.state_shape]`.
       depth: static `Depth(n, T)`.

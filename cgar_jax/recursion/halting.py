@@ -1,4 +1,4 @@
-"""Deep supervision: the state carried between supervision steps, and when an example halts.
+"""Deep supervision: the state carried between supervision steps, and the halting rule.
 
 Each slot of the batch is at its own supervision step. A slot whose example has halted receives a
 fresh example at the beginning of the next step (adaptive computation time, as in HRM and TRM).
@@ -19,17 +19,18 @@ from cgar_jax.recursion.deep_recursion import States
 class HaltingRule:
     """Halts an example when its halting logit is positive; in training, with exploration.
 
-    In training, an example may halt only after a minimum number of steps. With
-    `exploration_probability` that minimum is drawn anew at each step from
-    {2, ..., max_supervision_steps}; otherwise it is zero. An example always halts at
+    In training, an example may halt only after a minimum number of steps. At each step, with
+    probability `exploration_probability`, this minimum is drawn anew from
+    `{2, ..., max_supervision_steps}`; without exploration, it is 0. An example always halts at
     `max_supervision_steps`.
 
     Attributes:
-      max_supervision_steps: N_sup, the most supervision steps of an example.
-      exploration_probability: probability in [0, 1] of drawing a minimum.
+      max_supervision_steps: largest number of supervision steps of an example, N_sup in the paper.
+      exploration_probability: probability of drawing a minimum, in [0, 1].
 
-    Reference: Jolicoeur-Martineau 2025, arXiv 2510.04871, and its released code (halting without
-    the "continue" loss).
+    Reference:
+      Jolicoeur-Martineau, 2025, arXiv 2510.04871, following the released code, without the
+      "continue" loss.
     """
 
     max_supervision_steps: int = 16
@@ -44,7 +45,8 @@ class HaltingRule:
 
         Args:
           halt_logits: halting logits after the step, any shape.
-          steps_taken: supervision steps so far, including this one; broadcasts.
+          steps_taken: supervision steps so far, including this one; broadcasts against
+            `halt_logits`.
         """
         return self.is_confident(halt_logits) | (steps_taken >= self.max_supervision_steps)
 
@@ -74,9 +76,9 @@ class Carry(NamedTuple):
     Attributes:
       y: answer state, detached, `[batch, *state_shape]`.
       z: latent state, detached, `[batch, *state_shape]`.
-      supervision_step: number of steps that the current example has had, int32 `[batch]`.
+      supervision_step: number of steps that the current example has taken, int32 `[batch]`.
       halted: whether the slot waits for a fresh example, bool `[batch]`.
-      examples: the current examples, a pytree of `[batch, ...]`.
+      examples: the current examples, a pytree of arrays `[batch, ...]`.
     """
 
     y: jax.Array
@@ -87,10 +89,10 @@ class Carry(NamedTuple):
 
 
 def initial_carry(fresh_examples: Any, state_shape: tuple[int, ...], dtype: Any) -> Carry:
-    """Makes the carry before the first step: every slot is halted and waits for an example.
+    """Returns the carry before the first step: every slot is halted and waits for an example.
 
     Args:
-      fresh_examples: a pytree of `[batch, ...]`; only shapes and dtypes matter.
+      fresh_examples: pytree of arrays `[batch, ...]`; only shapes and dtypes matter.
       state_shape: shape of one example's state.
       dtype: dtype of the states.
     """
@@ -131,14 +133,17 @@ def replace_halted(carry: Carry, fresh_examples: Any, initial_states: States) ->
 def advance(
     carry: Carry, states: States, halt_logits: jax.Array, rule: HaltingRule, key: jax.Array
 ) -> Carry:
-    """Closes a supervision step: stores the detached states, counts the step, decides who halts.
+    """Completes a supervision step: stores the detached states, counts the step, applies the rule.
 
     Args:
       carry: the carry from `replace_halted`.
       states: `(y, z)` after the step, each `[batch, *state_shape]`.
-      halt_logits: `[batch]`.
+      halt_logits: halting logits after the step, `[batch]`.
       rule: the halting rule.
-      key: random key for its exploration.
+      key: random key for the exploration.
+
+    Returns:
+      The carry for the next `replace_halted`.
     """
     taken = carry.supervision_step + 1
     halted = rule.halts_in_training(halt_logits, taken, key)

@@ -1,7 +1,7 @@
-"""The `Reasoner`: a model bound to everything that decides how it thinks.
+"""The `Reasoner`: a model bound to its depth, halting rule, answer loss and mesh.
 
 Training has its own step. Everything else (evaluation, solving, rollouts, trajectories) goes
-through a `Reasoner`: it is immutable and hashable, and takes the parameters as an argument.
+through a `Reasoner`, which is immutable and hashable and takes the parameters as an argument.
 """
 
 import dataclasses
@@ -25,7 +25,7 @@ from cgar_jax.recursion.rollouts import Noise, Prediction, Rollouts, read_predic
 from cgar_jax.recursion.trajectory import Trajectory
 
 Reader = Callable[[Outputs], Any]
-"""A function from the outputs of the heads to what is kept of them."""
+"""A function from the outputs of the heads to the values to keep."""
 
 
 class HaltedPredictions(NamedTuple):
@@ -47,8 +47,8 @@ class Reasoner:
     Attributes:
       model: the model.
       depth: depth of each deep recursion.
-      halting_rule: when a puzzle is done; its `max_supervision_steps` is the budget.
-      mesh: the devices; batches are split over them.
+      halting_rule: rule by which a puzzle halts; its `max_supervision_steps` is the budget.
+      mesh: devices over which batches are split.
       answer_loss: the loss that the model was trained with, `(logits, labels) -> losses`; the
         confidence in an answer is `exp(-answer_loss)`.
     """
@@ -61,7 +61,7 @@ class Reasoner:
 
     @property
     def supervision_steps(self) -> int:
-        """The number of supervision steps of a rollout that does not halt before."""
+        """The number of supervision steps of a rollout that does not halt early."""
         return self.halting_rule.max_supervision_steps
 
     def with_supervision_steps(self, supervision_steps: int) -> "Reasoner":
@@ -82,18 +82,18 @@ class Reasoner:
         noise: Noise | None = None,
         read: Reader = read_prediction,
     ) -> tuple[States, Any]:
-        """Takes all supervision steps of a batch of rollouts; pure, for use inside `jax.jit`.
+        """Runs all supervision steps of a batch of rollouts; pure, for use inside `jax.jit`.
 
         Args:
           params: parameters of the model.
           states: states after the steps that the rollouts have taken so far.
           rollouts: the batch.
           noise: noise of the rollouts; None compiles a program without noise.
-          read: what is kept of the outputs after each step.
+          read: function from the outputs of a step to the values to keep.
 
         Returns:
-          `(states, readings)`: the states after the last step, and what was read after each step,
-          leaves `[supervision_steps, rows, ...]`.
+          `(states, readings)`: the states after the last step, and the results of `read` after each
+          step, with leaves `[supervision_steps, rows, ...]`.
         """
         variables = params.variables
         question = Question(rollouts.inputs, params.puzzle_table[rollouts.puzzle_identifiers])
@@ -118,7 +118,7 @@ class Reasoner:
         noise: Noise | None = None,
         read: Reader = read_prediction,
     ) -> tuple[States, Any]:
-        """Does what `think` does, with the rollouts split over the mesh.
+        """Runs `think` with the rollouts split over the mesh.
 
         Each device works on its own rollouts and waits for no other. Arguments and results are
         those of `think`; the number of rows must be divisible by the number of devices.
@@ -146,10 +146,11 @@ class Reasoner:
         noise: Noise | None = None,
         read: Reader = read_prediction,
     ) -> tuple[States, Any]:
-        """Does what `think` does, compiled; donates `states`.
+        """Runs `think` in a compiled program; donates `states`.
 
-        Rollouts are split over the mesh if its number of devices divides their number. Equal
-        reasoners and readers share one compiled program for each shape.
+        Arguments and results are those of `think`. Rollouts are split over the mesh if their number
+        is divisible by the number of devices. Equal reasoners and readers share one compiled
+        program for each shape.
         """
         return _run(self, params, states, rollouts, noise, read)
 
@@ -165,12 +166,15 @@ class Reasoner:
         Args:
           params: parameters of the model.
           inputs: tokens, int `[num, sequence_length]`; `num` is divisible by the number of devices.
-          puzzle_identifiers: int `[num]`.
+          puzzle_identifiers: rows of the puzzle embedding, int `[num]`.
+
+        Returns:
+          The prediction of each puzzle at the step at which it halted.
         """
-        num = len(inputs) // self.mesh.size  # of each device
+        num = len(inputs) // self.mesh.size  # puzzles per device
         num_slots = -(-num // self.supervision_steps)
 
-        # The puzzle index of each slot, and the steps that this puzzle has had.
+        # The puzzle index of each slot, and the steps that this puzzle has taken.
         indices = jnp.tile(jnp.arange(num_slots), self.mesh.size)
         slots = indices, jnp.zeros_like(indices)
         states = self.empty_states(len(indices))
@@ -216,6 +220,9 @@ class Reasoner:
           params: parameters of the model, on the mesh.
           question: tokens, int `[num_cells]`.
           puzzle_identifier: row of the puzzle embedding.
+
+        Returns:
+          The readings after each cycle.
         """
         # T supervision steps of one cycle compute the same as one step of T cycles.
         cycles = self.depth.T * self.supervision_steps
@@ -247,7 +254,7 @@ def _run(
 
 @functools.lru_cache
 def _confidence_reader(answer_loss: Callable[..., jax.Array]) -> Reader:
-    """Makes a reader of answers, their probabilities and the halting probability.
+    """Returns a reader of answers, their probabilities and the halting probability.
 
     It is cached because `Reasoner.run` compiles one program per reader.
     """

@@ -1,9 +1,9 @@
 """Rollouts: the batches that a trained model works on outside training.
 
-A *rollout* is one run of the recursion on one puzzle. The first rollout of a puzzle is the plain
-model; in the others, Gaussian noise is added to the latent state before each deep recursion. The
-noise depends only on the seed, the puzzle's index, the rollout and the supervision step, and so not
-on which other puzzles are in the batch.
+A *rollout* is one run of the recursion on one puzzle. The first rollout of a puzzle runs without
+noise; in the others, Gaussian noise is added to the latent state before each deep recursion. The
+noise depends only on the seed, the puzzle's index, the rollout and the supervision step, so the
+other puzzles of the batch do not affect it.
 """
 
 from typing import Any, NamedTuple
@@ -34,11 +34,11 @@ class Rollouts(NamedTuple):
 
     @classmethod
     def plain(cls, inputs: Any, puzzle_identifiers: Any) -> "Rollouts":
-        """Makes one rollout without noise for each puzzle, before its first supervision step.
+        """Returns one rollout without noise for each puzzle, before its first supervision step.
 
         Args:
-          inputs: tokens, `[rows, sequence_length]`.
-          puzzle_identifiers: `[rows]`.
+          inputs: tokens, int32 `[rows, sequence_length]`.
+          puzzle_identifiers: rows of the puzzle embedding, int32 `[rows]`.
         """
         zeros = puzzle_identifiers * 0
         return cls(inputs, puzzle_identifiers, zeros, zeros, zeros)
@@ -69,7 +69,7 @@ class Noise(NamedTuple):
     key: jax.Array
 
     def draw(self, z: jax.Array, rollouts: Rollouts, step: jax.Array) -> jax.Array:
-        """Draws what is added to the latent states before a supervision step.
+        """Draws the noise that is added to the latent states before a supervision step.
 
         Args:
           z: latent states, `[rows, *state_shape]`.
@@ -90,7 +90,7 @@ class Noise(NamedTuple):
 
 
 class Prediction(NamedTuple):
-    """What the heads say after a supervision step.
+    """The answers and halting logits after a supervision step.
 
     Attributes:
       answers: most likely tokens, uint8 `[..., rows, sequence_length]`.

@@ -6,14 +6,14 @@ import numpy as np
 
 
 class Trajectory(NamedTuple):
-    """The heads' readings of one puzzle after each cycle.
+    """The outputs of the heads for one puzzle after each cycle.
 
     Attributes:
       question: tokens, int32 `[num_cells]`.
       answers: most likely tokens, int32 `[readings, num_cells]`.
-      confidences: their probabilities, float32 `[readings, num_cells]`.
-      halting_probabilities: float32 `[readings]`.
-      num_cycles: T, the number of readings of each supervision step.
+      confidences: probabilities of these tokens, float32 `[readings, num_cells]`.
+      halting_probabilities: probabilities of the answer being right, float32 `[readings]`.
+      num_cycles: number T of cycles, and thus of readings, in each supervision step.
     """
 
     question: np.ndarray
