@@ -31,7 +31,8 @@ def exact_accuracy_metric(
       labels: tokens, int `[..., length]`; a negative label, such as `IGNORE_LABEL`, or one beyond
         the vocabulary does not count. The shape must broadcast with that of the answers, so that
         one label can serve many steps.
-      where: mask, bool with the shape of `labels` or its leading axes; False cells do not count. None means that every labeled cell counts.
+      where: mask, bool with the shape of `labels` or its leading axes; False cells do not count.
+        None means that every labeled cell counts.
 
     Returns:
       Zeros and ones, float32 `[...]`. An example without any labeled cell has the value 0; exclude
@@ -69,7 +70,8 @@ def cell_accuracy_metric(
       labels: tokens, int `[..., length]`; a negative label, such as `IGNORE_LABEL`, or one beyond
         the vocabulary does not count. The shape must broadcast with that of the answers, so that
         one label can serve many steps.
-      where: mask, bool with the shape of `labels` or its leading axes; False cells do not count. None means that every labeled cell counts.
+      where: mask, bool with the shape of `labels` or its leading axes; False cells do not count.
+        None means that every labeled cell counts.
 
     Returns:
       Fractions, float32 `[...]`. An example without any labeled cell has the value 0; exclude it
