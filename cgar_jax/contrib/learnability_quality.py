@@ -1,4 +1,16 @@
-"""A score of how much training on each example would have helped a small proxy run."""
+"""A score of how much training on each example would have helped a small proxy run.
+
+>>> import jax.numpy as jnp
+>>> from cgar_jax import contrib
+>>> run = contrib.ProxyRun(jnp.array([0.0, 0.2]), jnp.array([[1.0]]), learning_rate=0.1)
+>>> score = contrib.learnability_quality_score(
+...     lambda params, example: (params - example) ** 2, lambda params: (params - 1) ** 2, run,
+...     jnp.array([1.0, -1.0]))
+>>> [round(float(value), 2) for value in score]
+[0.2, -0.13]
+
+Scores whose formula is confirmed are in `cgar_jax.scores`.
+"""
 
 from collections.abc import Callable
 from typing import NamedTuple

@@ -1,5 +1,10 @@
 """Averages of parameters, and a learning-rate schedule, for curricula whose best data comes last.
 
+>>> from cgar_jax import contrib
+>>> schedule = contrib.moderate_decay_schedule(peak=1.0, total_steps=4)
+>>> [round(float(schedule(index)), 2) for index in range(4)]
+[0.9, 0.65, 0.4, 0.3]
+
 Both replace a learning rate that decays to 0, which would learn least from the best data.
 """
 

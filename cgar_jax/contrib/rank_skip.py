@@ -1,4 +1,12 @@
-"""A curriculum for ranking losses, which controls the pairs of a list that are compared."""
+"""A curriculum for ranking losses, which controls the pairs of a list that are compared.
+
+>>> from cgar_jax import contrib
+>>> curriculum = contrib.rank_skip_curriculum(max_distance=4)
+>>> [int(curriculum(progress)) for progress in (0.0, 0.25, 0.5, 1.0)]
+[1, 2, 3, 4]
+
+The loss that uses it is `cgar_jax.contrib.rank_list_loss`.
+"""
 
 from collections.abc import Callable
 

@@ -1,5 +1,9 @@
 """Depth choices: rules that select the depth of each optimizer step of a curriculum stage.
 
+>>> from cgar_jax.curricula import Depth, as_depth_choice
+>>> as_depth_choice(Depth(n=6, T=3)).network_calls
+21.0
+
 A stage may have several depths. Its compiled step then contains all of them and runs the one that
 the choice selects, because a depth is static: a traced depth would need a while loop, which has no
 reverse-mode gradient. This file has the interface and the trivial choice; `nested.py` and

@@ -1,5 +1,10 @@
 """`DepthCurriculum`: the depth of the recursion as a function of training progress.
 
+>>> from cgar_jax.curricula import DepthCurriculum
+>>> curriculum = DepthCurriculum(stages=((2, 1), (6, 3)), boundaries=(0.5,))
+>>> print(curriculum(0.25), curriculum(0.75))
+(2, 1) (6, 3)
+
 A `DepthCurriculum` has stages and boundaries, turns them into optimizer steps, and computes the
 cost of training. The functions that make useful curricula are in `staged.py`, `nested.py` and
 `plateau.py`.

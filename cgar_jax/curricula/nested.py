@@ -1,5 +1,10 @@
 """Depth curricula for one model that works at every depth.
 
+>>> from cgar_jax import curricula
+>>> curriculum = curricula.nested_depth_curriculum(((6, 1), (6, 3)))
+>>> print(curriculum(0.5), round(curriculum.relative_cost(), 3))
+(6, 1) or (6, 3) 0.667
+
 `nested_depth_curriculum` draws one of several nested depths at each optimizer step;
 `sorted_exits_curriculum` supervises several cycles of one depth.
 """

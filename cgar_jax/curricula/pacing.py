@@ -1,5 +1,10 @@
 """Pacing: the share of the training examples in use, and the order in which they come into use.
 
+>>> from cgar_jax import curricula
+>>> curriculum = curricula.pacing_subset_curriculum(start_fraction=0.2, full_at=0.8)
+>>> [round(curriculum(progress), 2) for progress in (0.0, 0.4, 0.8)]
+[0.2, 0.6, 1.0]
+
 `PacingCurriculum` is defined in `cgar_jax._core.pacing`, because
 `cgar_jax.sampling.pacing_subset_sampling` draws batches by it.
 """

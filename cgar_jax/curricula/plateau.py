@@ -1,5 +1,10 @@
 """A depth curriculum that deepens the recursion when the training loss stops falling.
 
+>>> from cgar_jax import curricula
+>>> curriculum = curricula.plateau_depth_curriculum(((2, 1), (6, 3)))
+>>> print(curriculum(0.0))
+(2, 1), (6, 3) at plateaus (planned: evenly spaced)
+
 Its state follows the losses, so it belongs in the checkpoint of a run. Curricula that only follow
 training progress are in `staged.py`.
 """

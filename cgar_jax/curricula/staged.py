@@ -1,5 +1,10 @@
 """Depth curricula whose stages begin at fixed moments of training.
 
+>>> from cgar_jax import curricula
+>>> curriculum = curricula.progressive_depth_curriculum()
+>>> print(curriculum(0.1), curriculum(0.4), curriculum(0.9))
+(2, 1) (4, 2) (6, 3)
+
 The depth follows training progress only, so nothing needs to be saved in a checkpoint. Curricula
 that draw depths at random are in `nested.py`; one that waits for a plateau of the loss is in
 `plateau.py`.

@@ -1,4 +1,13 @@
-"""Multi-head self-attention over all positions, and the attention function that it uses."""
+"""Multi-head self-attention over all positions, and the attention function that it uses.
+
+>>> import jax.numpy as jnp
+>>> from cgar_jax import layers
+>>> x = jnp.ones((1, 2, 3, 4))  # [batch, heads, length, head_size]
+>>> layers.attend(x, x, x).shape
+(1, 2, 3, 4)
+
+The rotary positions of queries and keys are in `rotary.py`.
+"""
 
 import functools
 

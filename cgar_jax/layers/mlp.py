@@ -1,4 +1,11 @@
-"""A gated MLP that mixes features or positions."""
+"""A gated MLP that mixes features or positions.
+
+>>> from cgar_jax import layers
+>>> layers.gated_inner_size(512, expansion=4, multiple=256)
+1536
+
+Mixing of positions by attention is in `attention.py`.
+"""
 
 from typing import Literal
 

@@ -1,4 +1,12 @@
-"""Root mean square normalization, along any axis."""
+"""Root mean square normalization, along any axis.
+
+>>> import jax.numpy as jnp
+>>> from cgar_jax import layers
+>>> [round(float(x), 3) for x in layers.rms_norm(jnp.array([3.0, 4.0]))]
+[0.849, 1.131]
+
+The function has no parameters, as in the published models.
+"""
 
 import jax
 import jax.numpy as jnp

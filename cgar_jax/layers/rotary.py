@@ -1,4 +1,11 @@
-"""Rotary positions: queries and keys are rotated by angles that grow with the position."""
+"""Rotary positions: queries and keys are rotated by angles that grow with the position.
+
+>>> from cgar_jax import layers
+>>> layers.rotary_angles(length=3, head_size=4).shape
+(3, 2)
+
+`Attention` applies the rotation; learned position encodings belong to models.
+"""
 
 import jax
 import jax.numpy as jnp

@@ -1,5 +1,12 @@
 """Adam-atan2: Adam without an epsilon, so that its updates do not depend on the gradients' scale.
 
+>>> import jax.numpy as jnp
+>>> from cgar_jax import optimizers
+>>> optimizer, params = optimizers.adam_atan2(0.1), jnp.array([1.0])
+>>> updates, _ = optimizer.update(jnp.array([1e-6]), optimizer.init(params), params)
+>>> print(updates.round(4))
+[-0.0785]
+
 This file has only the two transformations; `cgar_jax.optimizers.build` adds the schedule and
 clipping.
 """

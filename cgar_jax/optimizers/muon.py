@@ -1,4 +1,12 @@
-"""Muon for hidden kernels and AdamW for all other parameters, from `optax.contrib`."""
+"""Muon for hidden kernels and AdamW for all other parameters.
+
+>>> import optax
+>>> from cgar_jax import optimizers
+>>> isinstance(optimizers.muon(1e-3, weight_decay=0.1), optax.GradientTransformation)
+True
+
+The implementation is `optax.contrib.muon`; this file selects the hidden kernels.
+"""
 
 from typing import Any
 

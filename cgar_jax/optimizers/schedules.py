@@ -1,4 +1,12 @@
-"""The learning rate as a function of the optimizer update."""
+"""The learning rate as a function of the optimizer update.
+
+>>> from cgar_jax import optimizers
+>>> rate = optimizers.learning_rate_schedule(1.0, warmup_steps=2, total_steps=6)
+>>> [round(float(rate(index)), 2) for index in range(3)]
+[0.5, 1.0, 1.0]
+
+Warm-up and decay of the learning rate belong here; optimizers take the result as `learning_rate`.
+"""
 
 from typing import Any, Literal
 

@@ -1,4 +1,14 @@
-"""Sign-SGD for the puzzle embedding, a large table of which each batch uses only a few rows."""
+"""Sign-SGD for the puzzle embedding, a large table of which each batch uses only a few rows.
+
+>>> import jax.numpy as jnp
+>>> from cgar_jax import optimizers
+>>> table, gradients = jnp.zeros((3, 1)), jnp.array([[0.3]])
+>>> print(optimizers.sparse_sign_sgd(table, jnp.array([1]), gradients, 0.5, 0.0).ravel())
+[ 0.  -0.5  0. ]
+
+The rows that a batch does not use are neither read nor written. All other parameters have an
+optimizer of their own, see `cgar_jax.optimizers.build`.
+"""
 
 import chex
 import jax

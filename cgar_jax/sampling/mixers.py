@@ -1,5 +1,13 @@
 """Mixers: probabilities of the domains (skills, sources, levels of difficulty) to draw from.
 
+>>> import jax
+>>> import jax.numpy as jnp
+>>> from cgar_jax import sampling
+>>> mixer = sampling.skill_it_mixer(graph=jnp.eye(2), learning_rate=1.0)
+>>> probabilities = mixer.probabilities(mixer.init())
+>>> print(probabilities, sampling.draw_domains(jax.random.key(0), probabilities, 4).shape)
+[0.5 0.5] (4,)
+
 A mixer is a triple of pure functions in the style of optax. Its state consists of arrays only, so
 it can be part of a jitted step and of a checkpoint, and a resumed run continues with the same
 mixture.

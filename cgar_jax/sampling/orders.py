@@ -1,5 +1,10 @@
 """Data orders: the examples to train on, in order, computed from a score per example.
 
+>>> import jax.numpy as jnp
+>>> from cgar_jax import sampling
+>>> print(sampling.folding_order(jnp.array([0.1, 0.2, 0.3, 0.4]), folds=2))
+[0 2 1 3]
+
 An order is a pure function from scores to indices, computed once before training. The scores come
 from `cgar_jax.scores` or any other source; drawing batches is done in `samplings.py`.
 """

@@ -1,5 +1,12 @@
 """Sampling among the candidates of one user, by their losses.
 
+>>> import jax
+>>> import jax.numpy as jnp
+>>> from cgar_jax import sampling
+>>> losses = jnp.array([[0.1, 5.0, 5.0], [9.0, 8.0, 0.5]])
+>>> print(sampling.personal_loss_sampling(jax.random.key(0), losses))
+[0 2]
+
 This file selects among several noisy candidates for the same example; the examples of a batch are
 chosen in `samplings.py`.
 """

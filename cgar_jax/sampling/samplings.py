@@ -1,5 +1,11 @@
 """Samplings: how the trainer chooses the examples of each batch.
 
+>>> import numpy as np
+>>> from cgar_jax import sampling
+>>> hardest = sampling.score_pruned_sampling(keep=0.5)
+>>> print(hardest.order(np.array([3.0, 1.0, 2.0, 0.0])))
+[0 2]
+
 A `Sampling` applies a data order, a pacing curriculum or a mixer to a training set that lies
 entirely on the device, sorted beforehand by the sampling's `order`. Its functions are pure, and its
 state consists of arrays only, so a resumed run continues with the same batches.

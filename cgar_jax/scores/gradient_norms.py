@@ -1,5 +1,10 @@
 """Scores by the norm of an example's gradient, or of its prediction error.
 
+>>> import jax.numpy as jnp
+>>> from cgar_jax import scores
+>>> print(scores.el2n_score(jnp.array([[5.0, 0.0], [0.0, 5.0]]), jnp.array([0, 0])).round(2))
+[0.01 1.4 ]
+
 All scores are float32, and no gradient flows through them. The data orders of `cgar_jax.sampling`
 choose examples by their scores.
 """

@@ -1,5 +1,9 @@
 """Weightings from the entries of a configuration.
 
+>>> from cgar_jax import weighting
+>>> from cgar_jax.weighting.entries import build_entry
+>>> unit_mean = build_entry(("unit_mean_weighting", {}), weighting.WEIGHTINGS)
+
 An entry is a name, settings and, optionally, the loss terms that the weighting applies to. This
 file turns one entry into one weighting; `weighting.build` chains them.
 """
