@@ -1,4 +1,4 @@
-"""What a checkpoint costs: how long training stops for it, and how much it slows training down.
+"""Measures the cost of a checkpoint: how long training stops for it, and how much it slows down.
 
     python benchmarks/checkpoint_cost.py sudoku_mini
 

@@ -1,4 +1,4 @@
-"""What it costs to bring examples to the training step: stored on the devices, or streamed.
+"""Measures the cost of bringing examples to the training step, stored on devices or streamed.
 
     python benchmarks/input_rate.py sudoku_mini
 

@@ -1,7 +1,7 @@
 """The rate at which the devices of this machine multiply large matrices.
 
-A practical upper bound for the rate of any program, with which `step_cost.py` compares a training
-step.
+This is a practical upper bound for the rate of any program; `step_cost.py` compares a training step
+with it.
 """
 
 import functools
@@ -17,7 +17,7 @@ from cgar_jax.mesh import BATCH, over_batch, replicated
 class MatrixProducts:
     """A chain of products of large matrices that all devices compute at the same time.
 
-    Simulated devices share one machine, so a single device would seem too fast.
+    All devices compute, because simulated devices share one machine: one alone would seem too fast.
     """
 
     def __init__(self, mesh: Mesh, dtype: str, size: int, repeats: int):

@@ -1,6 +1,6 @@
-"""What several benchmarks share: timing a call, quartiles, and training one dispatch at a time.
+"""Helpers that several benchmarks share: timing, quartiles, and training by single dispatches.
 
-What belongs to one benchmark only is in its own file.
+Code for a single benchmark is in the file of that benchmark.
 """
 
 import itertools

@@ -1,4 +1,4 @@
-"""How much memory a training step needs, by XLA's own analysis; nothing is trained or read.
+"""Computes the memory that a training step needs, by XLA's own analysis, without training.
 
     python benchmarks/memory.py sudoku_extreme --microbatches=1,2,4
 

@@ -1,4 +1,4 @@
-"""How many puzzles per second a trained model solves, for different batch sizes.
+"""Measures how many puzzles per second a trained model solves, for different batch sizes.
 
     python benchmarks/solve_rate.py --workdir=FOLDER
 

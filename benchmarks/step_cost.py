@@ -1,4 +1,4 @@
-"""What a training step costs on this machine, for each stage of the curriculum.
+"""Measures the cost of a training step on this machine, for each stage of the curriculum.
 
     python benchmarks/step_cost.py sudoku_mini
     python benchmarks/step_cost.py sudoku_extreme --json=FILE.json    # on a GPU
@@ -57,7 +57,7 @@ SECONDS_OF_REST_AFTER_TORCH = 1.0
 
 @dataclasses.dataclass
 class TimedStage:
-    """One stage of the curriculum, and what was measured; a list has one figure per turn.
+    """One stage of the curriculum with its measurements; a list has one figure per turn.
 
     Attributes:
       depth: depth of its steps.

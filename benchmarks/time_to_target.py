@@ -1,4 +1,4 @@
-r"""How much training it takes to reach an accuracy, for several ways to train.
+r"""Measures how much training it takes to reach an accuracy, for several ways to train.
 
     python benchmarks/time_to_target.py sudoku_mini --output=FILE.jsonl
     python benchmarks/time_to_target.py sudoku_mini --output=FILE.jsonl --ways=trm,cgar \
@@ -16,8 +16,8 @@ Prints a table with the steps, model FLOPs (by formula) and seconds (of training
 compilation) to each target. A median counts a run that never reached the target as infinite. "At
 the end" is the accuracy of the last evaluation, also for runs that ended early.
 
---output gets one line of JSON per run as soon as the run ends. The same command again continues
-with the runs that are missing.
+The file --output receives one line of JSON per run as soon as the run ends. The same command again
+continues with the runs that are missing.
 
 Not covered: tuning each way; every way uses the config's learning rate and other settings.
 
@@ -72,7 +72,7 @@ def set_steps_for(config: ml_collections.ConfigDict, task: experiment.Task, flop
 
 @dataclasses.dataclass
 class TargetTracker:
-    """Evaluates a run, and records what it spent when it first reached each target.
+    """Evaluates a run, and records the step, time and FLOPs at which it first reached each target.
 
     Attributes:
       built: the experiment.
@@ -158,7 +158,7 @@ def run(
 
 
 def read_records(path: pathlib.Path) -> dict[tuple[str, int], dict[str, Any]]:
-    """Reads the runs that have ended, by way and seed; a line torn by a kill is skipped."""
+    """Reads the runs that have ended, by way and seed; a line cut off by a kill is skipped."""
     return {(line["way"], line["seed"]): line for line in runs.read_json_lines(path)}
 
 
@@ -190,14 +190,14 @@ def _spread(values: list[float], style: str) -> str:
 
 
 def show_step(status: Status, title: str, config: ml_collections.ConfigDict, step: int) -> None:
-    """Shows how far a run is."""
+    """Shows the progress of a run."""
     status.update(f"{title}: step {step} of {config.training.steps}")
 
 
 def define_flags() -> None:
     """Defines this benchmark's flags."""
     command_line.define_config()
-    command_line.define_path("output", "file that gets one line of JSON per run")
+    command_line.define_path("output", "file that receives one line of JSON per run")
     flags.DEFINE_list("ways", list(WAYS), "ways to train")
     flags.DEFINE_list("targets", ["0.5", "0.9"], "exact accuracies to reach")
     flags.DEFINE_integer("seeds", 3, "runs of each way, with seeds from 0", lower_bound=1)

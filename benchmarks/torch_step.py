@@ -2,7 +2,7 @@
 
     python benchmarks/step_cost.py sudoku_mini --torch
 
-It is written in the usual way of PyTorch: the cycles without gradient under `no_grad`, the last
+The step is written in PyTorch's usual way: the cycles without gradient under `no_grad`, the last
 cycle with gradient, and AdamW. Not covered: the carry of halted examples, moving averages and
 metrics, which our step includes.
 """

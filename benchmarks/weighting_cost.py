@@ -1,4 +1,4 @@
-"""What each weighting costs in a training step, relative to the same step with the plain mean.
+"""Measures the cost of each weighting in a training step, relative to the plain mean.
 
     python benchmarks/weighting_cost.py
     python benchmarks/weighting_cost.py --only=focal_weighting,meta_weighting --json=FILE.json
@@ -21,18 +21,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from absl import app, flags, logging
+from absl import flags
 from measuring import Spread, timed
 from rich.console import Console
-from rich.progress import track
 from rich.table import Table
 
 from cgar_jax import contrib, weighting
-
-BATCH_SIZE = flags.DEFINE_integer("batch_size", 8192, "Number of losses per step.", lower_bound=64)
-ROUNDS = flags.DEFINE_integer("rounds", 21, "Number of timed steps per weighting.", lower_bound=1)
-ONLY = flags.DEFINE_list("only", [], "Names of the weightings to time; all by default.")
-JSON = flags.DEFINE_string("json", None, "JSON file to write the results to.")
+from cgar_jax.commands import command_line, runner
+from cgar_jax.progress import Status
 
 WEIGHTINGS = weighting.WEIGHTINGS | contrib.WEIGHTINGS
 CLASSES, DOMAINS, STEPS, PIXELS = 10, 10, 8, 64
@@ -187,13 +183,16 @@ EXTRA_GRADIENTS = {
 }
 
 
-def measure(names: Sequence[str], batch_size: int, rounds: int) -> dict[str, dict[str, Spread]]:
+def measure(
+    names: Sequence[str], batch_size: int, rounds: int, status: Status
+) -> dict[str, dict[str, Spread]]:
     """Times the steps of some weightings.
 
     Args:
       names: names of the weightings.
       batch_size: number of losses per step.
       rounds: number of timed steps per weighting.
+      status: shows the progress.
 
     Returns:
       For each weighting, the spread of its step in `seconds` and as a `ratio` to the mean of the
@@ -211,10 +210,12 @@ def measure(names: Sequence[str], batch_size: int, rounds: int) -> dict[str, dic
     def seconds(step: Callable, carry: tuple) -> float:
         return timed(step, carry, batch)[1]
 
+    status.update("compiling")
     for step in (unweighted, *steps.values()):
         seconds(*step)  # The first call compiles.
     ratios, times = ({name: [] for name in steps} for _ in range(2))
-    for _ in track(range(rounds), "timing"):
+    for number in range(1, rounds + 1):
+        status.update(f"timing, round {number} of {rounds}")
         for name, step in steps.items():
             before, weighted, after = (seconds(*each) for each in (unweighted, step, unweighted))
             ratios[name].append(2 * weighted / (before + after))
@@ -225,12 +226,20 @@ def measure(names: Sequence[str], batch_size: int, rounds: int) -> dict[str, dic
     }
 
 
-def main(argv: Sequence[str]) -> None:
-    """Prints a table of the measurements, and writes them to a file if asked."""
-    del argv
-    logging.set_verbosity(logging.WARNING)  # JAX logs the backends that it does not find.
-    found = measure(ONLY.value or sorted(WEIGHTINGS), BATCH_SIZE.value, ROUNDS.value)
-    title = f"training step with {BATCH_SIZE.value:,} losses on {jax.devices()[0].device_kind}"
+def define_flags() -> None:
+    """Defines this benchmark's flags."""
+    flags.DEFINE_integer("batch_size", 8192, "number of losses per step", lower_bound=64)
+    flags.DEFINE_integer("rounds", 21, "number of timed steps per weighting", lower_bound=1)
+    flags.DEFINE_list("only", [], "names of the weightings to time; all by default")
+    command_line.define_path("json", "file to write the figures to")
+
+
+def main(values: flags.FlagValues) -> None:
+    """Runs the benchmark."""
+    with Status() as status:
+        names = values.only or sorted(WEIGHTINGS)
+        found = measure(names, values.batch_size, values.rounds, status)
+    title = f"training step with {values.batch_size:,} losses on {jax.devices()[0].device_kind}"
     table = Table(title=title)
     for column in ("weighting", "step (quartiles)", "ratio to unweighted (quartiles)"):
         table.add_column(column, no_wrap=True)
@@ -238,13 +247,13 @@ def main(argv: Sequence[str]) -> None:
         step = spreads["seconds"].show(".1f", "ms", 1e3)
         table.add_row(name, step, spreads["ratio"].show(".3f"))
     Console(width=130).print(table)
-    if JSON.value:
+    if values.json:
         result = {
             name: {key: spread._asdict() for key, spread in spreads.items()}
             for name, spreads in found.items()
         }
-        pathlib.Path(JSON.value).write_text(json.dumps(result, indent=2) + "\n")
+        pathlib.Path(values.json).write_text(json.dumps(result, indent=2) + "\n")
 
 
 if __name__ == "__main__":
-    app.run(main)
+    runner.main(define_flags, main, required=[])

@@ -1,4 +1,4 @@
-"""Trainer processes on this host: started, stopped and judged by their exit codes.
+"""Starts and stops trainer processes on this host, and ranks their exit codes.
 
 `one_host.py` and `sweep.py` use this module. Each process runs in a session of its own, so that
 Ctrl-C reaches it only through this module and only once, as SIGTERM: a trainer saves at the first

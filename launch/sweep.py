@@ -5,12 +5,12 @@ contains the settings that one run changes, such as `{"seed": 1, "optimizer.lear
 (`cgar_jax.config.grid` makes lists of combinations). A key with the name of `get_config`'s
 parameter sets that parameter: `{"method": "trm"}` trains `CONFIG:trm`. Every run is therefore an
 ordinary command of the trainer, with the folder that the trainer would choose, and can be repeated
-by hand. What follows -- applies to all runs; --workdir=FOLDER is the folder that contains their
-folders.
+by hand. The arguments after -- apply to all runs; --workdir=FOLDER is the folder that contains
+their folders.
 
-Several runs go on side by side: as many as --parallel says, or one on each of the --gpus. On few
-cores, runs slow each other down; use --parallel=1 for times that can be compared. The output of
-each run is in `output.log` in its folder.
+Several runs go on side by side: --parallel of them, or one on each of the --gpus. On few cores,
+runs slow each other down; use --parallel=1 for times that can be compared. The output of each run
+is in `output.log` in its folder.
 
 `FOLDER/NAME.csv` has one row per run: the settings in which runs differ, the folder, and the
 figures of its `result.json`. Ctrl-C or SIGTERM saves all runs and stops. The same command continues
@@ -122,7 +122,7 @@ def run_one(run: Run, dry_run: bool) -> None:
 
 
 def progress(runs: Sequence[Run], running: Sequence[Run]) -> list[str]:
-    """Returns how many runs are finished, and the status of the running ones."""
+    """Returns the number of finished runs, and the status of the running ones."""
     finished = sum(1 for run in runs if run.result())
     return [
         f"{finished} of {len(runs)} finished",

@@ -68,7 +68,7 @@ class Run:
         return next((json.loads(line)["step"] for line in whole), 0)
 
     def status(self) -> str:
-        """Returns how far the run is, in words."""
+        """Returns the progress of the run in words."""
         if self.result():
             return "finished"
         if self.code not in (None, 0, 130, 143):
@@ -150,7 +150,7 @@ def _read_listing(path: str) -> _Listing:
     if not isinstance(overrides, list) or not all(isinstance(each, Mapping) for each in overrides):
         raise ValueError(f"get_sweep of {file} must return a list of dicts")
     if not overrides:
-        raise ValueError(f"get_sweep of {file} returned an empty list; a sweep has no runs then")
+        raise ValueError(f"get_sweep of {file} returned an empty list; expected at least one run")
     parameters = inspect.signature(module["get_config"]).parameters.values()
     return _Listing(file, chosen, next(iter(parameters), None), overrides)
 

@@ -1,4 +1,4 @@
-"""From a visitor's text to a puzzle, and from the puzzle to the answers of three solving modes.
+"""Parses a visitor's text as a puzzle, and solves the puzzle in three modes.
 
 This file is independent of HTML and Gradio.
 """

@@ -1,4 +1,4 @@
-"""From outcomes to HTML; every text that comes from outside is escaped.
+"""Draws outcomes as HTML; every text that comes from outside is escaped.
 
 Cells that the model fills in are colored by its confidence, clues are not, and cells that break a
 rule are marked. This file is independent of Gradio.
@@ -23,7 +23,7 @@ MODES = {
 
 
 class Look(NamedTuple):
-    """How the puzzles of one family and size are entered and drawn.
+    """The settings for entering and drawing puzzles of one family and size.
 
     Attributes:
       rules: rules of the family.
@@ -94,7 +94,7 @@ def draw_outcome(outcome: Outcome, look: Look) -> str:
 
 
 def draw_verdict(outcome: Outcome, look: Look) -> str:
-    """Returns whether an answer is right and after how many supervision steps, or what is wrong.
+    """Returns a heading and an explanation: verified after some steps, or not solved and why.
 
     Args:
       outcome: the outcome.
@@ -120,7 +120,7 @@ def _verified(steps: int) -> str:
 
 
 def _right_steps(outcome: Outcome, look: Look) -> np.ndarray:
-    """Supervision steps, counted from 1, after which the plain rollout has a right answer."""
+    """Returns the steps, counted from 1, after which the plain rollout has a right answer."""
     answers = outcome.trajectory.answers
     questions = np.broadcast_to(outcome.trajectory.question, answers.shape)
     return np.flatnonzero(look.rules.accepts(questions, answers)) + 1
@@ -147,7 +147,7 @@ def draw_player(frames: Sequence[str]) -> str:
 
 
 def _frames(outcome: Outcome, look: Look) -> list[str]:
-    """The plain rollout; if it is never right, also the best answer, if that is a different one."""
+    """Returns frames of the plain rollout and, if it is never right, of a different best answer."""
     frames, (question, answers, confidences, halting, _) = [], outcome.trajectory
     for step in range(len(answers)):
         caption = (
@@ -176,7 +176,7 @@ def draw_frame(
       question: tokens, int `[num_cells]`.
       answer: tokens, int `[num_cells]`.
       confidences: probabilities, float `[num_cells]`; None leaves the cells uncolored.
-      caption: text that says which step this is.
+      caption: text that names the supervision step.
       look: look of the puzzle family.
     """
     fault = look.rules.answer_faults(question[None], answer[None])[0]

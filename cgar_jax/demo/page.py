@@ -47,7 +47,7 @@ def require_gradio() -> ModuleType:
 
 
 def check_port(port: int) -> None:
-    """Checks that a port is free; Gradio would find out only after the model has been compiled.
+    """Checks that a port is free; Gradio would do so only after the model has been compiled.
 
     Args:
       port: number of the port.
@@ -168,7 +168,7 @@ def answer(demonstration: Demonstration, look: drawing.Look, text: str) -> str:
 
 
 def _example(demonstration: Demonstration) -> tuple[str, str, str]:
-    """An example for the editor and for the text field, and the hint in place of an outcome."""
+    """Returns an example for the editor and the text field, and the hint to replace an outcome."""
     rows = demonstration.example().reshape(demonstration.size, -1)
     lines = [demonstration.rules.to_text(row) for row in rows]
     return "".join(lines), "\n".join(lines), HINT

@@ -1,6 +1,6 @@
-"""Animations of how a model arrives at its answer: one GIF frame for each reading of a trajectory.
+"""Animations of a model at work: one GIF frame for each reading of a trajectory.
 
-How a puzzle family is drawn is in `boards`.
+`boards` draws the puzzles of each family.
 """
 
 import os
@@ -53,7 +53,7 @@ def animate(
 
 
 def _draw_frame(board: Board, trajectory: Trajectory, reading: int) -> np.ndarray:
-    """One frame of the GIF, uint8 `[height, width, 3]`."""
+    """Returns one frame of the GIF, uint8 `[height, width, 3]`."""
     figure = Figure((1.4 + 3.2 * board.num_grids, 5), dpi=90, layout="constrained")
     spec = figure.add_gridspec(2, board.num_grids, height_ratios=(6, 1))
     axes = [figure.add_subplot(spec[0, column]) for column in range(board.num_grids)]

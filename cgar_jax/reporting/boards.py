@@ -1,6 +1,6 @@
-"""Boards: how the puzzles of each family are drawn with matplotlib.
+"""Boards, which draw the puzzles of each family with matplotlib.
 
-A new puzzle family that is to be animated adds a subclass of `Board` here and an entry to `BOARDS`.
+A puzzle family that supports animation has a subclass of `Board` here and an entry in `BOARDS`.
 """
 
 import abc
@@ -179,7 +179,7 @@ BOARDS = {"sudoku": SudokuBoard, "maze": MazeBoard, "arc": ArcBoard}
 
 
 def _on_canvas(tokens: np.ndarray) -> np.ndarray:
-    """The colors of the grid that tokens `[size, size]` describe, and -1 outside of the grid."""
+    """Returns the colors of the grid that tokens `[size, size]` describe, and -1 outside it."""
     grid = grids.decode(tokens)
     canvas = np.full(tokens.shape, -1)
     canvas[: grid.shape[0], : grid.shape[1]] = grid
@@ -189,7 +189,7 @@ def _on_canvas(tokens: np.ndarray) -> np.ndarray:
 def _cell_colors(
     confidences: np.ndarray | None, shape: tuple[int, int], fixed: list[tuple[np.ndarray, str]]
 ) -> np.ndarray:
-    """Colors of cells, `[*shape, 4]`: fixed colors where given, elsewhere those of confidence."""
+    """Returns colors of cells, `[*shape, 4]`: fixed ones where given, else those of confidence."""
     colors = np.ones((*shape, 4)) if confidences is None else CONFIDENCE(confidences)
     for where, color in fixed:
         colors[where] = to_rgba(color)

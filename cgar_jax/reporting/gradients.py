@@ -180,7 +180,7 @@ def _minibatches(
 
 @functools.lru_cache
 def _compiled(model, depth, supervision_steps, answer_loss, halting_loss_weight) -> Callable:
-    """A compiled function from a minibatch to the gradients of all steps, summed and multiplied."""
+    """Returns a compiled function from a minibatch to sums and products of all gradients."""
 
     def loss(trained, model_params, batch, states):
         rows = model_params.puzzle_table[batch["puzzle_identifiers"]]
@@ -212,6 +212,6 @@ def _compiled(model, depth, supervision_steps, answer_loss, halting_loss_weight)
 
 
 def _products(gradients: Any) -> jax.Array:
-    """Inner products between the steps, `[steps, steps]`; leaves are `[steps, ...]`."""
+    """Returns inner products between the steps, `[steps, steps]`; leaves are `[steps, ...]`."""
     flat = [leaf.reshape(len(leaf), -1) for leaf in jax.tree.leaves(gradients)]
     return sum(jnp.matmul(leaf, leaf.T, precision=lax.Precision.HIGHEST) for leaf in flat)

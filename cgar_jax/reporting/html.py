@@ -128,5 +128,5 @@ def _figure(picture: Picture) -> str:
     content = base64.b64encode(picture.path.read_bytes()).decode()
     text = html.escape(picture.caption)
     source = f"data:{_TYPES[picture.path.suffix]};base64,{content}"
-    # An empty alternative text: the caption says everything that one could say.
+    # An empty alternative text: the caption already describes the picture.
     return f'<figure><img src="{source}" alt=""><figcaption>{text}</figcaption></figure>'

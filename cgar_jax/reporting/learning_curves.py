@@ -1,4 +1,4 @@
-"""Learning curves: what the metrics log of a run says about its training."""
+"""Learning curves, read from the metrics log of a run."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -8,7 +8,7 @@ VALIDATED = "validation/exact_accuracy"
 
 
 class LearningCurve(NamedTuple):
-    """The course of a training; all steps are optimizer steps, and missing numbers are NaN.
+    """The course of a training run; all steps are optimizer steps, and missing numbers are NaN.
 
     Attributes:
       steps: step of each log entry.

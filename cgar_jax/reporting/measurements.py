@@ -1,4 +1,4 @@
-"""What a report measures on a model: predictions for test puzzles, gradients, and animations."""
+"""The measurements of a report: predictions for test puzzles, gradients, and animations."""
 
 import pathlib
 from collections.abc import Callable
@@ -43,7 +43,7 @@ class Measurements(NamedTuple):
         return exact[:, counts].mean(1), cells[:, counts].mean(1)
 
     def halting_counts(self) -> np.ndarray:
-        """Returns numbers of puzzles by the first halting step, `[steps + 1]`; the last: never."""
+        """Returns numbers of puzzles by first halting step, with "never" last, `[steps + 1]`."""
         halts = self.predictions.halts[:, self.predictions.counts]
         return np.bincount(first_halting_steps(halts) - 1, minlength=len(halts) + 1)
 

@@ -1,7 +1,7 @@
-"""The model card: what a shared model is, how good it is, how it was trained, and how to use it.
+"""The model card: description, results, use and training of a shared model.
 
 The card is the `README.md` of an exported model, with the front matter that the Hugging Face hub
-reads. Numbers come from `result.json`; what was not measured is left out.
+reads. Numbers come from `result.json`; missing ones are left out.
 """
 
 from collections.abc import Iterable, Mapping
@@ -47,7 +47,7 @@ def model_card(model: ReportedModel, result: Mapping[str, Any] | None, has_progr
 
 
 def training_method(model: ReportedModel) -> tuple[str, str]:
-    """Returns the name of the method that trained a model, and what it consists of.
+    """Returns the name and a description of the method that trained a model.
 
     Args:
       model: the model; it must not be converted from a published checkpoint.

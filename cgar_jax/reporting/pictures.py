@@ -145,7 +145,7 @@ def accuracy_by_difficulty(runs: Mapping[str, Sequence[Mapping[str, float]]]) ->
 
 
 def accuracy_by_rollouts(rows: Sequence[Mapping[str, float]]) -> Figure:
-    """Draws the share of solved puzzles against FLOPs, for each way to choose among rollouts.
+    """Draws the share of solved puzzles against FLOPs, for each way to choose an answer.
 
     Args:
       rows: rows of the table of `cgar rollouts`.
@@ -169,7 +169,7 @@ def accuracy_by_rollouts(rows: Sequence[Mapping[str, float]]) -> Figure:
 
 
 def _shades_of_depths(curves: Iterable[LearningCurve]) -> dict[str, str]:
-    """The color of each depth: the same in all runs, and darker for later stages."""
+    """Returns the color of each depth: the same in all runs, and darker for later stages."""
     longest_first = sorted(curves, key=lambda curve: -len(curve.stages))
     depths = dict.fromkeys(depth for curve in longest_first for depth, _, _ in curve.stages)
     return dict(zip(depths, itertools.cycle(_STAGES), strict=False))

@@ -1,4 +1,4 @@
-"""What a report needs of a model."""
+"""The protocol of the models that reports describe."""
 
 import os
 from typing import Protocol

@@ -52,7 +52,7 @@ def result_rows(result: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _interval(result: Mapping[str, Any]) -> str:
-    """The interval of the exact accuracy; results of earlier versions lack it."""
+    """Returns the interval of the exact accuracy; results of earlier versions lack it."""
     if "exact_accuracy_interval" not in result:
         return ""
     low, high = result["exact_accuracy_interval"]
@@ -60,7 +60,7 @@ def _interval(result: Mapping[str, Any]) -> str:
 
 
 def _details(result: Mapping[str, Any]) -> dict[str, str]:
-    """Rows that add to the exact accuracy; none if every detail agrees with it."""
+    """Returns rows that add to the exact accuracy; none if every detail agrees with it."""
     rows = {}
     accepted = result.get("accepted_accuracy", result["exact_accuracy"])
     if accepted != result["exact_accuracy"]:

@@ -1,7 +1,7 @@
 """The report page: measures one or several runs, draws them, and writes an HTML file.
 
 `measurements` does the measuring, `pictures` and `gradient_pictures` draw, `run_tables` compares
-numbers; this file decides what is on the page, in which order, and with which captions.
+numbers; this file arranges the page and writes the captions.
 """
 
 import dataclasses
@@ -23,7 +23,7 @@ PAGE = "index.html"
 
 @dataclasses.dataclass(frozen=True)
 class ReportOptions:
-    """How much a report measures.
+    """The amount of measurement in a report.
 
     Attributes:
       num_puzzles: largest number of test puzzles, drawn at random.
@@ -70,7 +70,7 @@ def write_report(
     Args:
       runs: the runs, which are compared in the same pictures.
       folder: folder for the page and the picture files; it must exist.
-      options: how much to measure.
+      options: amount of measurement.
       on_progress: called with a description of the current work.
 
     Returns:
@@ -79,12 +79,12 @@ def write_report(
     measured, animations = {}, []
     for number, run in enumerate(runs, 1):
 
-        def say(activity, run=run):
+        def show(activity, run=run):
             on_progress(f"{run.name}: {activity}")
 
-        found = measure_model(run.model, options.num_puzzles, options.num_minibatches, say)
+        found = measure_model(run.model, options.num_puzzles, options.num_minibatches, show)
         measured[run.name] = found
-        say("animating puzzles")
+        show("animating puzzles")
         animations += animate_examples(run.model, run.name, found, folder / f"solving_{number}")
     on_progress("drawing the pictures")
     page = Page(f"cgar_jax: {', '.join(run.name for run in runs)}")
@@ -108,7 +108,7 @@ def _add_results(page: Page, runs: Sequence[Run]) -> None:
     page.add_table(*run_tables.result_comparison(runs))
     if unfinished := [run.name for run in runs if run.result is None]:
         page.add_text(
-            f"Without a result, because training was stopped or still goes on: "
+            f"Without a result, because training was stopped or is still running: "
             f"{', '.join(unfinished)}. Everything below was measured on the checkpoint."
         )
     if without_log := [run.name for run in runs if not run.metrics]:
@@ -233,7 +233,7 @@ def _gradient_sections(measured: Mapping[str, Measurements]) -> Iterator[_Sectio
 
 
 def _variances(measured: Mapping[str, Measurements]) -> dict[str, tuple[Variance, Variance]]:
-    """Variances with uniform weights and with HSW, by label of the row."""
+    """Returns the variances with uniform weights and with HSW, by label of the row."""
     found = {}
     for name, each in measured.items():
         for when, moments in each.moments.items():
