@@ -2,6 +2,6 @@
 
 A visitor types, pastes or draws a puzzle and watches the answer change from one supervision step to
 the next, until it is verified or remains unsolved. `demonstration` solves the puzzle, `drawing`
-turns outcomes into HTML, and `page` lays out the page with Gradio. The browser also gets `page.css`,
-`editor.js` and `player.js`. Nothing that a visitor enters is ever executed.
+turns outcomes into HTML, and `page` lays out the page with Gradio. The browser also gets
+`page.css`, `editor.js` and `player.js`. Nothing that a visitor enters is ever executed.
 """
