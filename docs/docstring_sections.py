@@ -1,7 +1,7 @@
 """Renders the examples in docstrings as code.
 
-The parser behind the API reference knows the section `Example:` only by its plural name. It would
-show that section, and the examples that open the docstrings of modules, as quotations.
+The parser behind the API reference recognizes the section `Example:` only by its plural name. It
+would show that section, and the examples that open the docstrings of modules, as quotations.
 """
 
 import re

@@ -189,16 +189,6 @@ def read_flags(values: flags.FlagValues, argv: Sequence[str]) -> list[str]:
     return rest
 
 
-def parse_flags(argv: Sequence[str]) -> list[str]:
-    """Parses the flags of a script for `absl.app.run`; an error is one line and exit code 2."""
-    try:
-        rest = read_flags(flags.FLAGS, argv)
-    except ValueError as error:
-        leave(f"error: {error}", 2)
-    _log_only_warnings(flags.FLAGS)
-    return rest
-
-
 def leave(message: str, code: int) -> NoReturn:
     """Ends the process with a message on stderr."""
     print(message, file=sys.stderr)

@@ -14,10 +14,10 @@ from cgar_jax.curricula import Depth
 from cgar_jax.mesh import over_batch
 from cgar_jax.planning.step_costs import step_transfers
 from cgar_jax.recursion import Rollouts
-from cgar_jax.training.collectives import collectives, loops_around
 from cgar_jax.training.programs import step_program
 from cgar_jax.training.state import averaged
 from tests.training import problem
+from tests.training.collectives import collectives, loops_around
 
 # Bytes of losses, norms, weights and metrics: a few dozen numbers per step.
 SMALL = 400
