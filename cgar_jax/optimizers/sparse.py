@@ -6,8 +6,7 @@
 >>> print(optimizers.sparse_sign_sgd(table, jnp.array([1]), gradients, 0.5, 0.0).ravel())
 [ 0.  -0.5  0. ]
 
-The rows that a batch does not use are neither read nor written. All other parameters have an
-optimizer of their own, see `cgar_jax.optimizers.build`.
+All other parameters are trained by an optimizer of `cgar_jax.optimizers.build`.
 """
 
 import chex
