@@ -1,4 +1,4 @@
-"""Checks of arguments at the public functions, with errors that say what was expected.
+"""Checks of arguments at the public functions, with errors that name what was expected.
 
 They check Python numbers and static shapes only, so that they work under `jax.jit`.
 """

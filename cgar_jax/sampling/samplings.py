@@ -126,7 +126,7 @@ def pacing_subset_sampling(
 
     Reference:
       Vahidian et al., 2023, arXiv 2212.12712; see `cgar_jax.curricula.pacing_subset_curriculum` for
-      what is unconfirmed.
+      the unconfirmed details.
     """
     curriculum = PacingCurriculum(start_fraction, full_at, family, order)
     return Sampling(
@@ -280,7 +280,7 @@ def odm_sampling(
       [1 0 2] [0. 0. 0.]
 
     Reference:
-      Albalak et al., 2023, arXiv 2312.02406; see `odm_mixer` for what is unconfirmed.
+      Albalak et al., 2023, arXiv 2312.02406; see `odm_mixer` for the unconfirmed details.
     """
     mixer = odm_mixer(num_domains, smoothing, warmup_steps)
 
