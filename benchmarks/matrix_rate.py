@@ -17,7 +17,7 @@ from cgar_jax.mesh import BATCH, over_batch, replicated
 class MatrixProducts:
     """A chain of products of large matrices that all devices compute at the same time.
 
-    All devices compute, because simulated devices share one machine: one alone would seem too fast.
+    All devices compute, because simulated devices share one machine: one would seem too fast.
     """
 
     def __init__(self, mesh: Mesh, dtype: str, size: int, repeats: int):

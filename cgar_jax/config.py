@@ -1,6 +1,6 @@
 """The settings of an experiment: every key, with the values published for TRM and CGAR.
 
-A file in `configs/` calls `default_config` and changes what differs. The command line can change
+A file in `configs/` calls `default_config` and changes some settings. The command line can change
 every key again (`--config.optimizer.learning_rate=3e-4`). Unknown keys are errors.
 """
 

@@ -10,7 +10,7 @@ from cgar_jax.config import data_config, default_config
 
 
 def source_of(config: ml_collections.ConfigDict) -> str:
-    """Returns the text of a config file that sets what differs from `default_config`.
+    """Returns the text of a config file that sets all differences from `default_config`.
 
     Args:
       config: any config.

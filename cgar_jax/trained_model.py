@@ -325,7 +325,7 @@ def from_published(
       ValueError: if the parameters do not fit the model that the config describes.
     """
     built = _build(config, task)
-    # Averaged parameters are float32 whatever the dtype of the trained ones.
+    # Averaged parameters are float32, regardless of the dtype of the trained ones.
     collections = models.import_published(parameters, built.model.clone(param_dtype="float32"))
     table = collections.pop("puzzle_embedding")["table"]
     like = averaged(built.abstract_state())

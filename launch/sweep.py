@@ -62,7 +62,7 @@ def define_flags() -> None:
 def run_all(
     runs: Sequence[Run], environments: list[dict[str, str]], table: pathlib.Path, console: Console
 ) -> int:
-    """Runs whatever has not finished, and returns the exit code of the sweep.
+    """Trains all unfinished runs, and returns the exit code of the sweep.
 
     Args:
       runs: the runs of the sweep.

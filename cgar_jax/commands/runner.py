@@ -69,7 +69,7 @@ def main(
 def run(function: Callable[[], int | None]) -> None:
     """Calls a function; an error that its user can correct becomes one message and an exit code.
 
-    Exit codes: what the function returns (None is 0), 2 for bad input, 3 if training diverged, 75
+    Exit codes: the result of the function (None is 0), 2 for bad input, 3 if training diverged, 75
     if other processes of the run were lost (start all of them again), 128 + n if signal n stopped
     the run. If the environment variable `CGAR_TRACEBACK` is set, errors keep their traceback.
     """

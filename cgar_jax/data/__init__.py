@@ -1,4 +1,4 @@
-"""Puzzles and data sets: load what a config describes, read and write files of puzzles.
+"""Puzzles and data sets: loading by config, and reading and writing of puzzle files.
 
 `schema` lists the columns of an example and `dataset` defines the `Dataset`. A family of puzzles
 has `Rules` (text, tokens, checks) and a `Source` (settings, generator, files); it lives in

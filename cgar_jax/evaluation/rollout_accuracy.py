@@ -80,7 +80,7 @@ def accuracies(found: Record, supervision_steps: int, num_rollouts: int) -> dict
       Shares of the puzzles. `pass`: one of the K last answers is right. `halting`: the last answer
       with the highest halting logit is right. `majority`: the most frequent last answer is right
       (ties go to the highest halting logit). `verified`: an answer that obeys the rules came up
-      at any step of any rollout, which is what solving with a verifier finds.
+      at any step of any rollout, as when solving with a verifier.
     """
     last = Record(*(column[supervision_steps - 1, :, :num_rollouts] for column in found))
 

@@ -2,7 +2,7 @@
 
 A batch is made of *groups*: a group is one puzzle and its rollouts. A puzzle that is done leaves
 the batch and the next one takes its place; when no puzzle is waiting, the batch shrinks. The time
-for a large file therefore depends on what its puzzles need, not on its hardest puzzle.
+for a large file therefore depends on the steps of all its puzzles, not only of the hardest.
 """
 
 import dataclasses

@@ -1,6 +1,6 @@
 """Pictures of training and of predictions: from plain numbers to matplotlib figures.
 
-Each function takes a mapping from the names of runs to what it draws, and compares the runs in one
+Each function takes a mapping from the names of runs to numbers, and compares the runs in one
 figure. Models and files are left to `run_report`. Pictures of gradients are in `gradient_pictures`.
 """
 

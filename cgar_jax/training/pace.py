@@ -23,7 +23,7 @@ _NUM_MEASUREMENTS = 15
 
 
 class Pace:
-    """Measures dispatches, and predicts the duration of what is still to come."""
+    """Measures dispatches, and predicts the duration of the remaining steps."""
 
     def __init__(self, stages: Sequence[Stage], step_flops: Callable[[StageDepth], float]):
         """Starts without a measurement.

@@ -56,7 +56,7 @@ def clue_range(grid: Grid, num_clues: int | tuple[int, int]) -> tuple[int, int]:
     """Returns `num_clues` as a range `(low, high)`, which is `(0, 0)` for minimal puzzles.
 
     Raises:
-      ValueError: if no puzzle can have so few or so many clues.
+      ValueError: if no puzzle with one solution has that number of clues.
     """
     low, high = (num_clues, num_clues) if np.ndim(num_clues) == 0 else num_clues
     fewest = _FEWEST_CLUES[grid.size]
