@@ -135,5 +135,5 @@ def _countable(
 ) -> tuple[jax.Array, jax.Array, jax.Array]:
     """Returns which tokens count, and float32 logits and labels with zeros at the others."""
     check_shape(owner, "labels", labels, logits.shape[:-1])
-    valid, labels = read_labels(owner, labels, logits.shape[-1], where)
+    valid, labels = read_labels(owner, labels, jnp.shape(logits)[-1], where)
     return valid, jnp.where(valid[..., None], logits.astype(jnp.float32), 0), labels

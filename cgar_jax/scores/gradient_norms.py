@@ -192,7 +192,7 @@ def _prediction_errors(
             "labels must be [batch] or [batch, tokens], and logits the same with an axis of "
             "classes at the end"
         )
-    valid, labels = read_labels(owner, labels, logits.shape[-1], where)
+    valid, labels = read_labels(owner, labels, jnp.shape(logits)[-1], where)
     if labels.ndim == 1:
         valid, labels, logits = valid[:, None], labels[:, None], jnp.expand_dims(logits, -2)
     logits = jnp.where(valid[..., None], logits.astype(jnp.float32), 0)
