@@ -11,6 +11,7 @@ import chex
 import jax
 import jax.numpy as jnp
 
+from cgar_jax._core.checks import check_shape
 from cgar_jax._core.ids import known_ids, widen
 
 
@@ -91,9 +92,21 @@ def valid_labels(
 
 
 def read_labels(
-    owner: str, labels: chex.Array, num_classes: int, where: jax.typing.ArrayLike | None
+    owner: str, logits: chex.Array, labels: chex.Array, where: jax.typing.ArrayLike | None
 ) -> tuple[jax.Array, jax.Array]:
-    """Returns which labels count, as `valid_labels` does, and int32 labels with 0 at the others."""
+    """Returns which labels count, as `valid_labels` does, and int32 labels with 0 at the others.
+
+    Args:
+      owner: name of the public function, for errors.
+      logits: array `[..., classes]`.
+      labels: classes, integers of any dtype, `[...]`.
+      where: mask, bool `[...]` or its leading axes; None means all True.
+
+    Raises:
+      ValueError: if the shapes do not fit each other, or `labels` are not integers.
+    """
+    *shape, num_classes = jnp.shape(logits)
+    check_shape(owner, "labels", labels, shape)
     labels, known = known_ids(owner, "labels", labels, num_classes)
     valid = valid_entries(where, labels.shape) & known
     return valid, jnp.where(valid, labels, 0)

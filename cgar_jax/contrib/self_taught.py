@@ -100,7 +100,8 @@ def self_taught_weighting(
     Extra arguments:
       - `logits`: model outputs, float `[batch, classes]`, or the shape of the losses and
         `[classes]`.
-      - `labels`: class indices, int in [0, classes), `[batch]` or the shape of the losses.
+      - `labels`: class indices, int in [0, classes), `[batch]` or the shape of the losses; a loss
+        with another label gets weight 0 and is excluded from all statistics.
       - `weight_gradient`: result of `cgar_jax.weighting.look_ahead_gradient`, float `[batch]` or
         the shape of the losses; optional. It belongs to one loss term: use `optax.masked` with
         several.
@@ -154,7 +155,8 @@ def self_taught_weighting(
 
     def weigh(term: Term, extras: Extras, memory: SelfTaughtState, count: jax.Array) -> tuple:
         del count
-        features = _features(term, extras)
+        features, known = _features(term, extras)
+        term = term._replace(valid=known)
         features, memory = _standardize(features, term.valid, memory, average, axis_name)
         if "weight_gradient" in extras:
             meaning = "the result of weighting.look_ahead_gradient"
@@ -171,7 +173,8 @@ def self_taught_weighting(
             params = optax.apply_updates(memory.params, updates)
             memory = memory._replace(params=params, optimizer=state)
         ratings = rate(memory.params, features)
-        return ratings / _mean_rating(ratings, term.valid, axis_name), memory
+        mean = _mean_rating(ratings, term.valid, axis_name)
+        return jnp.where(term.valid, ratings / mean, 0), memory
 
     return stateful(name, init_term, weigh)
 
@@ -263,13 +266,14 @@ def _standardize(features, valid, memory, average, axis_name):
     return distances / jnp.sqrt(spread + 1e-6), memory
 
 
-def _features(term: Term, extras: Extras) -> jax.Array:
-    """Returns the features of each example, float32 with the losses' shape and a feature axis."""
+def _features(term: Term, extras: Extras) -> tuple[jax.Array, jax.Array]:
+    """Returns the features of each loss, on a further axis, and which losses have a label."""
     meaning = "model outputs [batch, classes] or [batch, steps, classes]"
     logits = extras.features("logits", meaning, term)
-    labels = extras.per_loss("labels", "the class index of each example, int [batch]", term)
     shape = term.losses.shape
     rows, num_classes = logits.shape[:-1], logits.shape[-1]
+    meaning = "the class index of each example, int [batch]"
+    labels, known = extras.ids("labels", meaning, num_classes, term)
     logits = logits.reshape(*rows, *(1,) * (len(shape) - len(rows)), num_classes)
     probabilities = jax.nn.softmax(logits)
     is_label = labels[..., None] == jnp.arange(num_classes)
@@ -278,4 +282,4 @@ def _features(term: Term, extras: Extras) -> jax.Array:
     largest = jnp.max(probabilities, -1)
     entropy = jnp.sum(jax.scipy.special.entr(probabilities), -1)
     columns = (term.losses, of_label, largest, entropy, of_label - of_others)
-    return jnp.stack([jnp.broadcast_to(column, shape) for column in columns], -1)
+    return jnp.stack([jnp.broadcast_to(column, shape) for column in columns], -1), known

@@ -15,7 +15,6 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from cgar_jax._core.checks import check_shape
 from cgar_jax._core.masking import read_labels
 
 
@@ -134,6 +133,5 @@ def _countable(
     owner: str, logits: chex.Array, labels: chex.Array, where: jax.typing.ArrayLike | None
 ) -> tuple[jax.Array, jax.Array, jax.Array]:
     """Returns which tokens count, and float32 logits and labels with zeros at the others."""
-    check_shape(owner, "labels", labels, logits.shape[:-1])
-    valid, labels = read_labels(owner, labels, jnp.shape(logits)[-1], where)
+    valid, labels = read_labels(owner, logits, labels, where)
     return valid, jnp.where(valid[..., None], logits.astype(jnp.float32), 0), labels

@@ -118,8 +118,7 @@ def _read(logits, labels, where):
         valid = valid_entries(where, target.shape) & (target >= 0) & (target <= 1)
         logits, target = (jnp.where(valid, array, 0)[..., None] for array in (logits, target))
         return valid, jax.nn.sigmoid(logits), jax.nn.sigmoid(-logits), target
-    check_shape(owner, "labels", labels, logits.shape[:-1])
-    valid, labels = read_labels(owner, labels, jnp.shape(logits)[-1], where)
+    valid, labels = read_labels(owner, logits, labels, where)
     chance = jax.nn.softmax(jnp.where(valid[..., None], logits, 0))
     target = jax.nn.one_hot(labels, logits.shape[-1], dtype=jnp.float32)
     return valid, chance, 1 - chance, target

@@ -74,9 +74,8 @@ def early_distillation_loss(
     owner = "early_distillation_loss"
     check_number(owner, "omega", omega, "[0, 1]")
     check_number(owner, "temperature", temperature, "(0, inf)")
-    check_shape(owner, "labels", labels, logits.shape[:-1])
     check_shape(owner, "teacher_logits", teacher_logits, logits.shape)
-    valid, labels = read_labels(owner, labels, jnp.shape(logits)[-1], where)
+    valid, labels = read_labels(owner, logits, labels, where)
     omega, temperature = (jnp.asarray(value, jnp.float32) for value in (omega, temperature))
     soft, teacher = (
         jnp.where(valid[..., None], array.astype(jnp.float32), 0) / temperature

@@ -128,8 +128,7 @@ def smooth_adversarial_comp_sum_loss(
     check_number(name, "margin", margin, "(0, inf)")
     check_number(name, "strength", strength, "[0, inf)")
     check_shape(name, "adversarial_logits", adversarial_logits, logits.shape)
-    check_shape(name, "labels", labels, logits.shape[:-1])
-    valid, labels = read_labels(name, labels, jnp.shape(logits)[-1], where)
+    valid, labels = read_labels(name, logits, labels, where)
     clean, attacked = (
         jnp.where(valid[..., None], array.astype(jnp.float32), 0)
         for array in (logits, adversarial_logits)

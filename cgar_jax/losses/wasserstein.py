@@ -124,8 +124,7 @@ def wasserstein1_ordinal_loss(
         valid = valid_entries(where, shape[:-1])
         target = jax.lax.stop_gradient(jnp.asarray(labels, jnp.float32))
     else:
-        check_shape("wasserstein1_ordinal_loss", "labels", labels, shape[:-1])
-        valid, labels = read_labels("wasserstein1_ordinal_loss", labels, shape[-1], where)
+        valid, labels = read_labels("wasserstein1_ordinal_loss", logits, labels, where)
         target = jax.nn.one_hot(labels, shape[-1], dtype=jnp.float32)
     logits = jnp.where(valid[..., None], jnp.asarray(logits, jnp.float32), 0)
     target = jnp.where(valid[..., None], target, 0)

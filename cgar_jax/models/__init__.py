@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from cgar_jax._core.registry import call_by_name
-from cgar_jax.models.base import Model, ModelParams, Outputs, ShardingRules
+from cgar_jax.models.base import Model, ModelParams, Outputs, ShardingRules, puzzle_rows
 from cgar_jax.models.published import export_published, import_published, read_published
 from cgar_jax.models.trm import TRM
 
@@ -44,5 +44,6 @@ __all__ = [
     "build",
     "export_published",
     "import_published",
+    "puzzle_rows",
     "read_published",
 ]

@@ -10,6 +10,9 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple, Protocol, Self, runtime_checkable
 
 import jax
+import jax.numpy as jnp
+
+from cgar_jax._core.ids import known_ids
 
 ShardingRules = tuple[tuple[str, int], ...]
 """Pairs `(pattern, axis)`: matrices whose name matches `pattern` are split along `axis`."""
@@ -39,6 +42,26 @@ class ModelParams(NamedTuple):
 
     variables: dict[str, Any]
     puzzle_table: jax.Array
+
+    def puzzle_rows(self, identifiers: jax.typing.ArrayLike) -> jax.Array:
+        """Returns the embedding of each puzzle; zeros for an identifier that has no row."""
+        return puzzle_rows(self.puzzle_table, identifiers)
+
+
+def puzzle_rows(puzzle_table: jax.Array, identifiers: jax.typing.ArrayLike) -> jax.Array:
+    """Returns rows of a table of puzzle embeddings.
+
+    Args:
+      puzzle_table: `[num_puzzle_identifiers, puzzle_embedding_size]`.
+      identifiers: int `[...]`.
+
+    Returns:
+      `[..., puzzle_embedding_size]`, zeros for an identifier outside the table.
+    """
+    count = puzzle_table.shape[0]
+    identifiers, known = known_ids("puzzle_rows", "identifiers", identifiers, count)
+    beyond = jnp.where(known, identifiers, count)
+    return puzzle_table.at[beyond].get(mode="fill", fill_value=0)
 
 
 @runtime_checkable

@@ -13,6 +13,8 @@ import chex
 import jax
 import jax.numpy as jnp
 
+from cgar_jax._core.ids import known_ids
+
 
 def sparse_sign_sgd(
     table: jax.Array,
@@ -33,7 +35,8 @@ def sparse_sign_sgd(
 
     Args:
       table: embedding table, float `[rows, dim]`.
-      identifiers: row of each example, int `[batch]`, in `0 .. rows - 1`.
+      identifiers: row of each example, int `[batch]`. An example whose identifier is outside
+        `0 .. rows - 1` is ignored.
       row_gradients: gradient of the loss in each example's own copy of its row, float
         `[batch, dim]`. Their scale does not matter.
       learning_rate: learning rate, a number that may be traced. TRM uses 1e-4 for Sudoku and mazes,
@@ -46,6 +49,7 @@ def sparse_sign_sgd(
 
     Raises:
       AssertionError: if the shapes do not fit each other.
+      ValueError: if the identifiers are not integers.
 
     Example:
       >>> import jax.numpy as jnp
@@ -60,12 +64,14 @@ def sparse_sign_sgd(
       The published code of HRM, Wang et al., 2025, arXiv 2506.21734, kept by TRM.
     """
     rows, dim = table.shape
+    identifiers, counts = known_ids("sparse_sign_sgd", "identifiers", identifiers, rows)
     (batch,) = identifiers.shape
     chex.assert_shape(row_gradients, (batch, dim))
     if where is not None:
         chex.assert_shape(where, (batch,))
-        # The row with index `rows` does not exist, so the scatter below drops padding.
-        identifiers = jnp.where(where, identifiers, rows)
+        counts &= where
+    # The row with index `rows` does not exist, so the scatter below drops it.
+    identifiers = jnp.where(counts, identifiers, rows)
     if rows <= batch:
         # For a small table, summing all rows over the devices of a mesh moves less data than
         # gathering a batch of rows.

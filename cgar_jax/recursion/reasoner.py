@@ -96,7 +96,7 @@ class Reasoner:
           step, with leaves `[supervision_steps, rows, ...]`.
         """
         variables = params.variables
-        question = Question(rollouts.inputs, params.puzzle_table[rollouts.puzzle_identifiers])
+        question = Question(rollouts.inputs, params.puzzle_rows(rollouts.puzzle_identifiers))
         begins = (rollouts.steps_taken == 0)[:, None, None]
         start = self.model.apply(variables, method="initial_state")
         states = jax.tree.map(lambda first, now: jnp.where(begins, first, now), start, states)
@@ -135,7 +135,7 @@ class Reasoner:
             own = rollouts._replace(puzzle_identifiers=jnp.arange(len(puzzle_rows)))
             return self.think(ModelParams(variables, puzzle_rows), states, own, noise, read)
 
-        puzzle_rows = params.puzzle_table[rollouts.puzzle_identifiers]
+        puzzle_rows = params.puzzle_rows(rollouts.puzzle_identifiers)
         return think(params.variables, puzzle_rows, states, rollouts, noise)
 
     def run(
@@ -208,7 +208,7 @@ class Reasoner:
             loop = slots, states, found
             return lax.while_loop(lambda loop: jnp.any(loop[0][0] < num), step, loop)[-1]
 
-        puzzle_rows = params.puzzle_table[puzzle_identifiers]
+        puzzle_rows = params.puzzle_rows(puzzle_identifiers)
         return think(params.variables, puzzle_rows, inputs, slots, states, found)
 
     def trajectory(

@@ -183,7 +183,7 @@ def _compiled(model, depth, supervision_steps, answer_loss, halting_loss_weight)
     """Returns a compiled function from a minibatch to sums and products of all gradients."""
 
     def loss(trained, model_params, batch, states):
-        rows = model_params.puzzle_table[batch["puzzle_identifiers"]]
+        rows = model_params.puzzle_rows(batch["puzzle_identifiers"])
         variables = model_params.variables | {"params": trained}
         question = Question(batch["inputs"], rows)
         states, outputs = supervision_step(model, variables, question, states, depth)

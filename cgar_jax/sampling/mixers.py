@@ -22,6 +22,7 @@ import jax.numpy as jnp
 import optax
 
 from cgar_jax._core.checks import check_number, check_shape
+from cgar_jax._core.ids import known_ids
 from cgar_jax._core.masking import valid_entries
 from cgar_jax._core.random import own_key
 from cgar_jax._core.registry import check_name
@@ -231,10 +232,10 @@ def odm_mixer(
     def update(state, losses, domain_ids, *, where=None):
         check_shape(owner, "losses", losses, ("batch",))
         check_shape(owner, "domain_ids", domain_ids, jnp.shape(losses))
-        losses, domain_ids = jnp.asarray(losses), jnp.asarray(domain_ids)
-        valid = valid_entries(where, losses.shape)
+        domain_ids, known = known_ids(owner, "domain_ids", domain_ids, num_domains)
+        losses = jnp.asarray(losses)
+        valid = valid_entries(where, losses.shape) & known
         losses = jax.lax.stop_gradient(jnp.where(valid, losses, 0).astype(jnp.float32))
-        # The segment sum drops examples whose id is outside 0 .. num_domains - 1.
         total, drawn = (
             jax.ops.segment_sum(values, domain_ids, num_domains)
             for values in (losses, valid.astype(jnp.float32))

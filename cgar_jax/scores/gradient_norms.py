@@ -18,8 +18,8 @@ import optax
 
 from cgar_jax._core.checks import check_shape
 from cgar_jax._core.examples import map_examples
-from cgar_jax._core.ids import widen
-from cgar_jax._core.masking import masked_mean, read_labels, valid_entries
+from cgar_jax._core.ids import known_ids
+from cgar_jax._core.masking import masked_mean, valid_entries
 
 
 def el2n_score(
@@ -180,7 +180,8 @@ def _prediction_errors(
     Errors are 0 for tokens that do not count. Labels `[batch]` are treated as one token per
     example. The errors keep a leading axis of seeds.
     """
-    logits, labels = jnp.asarray(logits), widen(owner, "labels", labels)
+    logits = jnp.asarray(logits)
+    labels, known = known_ids(owner, "labels", labels, logits.shape[-1])
     shape = logits.shape[-1 - labels.ndim : -1]
     if (
         labels.ndim not in (1, 2)
@@ -192,7 +193,7 @@ def _prediction_errors(
             "labels must be [batch] or [batch, tokens], and logits the same with an axis of "
             "classes at the end"
         )
-    valid, labels = read_labels(owner, labels, jnp.shape(logits)[-1], where)
+    valid = valid_entries(where, labels.shape) & known
     if labels.ndim == 1:
         valid, labels, logits = valid[:, None], labels[:, None], jnp.expand_dims(logits, -2)
     logits = jnp.where(valid[..., None], logits.astype(jnp.float32), 0)

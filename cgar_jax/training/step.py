@@ -19,7 +19,7 @@ from cgar_jax import losses, optimizers, weighting
 from cgar_jax.curricula import DepthCurriculum, StageDepth, as_depth_choice
 from cgar_jax.data import schema
 from cgar_jax.mesh import over_batch
-from cgar_jax.models import Model
+from cgar_jax.models import Model, puzzle_rows
 from cgar_jax.recursion import HaltingRule, advance, initial_carry, replace_halted
 from cgar_jax.sampling import Request, Sampling
 from cgar_jax.training.feed import TrainingBlock, TrainingSet
@@ -151,7 +151,7 @@ class TrainStep:
         def gradient_at(depth):
             return lambda: jax.value_and_grad(self._loss, (0, 1), has_aux=True)(
                 state.params,
-                state.puzzle_table[carry.examples["puzzle_identifiers"]],
+                puzzle_rows(state.puzzle_table, carry.examples["puzzle_identifiers"]),
                 depth,
                 state,
                 carry,

@@ -49,9 +49,10 @@ neighbors), `popularity_propensity` (probability of observation), `meta_alignmen
 is the gradient that `first_order_bilevel_weighting` descends.
 
 No gradient flows through weights, unless a docstring says otherwise. Masked entries (`where` is
-False) get weight 0 and are excluded from all statistics. Weights are computed in float32 and
-returned in the dtype of the incoming weights. To add a weighting, write a function with
-`base.stateless` or `base.stateful`, and list it in `WEIGHTINGS` below.
+False), and entries whose domain, class or step is out of range, get weight 0 and are excluded from
+all statistics. Weights are computed in float32 and returned in the dtype of the incoming weights.
+To add a weighting, write a function with `base.stateless` or `base.stateful`, and list it in
+`WEIGHTINGS` below.
 """
 
 from collections.abc import Callable, Sequence

@@ -20,7 +20,9 @@ import chex
 import jax
 import jax.numpy as jnp
 import optax
+from jax.core import Tracer
 
+from cgar_jax._core.ids import known_ids, widen
 from cgar_jax._core.masking import align, valid_entries
 
 
@@ -83,12 +85,7 @@ class Extras:
         Raises:
           ValueError: if the argument is missing.
         """
-        if argument not in self.values:
-            raise ValueError(
-                f"{self.name}: the extra argument {argument!r} is missing; "
-                f"pass update(..., {argument}=...), {meaning}"
-            )
-        return jax.lax.stop_gradient(self.values[argument])
+        return jax.lax.stop_gradient(self._given(argument, meaning))
 
     def per_loss(self, argument: str, meaning: str, term: Term) -> jax.Array:
         """Returns an extra argument with one number per loss.
@@ -108,6 +105,63 @@ class Extras:
         array = self.get(argument, meaning)
         array = align(f"{self.name}: the extra argument {argument!r}", array, term.valid.shape)
         return jnp.where(term.valid, array, 0)
+
+    def ids(
+        self, argument: str, meaning: str, count: int, term: Term
+    ) -> tuple[jax.Array, jax.Array]:
+        """Returns an extra argument that chooses one of `count` things for each loss.
+
+        Args:
+          argument: name of the extra argument, which has shape [batch] or the shape of the losses.
+          meaning: description of the expected value, for the error message.
+          count: number of things to choose from.
+          term: the loss term.
+
+        Returns:
+          The ids, int32, 0 where masked or outside `0 .. count - 1`; and which losses are neither
+          masked nor outside, bool. Both have the shape of the losses.
+
+        Raises:
+          ValueError: The argument is missing, has another shape or is not an array of integers.
+        """
+        owner = f"{self.name}: the extra argument {argument!r}"
+        ids, known = known_ids(self.name, argument, self._given(argument, meaning), count)
+        ids, known = (align(owner, array, term.valid.shape) for array in (ids, known))
+        return jnp.where(term.valid, ids, 0), known & term.valid
+
+    def steps(
+        self, argument: str, meaning: str, term: Term, last: chex.Numeric | None = None
+    ) -> tuple[jax.Array, jax.Array]:
+        """Returns an extra argument that counts steps or positions from 1.
+
+        Args:
+          argument: name of the extra argument, which has shape [batch] or the shape of the losses.
+          meaning: description of the expected value, for the error message.
+          term: the loss term.
+          last: largest step; None means that there is none.
+
+        Returns:
+          The steps, int32, 1 where masked or out of range; and which losses are neither, bool. Both
+          have the shape of the losses.
+
+        Raises:
+          ValueError: The argument is missing, has another shape or is not an array of integers, or,
+            outside of `jax.jit`, has a step out of range that is not masked.
+        """
+        owner = f"{self.name}: the extra argument {argument!r}"
+        step = align(
+            owner, widen(self.name, argument, self._given(argument, meaning)), term.valid.shape
+        )
+        inside = step >= 1 if last is None else (step >= 1) & (step <= last)
+        wrong = term.valid & ~inside
+        if not isinstance(wrong, Tracer) and wrong.any():
+            upwards = "up" if last is None else f"to {last}"
+            raise ValueError(
+                f"{owner} contains {step[wrong][0]}, but steps are counted from 1 {upwards}; "
+                "if yours are counted from 0, add 1"
+            )
+        inside &= term.valid
+        return jnp.where(inside, step, 1), inside
 
     def of_one_term(self, argument: str, meaning: str, term: Term) -> jax.Array:
         """Returns an extra argument with one number per loss, for losses with a single term.
@@ -156,6 +210,16 @@ class Extras:
             )
         valid = term.valid_rows(len(rows))
         return jnp.where(valid[..., None], array, 0).astype(jnp.float32)
+
+    def _given(self, argument: str, meaning: str) -> Any:
+        """Returns an extra argument unchanged; raises an error if it is missing."""
+        if argument not in self.values:
+            raise ValueError(
+                f"{self.name}: the extra argument {argument!r} is missing; "
+                f"pass update(..., {argument}=...), {meaning}. (optax.MultiSteps drops extra "
+                "arguments; accumulate gradients with it around the optimizer, not the weighting)"
+            )
+        return self.values[argument]
 
 
 def stateless(

@@ -21,6 +21,7 @@ import jax.numpy as jnp
 import optax
 
 from cgar_jax._core.checks import check_number, check_shape
+from cgar_jax._core.ids import known_ids
 from cgar_jax._core.masking import align, mean_one_softmax, valid_entries
 from cgar_jax.weighting.base import Extras, Term, stateful
 from cgar_jax.weighting.domains import means_by_domain
@@ -52,7 +53,8 @@ def bilevel_domain_gradient(
       losses: losses of the model `w`, float `[batch]` or `[batch, steps]`.
       shadow_losses: losses of the shadow model `u` on the same examples, float `[batch]` or the
         shape of the losses.
-      domain_ids: int in [0, num_domains), `[batch]` or the shape of the losses.
+      domain_ids: int in [0, num_domains), `[batch]` or the shape of the losses; a loss with another
+        id is excluded.
       where: mask, bool `[batch]` or the shape of the losses; masked losses are excluded.
       axis_name: mesh axis of the batch, for `jax.shard_map`.
 
@@ -78,8 +80,9 @@ def bilevel_domain_gradient(
     name = "bilevel_domain_gradient"
     check_shape(name, "logits", logits, ("num_domains",))
     shadow_losses = align(f"{name}: shadow_losses", shadow_losses, losses.shape)
-    domain = align(f"{name}: domain_ids", domain_ids, losses.shape)
-    valid = valid_entries(where, losses.shape)
+    domain, known = known_ids(name, "domain_ids", domain_ids, jnp.shape(logits)[0])
+    domain, known = (align(f"{name}: domain_ids", array, losses.shape) for array in (domain, known))
+    valid = valid_entries(where, losses.shape) & known
     gaps = jnp.where(valid, losses.astype(jnp.float32) - shadow_losses.astype(jnp.float32), 0)
     gap, present = means_by_domain(gaps, domain, valid, jnp.shape(logits)[0], axis_name)
     logits = jnp.asarray(logits, jnp.float32)
@@ -136,7 +139,8 @@ def first_order_bilevel_weighting(
       axis_name: mesh axis of the batch, for `jax.shard_map`.
 
     Extra arguments:
-      - `domain_ids`: int in [0, num_domains), `[batch]` or the shape of the losses.
+      - `domain_ids`: int in [0, num_domains), `[batch]` or the shape of the losses; a loss with
+        another id gets weight 0 and is excluded from the gradient.
       - `shadow_losses`: losses of the shadow model on the same examples, float `[batch]` or the
         shape of the losses; optional. They belong to one loss term: use `optax.masked` with
         several.
@@ -179,18 +183,20 @@ def first_order_bilevel_weighting(
 
     def weigh(term: Term, extras: Extras, logits: jax.Array, count: jax.Array) -> tuple:
         del count
-        domain = extras.per_loss("domain_ids", f"int in [0, {num_domains})", term)
+        meaning = f"int in [0, {num_domains})"
+        domain, known = extras.ids("domain_ids", meaning, num_domains, term)
         if "shadow_losses" in extras:
             meaning = "losses of the shadow model"
             shadow_losses = extras.of_one_term("shadow_losses", meaning, term)
             gradient = bilevel_domain_gradient(
-                logits, term.losses, shadow_losses, domain, where=term.valid, axis_name=axis_name
+                logits, term.losses, shadow_losses, domain, where=known, axis_name=axis_name
             )
             step = -jnp.asarray(learning_rate, jnp.float32) * gradient
             if clip is not None:
                 largest = jnp.asarray(clip, jnp.float32)
                 step = jnp.clip(step, -largest, largest)
             logits = logits + step
-        return mean_one_softmax(logits, jnp.ones(num_domains, bool))[domain], logits
+        relative = mean_one_softmax(logits, jnp.ones(num_domains, bool))
+        return jnp.where(known, relative[domain], 0), logits
 
     return stateful(name, lambda loss: jnp.zeros(num_domains, jnp.float32), weigh)

@@ -78,7 +78,8 @@ def doremi_domain_weighting(
     Extra arguments:
       - `reference_losses`: losses of a previously trained reference model on the same examples,
         float `[batch]` or the shape of the losses.
-      - `domain_ids`: int in [0, num_domains), `[batch]` or the shape of the losses.
+      - `domain_ids`: int in [0, num_domains), `[batch]` or the shape of the losses; a loss with
+        another id gets weight 0 and is excluded from the scores.
       - `where`: mask, bool `[batch]` or the shape of the losses; masked losses get weight 0 and are
         excluded from the scores.
 
@@ -126,16 +127,18 @@ def doremi_domain_weighting(
     def weigh(term: Term, extras: Extras, memory: DomainWeights, count: jax.Array) -> tuple:
         meaning = "losses of the reference model, float [batch]"
         reference = extras.per_loss("reference_losses", meaning, term)
-        domain = extras.per_loss("domain_ids", f"int in [0, {num_domains})", term)
-        excess = jnp.where(term.valid, jnp.maximum(term.losses - reference, 0), 0)
-        scores, present = means_by_domain(excess, domain, term.valid, num_domains, axis_name)
+        meaning = f"int in [0, {num_domains})"
+        domain, known = extras.ids("domain_ids", meaning, num_domains, term)
+        excess = jnp.where(known, jnp.maximum(term.losses - reference, 0), 0)
+        scores, present = means_by_domain(excess, domain, known, num_domains, axis_name)
         scores = jnp.where(present, scores, memory.scores)
         seen = memory.seen | present
         relative = _relative_weights(memory.weights, scores, seen, step_size, smoothing, clip)
         relative = jnp.where(present.any(), relative, num_domains * memory.weights)
         weights = relative / num_domains
         average = memory.average + (weights - memory.average) / (count + 1)
-        return relative[domain], DomainWeights(weights, average, scores, seen)
+        weight = jnp.where(known, relative[domain], 0)
+        return weight, DomainWeights(weights, average, scores, seen)
 
     return stateful(name, init_term, weigh)
 
@@ -145,7 +148,7 @@ def means_by_domain(values, domain, valid, num_domains, axis_name):
 
     Args:
       values: values to average, float `[batch]` or `[batch, steps]`.
-      domain: domain of each value, int, the shape of `values`.
+      domain: domain of each value, int in [0, num_domains), the shape of `values`.
       valid: mask, bool, the shape of `values`.
       num_domains: number of domains.
       axis_name: mesh axis of the batch, or None.

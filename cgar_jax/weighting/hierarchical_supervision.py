@@ -54,7 +54,8 @@ def hierarchical_supervision_weighting(
 
     Extra arguments:
       - `supervision_step`: current step of each example, int from 1, `[batch]` or the shape of the
-        losses. It is optional for losses `[batch, steps]`, where the second axis is the step.
+        losses; a step outside `1 .. num_steps` has weight 0. It is optional for losses
+        `[batch, steps]`, where the second axis is the step.
       - `where`: mask, bool `[batch]` or the shape of the losses; masked losses get weight 0.
 
     Returns:
@@ -63,7 +64,7 @@ def hierarchical_supervision_weighting(
     Raises:
       ValueError: if a setting is out of range; at the first update (trace time), if
         `supervision_step` is missing or has another shape, or the losses have more steps than
-        `num_steps`.
+        `num_steps`; outside of `jax.jit`, if a step that is not masked is outside `1 .. num_steps`.
 
     Example:
       >>> import jax.numpy as jnp
@@ -90,12 +91,11 @@ def hierarchical_supervision_weighting(
         base = jnp.asarray(decay, jnp.float32)
         total = _geometric_sum(base, num_steps)
         scale = {"sum": 1 / total, "mean": num_steps / total, "none": 1.0}[normalize]
-        step = _step_of_each_loss(extras, term, num_steps)
-        # A masked step may be any number, and a power with a large negative exponent is infinite.
-        steps_before = jnp.where(term.valid, step.astype(jnp.float32) - 1, 0)
+        step, inside = _step_of_each_loss(extras, term, num_steps)
+        steps_before = step.astype(jnp.float32) - 1
         if per == "batch":
-            steps_before = jnp.floor(masked_mean(steps_before, term.valid, axis_name=axis_name))
-        return base**steps_before * scale
+            steps_before = jnp.floor(masked_mean(steps_before, inside, axis_name=axis_name))
+        return jnp.where(inside, base**steps_before * scale, 0)
 
     return stateless("hierarchical_supervision_weighting", weigh)
 
@@ -110,19 +110,22 @@ def _geometric_sum(decay: jax.Array, num_steps: chex.Numeric) -> jax.Array:
     return jax.lax.fori_loop(0, num_steps, lambda _, total: 1 + decay * total, jnp.float32(0))
 
 
-def _step_of_each_loss(extras: Extras, term: Term, num_steps: chex.Numeric) -> jax.Array:
-    """Returns the supervision step of each loss, from 1, with the shape of the losses."""
+def _step_of_each_loss(
+    extras: Extras, term: Term, num_steps: chex.Numeric
+) -> tuple[jax.Array, jax.Array]:
+    """Returns the supervision step of each loss, and whether it is one of `1 .. num_steps`."""
     shape = term.losses.shape
     if "supervision_step" in extras or len(shape) != 2:
         meaning = (
             "the step of each example, counted from 1, int [batch], or use losses of shape "
             f"[batch, steps]; losses of shape {shape} have no axis of steps"
         )
-        return extras.per_loss("supervision_step", meaning, term)
+        return extras.steps("supervision_step", meaning, term, num_steps)
     if isinstance(num_steps, int) and shape[1] > num_steps:
         raise ValueError(
             f"hierarchical_supervision_weighting: losses of shape {shape} have {shape[1]} steps, "
             f"but num_steps is {num_steps}; increase num_steps, or pass 'supervision_step' if the "
             "second axis is not the supervision step"
         )
-    return jnp.broadcast_to(jnp.arange(1, shape[1] + 1), shape)
+    step = jnp.broadcast_to(jnp.arange(1, shape[1] + 1), shape)
+    return step, term.valid & (step <= num_steps)

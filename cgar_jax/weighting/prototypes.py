@@ -18,6 +18,7 @@ import jax.numpy as jnp
 import optax
 
 from cgar_jax._core.checks import check_number, check_shape
+from cgar_jax._core.ids import known_ids
 from cgar_jax._core.masking import align
 from cgar_jax.weighting._similarity import cosines, lead
 from cgar_jax.weighting.base import Extras, Term, moving_average, stateful
@@ -66,7 +67,8 @@ def prototype_gap_weighting(
       - `prototypes`: class prototypes of any length, float `[classes, features]`; required without
         `num_classes` and otherwise unused.
       - `labels`: class indices where `is_labeled`, int, `[batch]` or the shape of `embeddings`
-        without its last axis; required with `num_classes`.
+        without its last axis; required with `num_classes`. A labeled example whose label is outside
+        [0, num_classes) gets weight 0 and is excluded from the prototypes.
       - `is_labeled`: bool, the shape of `labels`; required with `num_classes`.
       - `where`: mask, bool `[batch]` or the shape of the losses; masked losses get weight 0 and are
         excluded from the prototypes.
@@ -117,8 +119,7 @@ def prototype_gap_weighting(
         means = jnp.zeros((num_classes, num_features), jnp.float32)
         return ClassPrototypes(means, jnp.zeros(num_classes, jnp.int32))
 
-    def per_row(extras: Extras, argument: str, rows: tuple[int, ...]) -> jax.Array:
-        array = extras.get(argument, f"one value per embedding, of shape {rows}")
+    def per_row(argument: str, array: Any, rows: tuple[int, ...]) -> jax.Array:
         return align(f"{name}: the extra argument {argument!r}", array, rows)
 
     def weigh(term: Term, extras: Extras, memory: Any, count: jax.Array) -> tuple:
@@ -127,8 +128,10 @@ def prototype_gap_weighting(
         embeddings = extras.features("embeddings", meaning, term)
         rows = embeddings.shape[:-1]
         labeled = jnp.zeros(rows, bool)
+        of_rows = f"one value per embedding, of shape {rows}"
         if num_classes is not None or "is_labeled" in extras:
-            labeled = per_row(extras, "is_labeled", rows).astype(bool)
+            labeled = per_row("is_labeled", extras.get("is_labeled", of_rows), rows).astype(bool)
+        weight_of_labeled = jnp.ones(rows, jnp.float32)
         if num_classes is None or num_features is None:
             prototypes = extras.get("prototypes", "an array [classes, features]")
             prototypes = jnp.asarray(prototypes, jnp.float32)
@@ -136,13 +139,16 @@ def prototype_gap_weighting(
             known = jnp.ones(prototypes.shape[0], bool)
         else:
             check_shape(name, "embeddings", embeddings, (*rows, num_features))
-            labels = per_row(extras, "labels", rows)
+            ids = known_ids(name, "labels", extras.get("labels", of_rows), num_classes)
+            labels, of_a_class = (per_row("labels", array, rows) for array in ids)
+            weight_of_labeled = of_a_class.astype(jnp.float32)
             # Rows without a known label go to a segment beyond the classes, which is dropped.
-            counted = labeled & term.valid_rows(len(rows))
+            counted = labeled & of_a_class & term.valid_rows(len(rows))
             labels = jnp.where(counted, labels, num_classes)
             memory = _learn(memory, embeddings, labels, decay, axis_name)
             prototypes, known = memory.means, memory.batches > 0
-        return jnp.where(labeled, 1, lead(cosines(embeddings, prototypes), known)), memory
+        gap = lead(cosines(embeddings, prototypes), known)
+        return jnp.where(labeled, weight_of_labeled, gap), memory
 
     return stateful(name, init_term, weigh)
 

@@ -19,6 +19,7 @@ import jax.numpy as jnp
 import optax
 
 from cgar_jax._core.checks import check_number, check_shape
+from cgar_jax._core.ids import known_ids
 from cgar_jax._core.masking import align, valid_entries
 from cgar_jax._core.registry import check_name
 from cgar_jax.weighting._similarity import cosines, lead
@@ -65,7 +66,8 @@ def agreement_pseudo_label_weighting(
         classes]`.
       - `is_labeled`: bool `[batch]` or the shape of the losses.
       - `neighbor_labels`: class indices, int `[batch]` or the shape of the losses, from
-        `neighbor_votes`; required with `mode="agreement"`.
+        `neighbor_votes`; required with `mode="agreement"`. A number that is no class agrees with
+        nothing.
       - `agreement`: numbers in [0, 1], `[batch]` or the shape of the losses, from `neighbor_votes`;
         required with `mode="agreement"`.
       - `class_counts`: `h`, float `[num_classes]`, which replaces the moving average; optional.
@@ -115,10 +117,12 @@ def agreement_pseudo_label_weighting(
         if mode == "margin":
             return lead(probabilities) > jnp.asarray(margin_threshold)
         meaning = "class indices from weighting.neighbor_votes"
-        neighbors = extras.per_loss("neighbor_labels", meaning, term)
+        num_columns = probabilities.shape[-1]
+        neighbors, known = extras.ids("neighbor_labels", meaning, num_columns, term)
         meaning = "numbers in [0, 1] from weighting.neighbor_votes"
         agreement = extras.per_loss("agreement", meaning, term)
-        agreed = (_likeliest(probabilities, term) == neighbors) & (agreement > agreement_threshold)
+        agreed = known & (_likeliest(probabilities, term) == neighbors)
+        agreed &= agreement > agreement_threshold
         confident = probabilities.max(-1) > confidence_threshold
         return agreed & align("the probabilities", confident, agreed.shape)
 
@@ -166,8 +170,9 @@ def neighbor_votes(
     Args:
       embeddings: features of the examples, of any length, float `[batch, features]`.
       bank_embeddings: features of the bank, float `[bank, features]`.
-      bank_labels: class indices, int `[bank]`, in [0, num_classes). In the paper, they are the
-        model's predictions for up to 16,384 other unlabeled examples.
+      bank_labels: class indices, int `[bank]`, in [0, num_classes); entries with another number do
+        not vote. In the paper, they are the model's predictions for up to 16,384 other unlabeled
+        examples.
       num_classes: number of classes.
       k: number of neighbors that vote, limited by the size of the bank. The paper's 15 neighbors
         include the example itself, which does not vote, so that 14 vote.
@@ -196,13 +201,14 @@ def neighbor_votes(
     check_shape(owner, "bank_embeddings", bank_embeddings, ("bank", jnp.shape(embeddings)[1]))
     check_shape(owner, "bank_labels", bank_labels, (jnp.shape(bank_embeddings)[0],))
     check_number(owner, "k", k, "[1, inf)")
+    bank_labels, known = known_ids(owner, "bank_labels", bank_labels, num_classes)
     embeddings, bank_embeddings = map(jax.lax.stop_gradient, (embeddings, bank_embeddings))
     similarity = cosines(embeddings, bank_embeddings)
     where = jnp.asarray(True if where is None else where, bool)
-    where = valid_entries(where if where.ndim != 1 else where[None], similarity.shape)
+    where = known & valid_entries(where if where.ndim != 1 else where[None], similarity.shape)
     num_voters = min(k, similarity.shape[1])
     nearest, places = jax.lax.top_k(jnp.where(where, similarity, -jnp.inf), num_voters)
-    votes = jax.nn.one_hot(jnp.asarray(bank_labels)[places], num_classes, dtype=jnp.float32)
+    votes = jax.nn.one_hot(bank_labels[places], num_classes, dtype=jnp.float32)
     votes = jnp.sum(jnp.where((nearest > -jnp.inf)[..., None], votes, 0), axis=1)
     return jnp.argmax(votes, axis=-1), votes.max(-1) / jnp.maximum(votes.sum(-1), 1)
 

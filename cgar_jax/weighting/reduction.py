@@ -85,6 +85,7 @@ def weighted_mean(
       >>> print(f"{loss:.2f} {gradient:.2f} {info.max:.2f}")
       3.33 -2.33 0.67
     """
+    _check_no_accumulation(state)
     valid = jax.tree.map(lambda loss: valid_entries(where, loss.shape), losses)
     losses = jax.tree.map(
         lambda loss, valid: jnp.where(valid, loss, 0).astype(jnp.float32), losses, valid
@@ -97,6 +98,18 @@ def weighted_mean(
     )
     info = jax.tree.map(_statistics, weights, valid)
     return jax.tree.reduce(jnp.add, means), (state, info)
+
+
+def _check_no_accumulation(state: optax.OptState) -> None:
+    def is_accumulator(node):
+        return isinstance(node, optax.MultiStepsState)
+
+    if any(map(is_accumulator, jax.tree.leaves(state, is_leaf=is_accumulator))):
+        raise ValueError(
+            "weighted_mean: the weighting contains optax.MultiSteps, but weights cannot be "
+            "accumulated: they would be 0 in most updates; put the accumulation around the "
+            "optimizer, optax.MultiSteps(optimizer, every_k_schedule), and pass the plain weighting"
+        )
 
 
 def _statistics(weights: jax.Array, valid: jax.Array) -> WeightStatistics:

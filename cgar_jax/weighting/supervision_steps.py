@@ -200,12 +200,12 @@ def position_importance_weighting(
       - `where`: mask, bool `[batch]` or the shape of the losses; masked losses get weight 0.
 
     Returns:
-      A weighting without state. A position below 1 has weight NaN, because a jitted function cannot
-      raise an error; the usual cause is counting from 0.
+      A weighting without state. A position below 1 has weight 0.
 
     Raises:
       ValueError: if the offset is negative, or the discount is unknown; at the first update (trace
-        time), if the position is missing or has another shape.
+        time), if the position is missing or has another shape; outside of `jax.jit`, if a position
+        that counts is below 1 (the usual cause is counting from 0).
 
     Example:
       >>> import jax.numpy as jnp
@@ -225,15 +225,13 @@ def position_importance_weighting(
     discount_of = discount if callable(discount) else _DISCOUNTS[discount]
 
     def weigh(term: Term, extras: Extras) -> jax.Array:
-        position = _positions(term, extras)
         if "is_structural" in extras:
             structural = extras.per_loss("is_structural", "bool [batch]", term).astype(bool)
         else:
             structural = jnp.zeros_like(term.valid)
-        ranked = term.valid & ~structural
-        discounts = discount_of(jnp.where(ranked & (position >= 1), position, 1))
-        weight = jnp.asarray(offset, jnp.float32) + discounts
-        return jnp.where(ranked, jnp.where(position >= 1, weight, jnp.nan), 1)
+        position, ranked = _positions(term._replace(valid=term.valid & ~structural), extras)
+        weight = jnp.asarray(offset, jnp.float32) + discount_of(position.astype(jnp.float32))
+        return jnp.where(structural, 1, jnp.where(ranked, weight, 0))
 
     return stateless("position_importance_weighting", weigh)
 
@@ -281,8 +279,8 @@ def _spread_draws(
     return jnp.diff(upper, axis=-1, prepend=0)
 
 
-def _positions(term: Term, extras: Extras) -> jax.Array:
-    """Returns the position of each loss, counted from 1, float32, with the shape of the losses."""
+def _positions(term: Term, extras: Extras) -> tuple[jax.Array, jax.Array]:
+    """Returns the position of each loss, counted from 1, and which losses have one."""
     shape = term.losses.shape
     meaning = (
         "the position of each loss, counted from 1, int [batch] or [batch, steps], or "
@@ -290,9 +288,7 @@ def _positions(term: Term, extras: Extras) -> jax.Array:
         f"{shape} have no axis of positions"
     )
     if "position" in extras or ("supervision_step" not in extras and len(shape) != 2):
-        position = extras.per_loss("position", meaning, term)
-    elif "supervision_step" in extras:
-        position = extras.per_loss("supervision_step", meaning, term)
-    else:
-        position = jnp.arange(1, shape[1] + 1)
-    return jnp.broadcast_to(position, shape).astype(jnp.float32)
+        return extras.steps("position", meaning, term)
+    if "supervision_step" in extras:
+        return extras.steps("supervision_step", meaning, term)
+    return jnp.broadcast_to(jnp.arange(1, shape[1] + 1), shape), term.valid

@@ -349,9 +349,9 @@ def test_masked_positions_may_have_any_value():
 
 
 @pytest.mark.parametrize("position", [0, -1, -7])
-def test_a_position_below_one_has_weight_nan(position):
+def test_a_position_below_one_has_weight_zero(position):
     found = position_weights(np.array([position, 1]))
-    np.testing.assert_array_equal(found, [np.nan, 2])
+    np.testing.assert_array_equal(found, [0, 2])
 
 
 def test_a_discount_function_works_with_a_schedule_of_the_offset():

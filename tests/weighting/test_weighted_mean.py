@@ -161,3 +161,24 @@ def test_eight_devices_equal_one(per):
 def test_a_mask_of_another_shape_raises_an_error():
     with pytest.raises(ValueError, match=r"'where' has shape \(2,\).*\(3,\)"):
         mean_of(np.zeros(3), optax.identity(), where=np.ones(2, bool))
+
+
+@pytest.mark.parametrize("chained", [False, True])
+def test_accumulating_weights_is_an_error_that_says_where_accumulation_belongs(chained):
+    accumulated = optax.MultiSteps(weighting.hierarchical_supervision_weighting(), 2)
+    if chained:
+        accumulated = optax.chain(accumulated.gradient_transformation(), optax.identity())
+    losses = jnp.ones(2)
+    with pytest.raises(ValueError, match="around the optimizer"):
+        weighting.weighted_mean(
+            accumulated, losses, accumulated.init(losses), supervision_step=jnp.ones(2, int)
+        )
+
+
+def test_a_missing_extra_argument_hints_at_accumulation():
+    accumulated = optax.MultiSteps(weighting.hierarchical_supervision_weighting(), 2)
+    dropping, losses = accumulated.gradient_transformation(), jnp.ones(2)
+    with pytest.raises(ValueError, match="around the optimizer"):
+        optax.with_extra_args_support(dropping).update(
+            losses, dropping.init(losses), losses, supervision_step=jnp.ones(2, int)
+        )
