@@ -62,6 +62,8 @@ def default_config() -> ml_collections.ConfigDict:
     config.sampling = ml_collections.ConfigDict({"name": "uniform_sampling"})
     # Weightings of `cgar_jax.weighting.WEIGHTINGS` in the order in which they are chained: (name,
     # settings), or (name, settings, loss terms) for only some of the terms "answer" and "halt".
+    # Settings are a dictionary or pairs; pairs can also be part of an `ml_collections`
+    # `FrozenConfigDict`.
     config.weighting = ()
 
     config.optimizer = ml_collections.ConfigDict()
@@ -217,7 +219,7 @@ def set_method(config: ml_collections.ConfigDict, method: str, decay: float = 0.
     }
     if method in curriculum:
         config.curriculum = ml_collections.ConfigDict(curriculum[method])
-    settings = {"decay": decay, "num_steps": config.supervision.max_supervision_steps}
+    settings = (("decay", decay), ("num_steps", config.supervision.max_supervision_steps))
     hierarchical = (("hierarchical_supervision_weighting", settings),)
     config.weighting = hierarchical if method in ("cgar", "hsw") else ()
 

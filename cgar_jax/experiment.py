@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import operator
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -11,7 +12,9 @@ import numpy as np
 from jax.sharding import Mesh
 
 from cgar_jax import contrib, curricula, data, losses, models, optimizers, sampling, weighting
+from cgar_jax._core.checks import check_integer, check_number
 from cgar_jax._core.registry import check_name
+from cgar_jax.config_values import plain_config
 from cgar_jax.data import schema
 from cgar_jax.evaluation import Evaluator, voting
 from cgar_jax.mesh import make_mesh, place, replicated
@@ -49,6 +52,12 @@ class Task:
     def of(cls, dataset: data.Dataset) -> "Task":
         """Returns the task that a dataset poses."""
         return cls(dataset.vocab_size, dataset.sequence_length, dataset.num_puzzle_identifiers)
+
+    @classmethod
+    def expected(cls, config: Mapping[str, Any]) -> "Task":
+        """Returns the task of a data config, predicted without loading the data."""
+        expected = data.expected(config)
+        return cls(expected.vocab_size, expected.sequence_length, expected.num_puzzle_identifiers)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -242,6 +251,7 @@ def build(
     Raises:
       ValueError: if a setting is unknown or out of range, or does not fit the devices.
     """
+    config = plain_config(config)
     check_name("answer loss", config.loss.answer, ANSWER_LOSSES)
     _check_numbers(config)
     mesh = make_mesh(config.mesh, config.batch_size, config.training.microbatches, num_devices)
@@ -292,36 +302,38 @@ def _megabytes(examples: Mapping[str, np.ndarray]) -> float:
     return sum(column.nbytes for column in examples.values()) / 2**20
 
 
-POSITIVE = (
-    "data.num_domains",
-    "supervision.max_supervision_steps",
-    "training.steps",
-    "training.steps_per_dispatch",
-    "training.microbatches",
-    "checkpoint.every_steps",
-    "checkpoint.keep",
-    "evaluation.every_steps",
-    "evaluation.num_examples",
-    "evaluation.batch_size",
-)
-FRACTIONS = ("supervision.exploration_probability", "optimizer.ema_decay")
+INTEGERS = {
+    "seed": "[0, 4294967295]",
+    "batch_size": "[1, inf)",
+    "training.steps": "[1, inf)",
+    "training.steps_per_dispatch": "[1, inf)",
+    "training.microbatches": "[1, inf)",
+    "checkpoint.every_steps": "[1, inf)",
+    "checkpoint.keep": "[1, inf)",
+    "evaluation.every_steps": "[1, inf)",
+    "evaluation.num_examples": "[1, inf)",
+    "evaluation.batch_size": "[1, inf)",
+    "evaluation.num_variants": "[0, inf)",
+}
+NUMBERS = {
+    "loss.halting_weight": "[0, inf)",
+    "optimizer.ema_decay": "[0, 1]",
+    "optimizer.puzzle_learning_rate": "[0, inf)",
+    "optimizer.puzzle_weight_decay": "[0, inf)",
+}
 
 
 def _check_numbers(config: ml_collections.ConfigDict) -> None:
-    def value(key):
-        group, name = key.split(".")
-        return config[group][name]
-
-    for key in POSITIVE:
-        if value(key) < 1:
-            raise ValueError(f"config.{key} is {value(key)}, but it must be 1 or more")
-    for entry in (config.sampling.to_dict(), *(settings for _, settings, *_ in config.weighting)):
-        found, wanted = entry.get("num_domains"), config.data.num_domains
+    """Checks the numbers that no other object of the experiment checks."""
+    values = config.to_dict()
+    for ranges, check in ((INTEGERS, check_integer), (NUMBERS, check_number)):
+        for key, interval in ranges.items():
+            value = functools.reduce(operator.getitem, key.split("."), values)
+            check("config", key, value, interval)
+    for settings in (values["sampling"], *(dict(entry[1]) for entry in values["weighting"])):
+        found, wanted = settings.get("num_domains"), config.data.num_domains
         if found is not None and found != wanted:
             raise ValueError(
-                f"num_domains is {found} in {entry}, but config.data.num_domains is {wanted}; "
+                f"num_domains is {found} in {settings}, but config.data.num_domains is {wanted}; "
                 "they must be equal"
             )
-    for key in FRACTIONS:
-        if not 0 <= value(key) <= 1:
-            raise ValueError(f"config.{key} is {value(key)}, but it must be in [0, 1]")

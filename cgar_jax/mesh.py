@@ -12,6 +12,8 @@ import jax
 import numpy as np
 from jax.sharding import AbstractMesh, AxisType, Mesh, NamedSharding, PartitionSpec
 
+from cgar_jax._core.checks import check_integer
+
 AXES = ("data", "fsdp")
 BATCH = PartitionSpec(AXES)
 
@@ -40,6 +42,8 @@ def make_mesh(
         raise ValueError(
             f"the mesh has axes {sorted(axes)}, but the only axes are 'data' and 'fsdp'"
         )
+    for name, size in axes.items():
+        check_integer("mesh", name, size, "[-1, inf)")
     available = num_devices or jax.device_count()
     sizes = _sizes([axes.get(name, 1) for name in AXES], available)
     parts = math.prod(sizes) * microbatches

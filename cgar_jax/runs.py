@@ -11,6 +11,7 @@ from typing import Any
 
 import ml_collections
 
+from cgar_jax.config_values import plain_config, stored_config
 from cgar_jax.data import Dataset
 from cgar_jax.experiment import Experiment, Task
 from cgar_jax.models import ModelParams
@@ -21,7 +22,7 @@ SETTINGS, RESULT = "config.json", "result.json"
 
 def settings(config: ml_collections.ConfigDict, task: Task) -> dict[str, Any]:
     """Returns the settings that are saved with a run: the config, and the task of its data."""
-    return json.loads(config.to_json_best_effort()) | {"task": dataclasses.asdict(task)}
+    return stored_config(config) | {"task": dataclasses.asdict(task)}
 
 
 def read_settings(workdir: pathlib.Path) -> tuple[ml_collections.ConfigDict, Task]:
@@ -39,7 +40,7 @@ def read_settings(workdir: pathlib.Path) -> tuple[ml_collections.ConfigDict, Tas
         task = Task(**saved.pop("task"))
     except (ValueError, TypeError, KeyError, AttributeError):
         raise ValueError(f"{path} is not the config of a cgar_jax run or model") from None
-    return ml_collections.ConfigDict(saved), task
+    return plain_config(saved), task
 
 
 def read_metrics(workdir: pathlib.Path) -> list[dict[str, Any]]:

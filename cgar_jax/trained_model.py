@@ -13,6 +13,7 @@ import numpy as np
 
 from cgar_jax import data, experiment, model_files, models, runs
 from cgar_jax._core.extras import explain_missing
+from cgar_jax.config_values import plain_config
 from cgar_jax.data import Questions, Rules, read_questions
 from cgar_jax.evaluation import RolloutOptions, Solution, Solver, SolverOptions
 from cgar_jax.evaluation.rollout_accuracy import accuracy_and_cost, record
@@ -347,11 +348,11 @@ def convert(checkpoint: str | os.PathLike, config: ml_collections.ConfigDict) ->
         file only its own data set defines.
       OSError: if the file does not exist.
     """
+    config = plain_config(config)
     data.rules_of(config.data.name)
     parameters = models.read_published(checkpoint)
-    expected = data.expected(config.data)
     rows = len(parameters.get(PUZZLE_TABLE, [None]))
-    task = Task(expected.vocab_size, expected.sequence_length, num_puzzle_identifiers=rows)
+    task = dataclasses.replace(Task.expected(config.data), num_puzzle_identifiers=rows)
     model = from_published(parameters, config, task)
     return dataclasses.replace(model, origin=pathlib.Path(checkpoint).name)
 

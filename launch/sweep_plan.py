@@ -14,9 +14,14 @@ from typing import Any
 
 import ml_collections
 from absl import flags
-from ml_collections import config_flags
 
-from cgar_jax.commands.command_line import default_workdir, find_config, read_flags
+from cgar_jax.commands.command_line import (
+    default_workdir,
+    define_config,
+    find_config,
+    read_flags,
+)
+from cgar_jax.config_values import stored_config
 
 
 @dataclasses.dataclass
@@ -54,7 +59,7 @@ class Run:
             result = json.loads((self.workdir / "result.json").read_text())
         except (OSError, ValueError):
             return {}
-        wanted = json.loads(self.config.to_json_best_effort())
+        wanted = stored_config(self.config)
         return result if all(saved.get(key) == wanted[key] for key in wanted) else {}
 
     def step(self) -> int:
@@ -180,7 +185,7 @@ def _read_run(
     arguments = [config, *shared, *(f"--config.{key}={value}" for key, value in settings.items())]
     argv = ["sweep", *arguments]
     values = flags.FlagValues()
-    config_flags.DEFINE_config_file("config", flag_values=values, sys_argv=argv)
+    define_config(values=values, argv=argv)
     if unexpected := read_flags(values, argv)[1:]:
         raise ValueError(f"unexpected arguments {unexpected}; options are --NAME=VALUE")
     workdir = default_workdir(listing.file, values.config)

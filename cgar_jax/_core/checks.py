@@ -23,13 +23,35 @@ def check_number(owner: str, setting: str, value: Any, interval: str) -> None:
     Raises:
       ValueError: if `value` is a Python number outside the interval.
     """
-    if not isinstance(value, int | float):
-        return
+    if isinstance(value, str) or (isinstance(value, int | float) and not _lies_in(value, interval)):
+        raise ValueError(f"{owner}: {setting} is {value!r}, but it must be in {interval}")
+
+
+def check_integer(owner: str, setting: str, value: Any, interval: str) -> None:
+    """Raises an error unless a number is an integer in an interval.
+
+    Args:
+      owner: name of the public function, for the error.
+      setting: name of the argument, for the error.
+      value: value of the argument.
+      interval: interval such as `"[1, 30]"` or `"[1, inf)"`.
+
+    Raises:
+      ValueError: if `value` is a number, but not an integer in the interval.
+    """
+    is_number = isinstance(value, int | float)
+    is_integer = is_number and value == value // 1 and _lies_in(value, interval)
+    if isinstance(value, str) or (is_number and not is_integer):
+        wanted = {"[1, inf)": "a positive integer", "[0, inf)": "an integer of at least 0"}
+        expected = wanted.get(interval, f"an integer in {interval}")
+        raise ValueError(f"{owner}: {setting} is {value!r}, but it must be {expected}")
+
+
+def _lies_in(value: float, interval: str) -> bool:
     low, high = map(float, interval[1:-1].split(","))
     above = value >= low if interval[0] == "[" else value > low
     below = value <= high if interval[-1] == "]" else value < high
-    if not (above and below):
-        raise ValueError(f"{owner}: {setting} is {value}, but it must be in {interval}")
+    return above and below
 
 
 def check_shape(owner: str, argument: str, array: Any, expected: Sequence[int | str]) -> None:

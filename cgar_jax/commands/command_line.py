@@ -6,7 +6,9 @@ command line is reported as one sentence on stderr, with exit code 2.
 
 import difflib
 import hashlib
+import json
 import pathlib
+import re
 import sys
 from collections.abc import Sequence
 from typing import NoReturn
@@ -16,6 +18,7 @@ from absl import flags, logging
 from ml_collections import config_flags
 
 from cgar_jax.commands import run_list, usage
+from cgar_jax.config_values import stored_config
 
 RUNS = pathlib.Path("runs")
 
@@ -65,7 +68,8 @@ def find_config(text: str) -> str:
 
 def default_workdir(config_file: str, config: ml_collections.ConfigDict) -> pathlib.Path:
     """Returns `runs/<name of the config file>-<digest>`, where the digest covers all settings."""
-    digest = hashlib.sha256(config.to_json_best_effort(sort_keys=True).encode()).hexdigest()
+    stored = json.dumps(stored_config(config), sort_keys=True)
+    digest = hashlib.sha256(stored.encode()).hexdigest()
     name = pathlib.Path(config_file.split(".py")[0]).name
     return RUNS / f"{name}-{digest[:8]}"
 
@@ -103,9 +107,59 @@ class WorkdirParser(PathParser):
         return str(found[0].folder)
 
 
-def define_config(help: str = "name or path of the config") -> None:
-    """Defines the flag `config`, with overrides `--config.KEY=VALUE`."""
-    config_flags.DEFINE_config_file("config", None, help, lock_config=True)
+class OverrideChecker(flags.ArgumentParser):
+    """Parses a config, and checks that it has every key that the command line overrides.
+
+    Args:
+      parser: parser of the config flag, from the path of a file to the config.
+      argv: the command line; None means the one of this process.
+    """
+
+    def __init__(self, parser: flags.ArgumentParser, argv: Sequence[str] | None = None):
+        self._parser, self._argv = parser, argv
+
+    def parse(self, argument: str) -> ml_collections.ConfigDict:
+        """Returns the config.
+
+        Raises:
+          AttributeError: if it lacks an overridden key; the message lists the keys that it has.
+        """
+        config = self._parser.parse(argument)
+        for word in sys.argv if self._argv is None else self._argv:
+            match = re.match(r"--?(?:no)?config\.([^=[]+)", word)
+            if match and isinstance(config, ml_collections.ConfigDict):
+                _check_override(config, match[1])
+        return config
+
+
+def _check_override(config: ml_collections.ConfigDict, key: str) -> None:
+    path, group = "config", config
+    for name in key.split("."):
+        if not isinstance(group, ml_collections.ConfigDict):
+            raise AttributeError(f"{path} is {group!r}, so there is no {path}.{name}")
+        if name not in group:
+            nearest = difflib.get_close_matches(name, group, n=1)
+            suggestion = f"did you mean {nearest[0]!r}? " if nearest else ""
+            raise AttributeError(
+                f"{path} has no key {name!r}; {suggestion}its keys are {', '.join(group)}"
+            )
+        path, group = f"{path}.{name}", group[name]
+
+
+def define_config(
+    help: str = "name or path of the config",
+    values: flags.FlagValues = flags.FLAGS,
+    argv: Sequence[str] | None = None,
+) -> None:
+    """Defines the flag `config`, with overrides `--config.KEY=VALUE`.
+
+    Args:
+      help: its description.
+      values: the flags that it becomes one of.
+      argv: the command line with the overrides; None means the one of this process.
+    """
+    config_flags.DEFINE_config_file("config", None, help, values, lock_config=True, sys_argv=argv)
+    values["config"].parser = OverrideChecker(values["config"].parser, argv)
 
 
 def define_path(name: str, help: str, default: str | None = None) -> None:
@@ -180,7 +234,7 @@ def read_flags(values: flags.FlagValues, argv: Sequence[str]) -> list[str]:
         rest = values(argv)
         if "config" in values and values["config"].present:
             values.config.lock()  # raises the error of a config file that could not be loaded
-    except (flags.Error, AttributeError, KeyError, TypeError, ValueError, OSError) as error:
+    except (flags.Error, AttributeError, LookupError, TypeError, ValueError, OSError) as error:
         # ml_collections wraps its message in a repr and a traceback; the last line is the message.
         text = str(error).replace("\\n", "\n")
         lines = (text.strip("'") if text.startswith("'") else text).splitlines()

@@ -5,7 +5,6 @@ and writes the results. Running the same command again resumes an interrupted ru
 """
 
 import contextlib
-import json
 import os
 import pathlib
 from collections.abc import Sequence
@@ -18,6 +17,8 @@ from ml_collections import config_flags
 
 from cgar_jax import data, experiment, runs
 from cgar_jax.commands import command_line, runner
+from cgar_jax.config_values import plain_config, stored_config
+from cgar_jax.optimizers import shortened_warmup
 from cgar_jax.progress import Status
 from cgar_jax.reporting.result_table import result_table
 from cgar_jax.training import processes
@@ -60,12 +61,14 @@ def train(
       Interrupted: if SIGTERM or SIGINT has stopped the run; its state is saved.
       MissingExtraError: if `wandb_project` is given, but wandb is not installed.
     """
-    workdir = runs.make_folder(workdir)
+    config, workdir = plain_config(config), runs.make_folder(workdir)
     mirror = None
     if wandb_project and processes.is_first():
-        mirror = WandbLogs(wandb_project, workdir, json.loads(config.to_json_best_effort()))
+        mirror = WandbLogs(wandb_project, workdir, stored_config(config))
     with StopSignals() as stop_signals, mirror or contextlib.nullcontext():
         try:
+            # Loading can take minutes, so the settings are checked first.
+            experiment.build(config, experiment.Task.expected(config.data))
             dataset = _load(config, stop_signals)
             return _train(config, workdir, dataset, stop_signals, mirror)
         except StopRequested:
@@ -189,10 +192,13 @@ def _headline(
     sizes = [len(split["inputs"]) for split in (dataset.train, dataset.validation, dataset.test)]
     depths = ", ".join(f"{stage.depth} from step {stage.first_step:,}" for stage in built.stages)
     saved = 1 - built.curriculum.relative_cost("gradient_aware")
+    steps, warmup = built.config.training.steps, built.config.optimizer.warmup_steps
+    shortened = shortened_warmup(warmup, steps)
     return [
         f"{parameters:,} parameters on {_device_name(built)}; "
         "puzzles: {:,} train, {:,} validation, {:,} test".format(*sizes),
         f"depth {depths}; {saved:.0%} cheaper than training at the last depth throughout",
+        *([f"warm-up of {shortened:,} instead of {warmup:,} steps"] if shortened < warmup else []),
         f"{'resuming' if step else 'starting'} at step {step:,}, in {workdir}",
     ]
 

@@ -13,6 +13,7 @@ from typing import ClassVar
 
 import numpy as np
 
+from cgar_jax._core.checks import check_integer, check_number
 from cgar_jax.data import schema
 from cgar_jax.data.csv_files import read_csv
 from cgar_jax.data.dataset import Dataset, Expected
@@ -24,6 +25,7 @@ from cgar_jax.data.splits import SplitSizes, file_splits, generated_splits
 from cgar_jax.data.symmetries import Symmetries
 
 GENERATED = "generated"
+ALL = "[-1, inf)"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,15 +53,14 @@ class PuzzleSource(Source):
 
     def __post_init__(self):
         super().__post_init__()
-        if self.num_validation < 0:
-            raise ValueError(f"num_validation={self.num_validation}; expected at least 0")
-        if self.source == GENERATED:
+        is_generated = self.source == GENERATED
+        check_integer("data", "num_validation", self.num_validation, "[0, inf)")
+        # -1 and, for training puzzles, 0 mean all puzzles of a file.
+        check_integer("data", "num_train", self.num_train, "[1, inf)" if is_generated else ALL)
+        check_integer("data", "num_test", self.num_test, "[0, inf)" if is_generated else ALL)
+        check_number("data", "min_difficulty", self.min_difficulty, "[0, inf)")
+        if is_generated:
             self.check_generator()
-            if self.num_train < 1 or self.num_test < 0:
-                raise ValueError(
-                    f"num_train={self.num_train} and num_test={self.num_test} with generated "
-                    "puzzles; expected at least 1 and at least 0 ('all' exists only for files)"
-                )
 
     @abc.abstractmethod
     def check_generator(self) -> None:

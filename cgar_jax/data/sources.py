@@ -15,6 +15,7 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 
+from cgar_jax._core.checks import check_integer, check_number
 from cgar_jax._core.registry import check_name
 from cgar_jax.data.dataset import Dataset, Expected
 from cgar_jax.data.rules import Rules
@@ -40,6 +41,10 @@ class LoadOptions:
     augment: bool = True
     num_domains: int = 10
     max_device_megabytes: int = 1_024
+
+    def __post_init__(self):
+        check_integer("data", "num_domains", self.num_domains, "[1, inf)")
+        check_number("data", "max_device_megabytes", self.max_device_megabytes, "[0, inf)")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -77,11 +82,11 @@ class Source(abc.ABC):
         others = [field.name for field in dataclasses.fields(LoadOptions)]
         for key in config:
             check_name("key of the data config", key, (*names, "name", *others))
+        LoadOptions(**{name: config[name] for name in others if name in config})
         return cls(**{name: config[name] for name in names if name in config})
 
     def __post_init__(self):
-        if self.seed < 0:
-            raise ValueError(f"seed={self.seed}; expected a number of at least 0")
+        check_integer("data", "seed", self.seed, "[0, inf)")
 
     @property
     @abc.abstractmethod

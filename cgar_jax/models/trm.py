@@ -16,8 +16,22 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
+from cgar_jax._core.checks import check_integer, check_number
+from cgar_jax._core.registry import check_name
 from cgar_jax.layers import LECUN_NORMAL, Attention, SwiGLU, gated_inner_size, rms_norm
 from cgar_jax.models.base import Outputs, ShardingRules
+
+POSITIVE = (
+    "vocab_size",
+    "sequence_length",
+    "num_puzzle_identifiers",
+    "hidden_size",
+    "num_layers",
+    "num_heads",
+    "inner_size_multiple",
+    "puzzle_embedding_tokens",  # the halting head reads the first of them
+)
+DTYPES = ("bfloat16", "float16", "float32", "float64")
 
 
 class Block(nn.Module):
@@ -67,8 +81,8 @@ class TRM(nn.Module):
         embedding; the halting head reads the first one.
       puzzle_embedding_size: size of a puzzle's embedding, which is padded with zeros to fill these
         positions; 0 means `hidden_size`.
-      dtype: dtype of the computation.
-      param_dtype: dtype of the parameters.
+      dtype: dtype of the computation, one of `DTYPES`.
+      param_dtype: dtype of the parameters, one of `DTYPES`.
 
     Raises:
       ValueError: if settings are incompatible; the message names them.
@@ -281,6 +295,11 @@ def _check(model: TRM) -> None:
         if not condition:
             raise ValueError(f"TRM: {message}")
 
+    for name in POSITIVE:
+        check_integer("TRM", name, getattr(model, name), "[1, inf)")
+    check_number("TRM", "expansion", model.expansion, "(0, inf)")
+    for name in ("dtype", "param_dtype"):
+        check_name(f"{name} of TRM", getattr(model, name), DTYPES)
     require(
         model.mixing in ("mlp", "attention"),
         f"mixing is {model.mixing!r}; expected 'mlp' or 'attention'",
@@ -303,13 +322,10 @@ def _check(model: TRM) -> None:
             f"rotary positions need an even head size, but hidden_size / num_heads is "
             f"{model.hidden_size // model.num_heads}",
         )
+    size, room = model.puzzle_embedding_size, model.puzzle_embedding_tokens * model.hidden_size
+    check_integer("TRM", "puzzle_embedding_size", size, "[0, inf)")
     require(
-        model.puzzle_embedding_tokens >= 1,
-        "puzzle_embedding_tokens must be at least 1: the halting head reads the first of them",
-    )
-    room = model.puzzle_embedding_tokens * model.hidden_size
-    require(
-        0 <= model.puzzle_embedding_size <= room,
-        f"puzzle_embedding_size {model.puzzle_embedding_size} does not fit into "
+        size <= room,
+        f"puzzle_embedding_size {size} does not fit into "
         f"{model.puzzle_embedding_tokens} tokens of {model.hidden_size}; use at most {room}",
     )

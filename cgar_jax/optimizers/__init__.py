@@ -27,16 +27,20 @@ from typing import Any
 
 import optax
 
+from cgar_jax._core.checks import check_number
 from cgar_jax._core.registry import check_name
 from cgar_jax.optimizers.atan2 import adam_atan2, scale_by_adam_atan2
 from cgar_jax.optimizers.muon import muon
-from cgar_jax.optimizers.schedules import learning_rate_schedule
+from cgar_jax.optimizers.schedules import learning_rate_schedule, shortened_warmup
 from cgar_jax.optimizers.sparse import sparse_sign_sgd
 
 OPTIMIZERS: dict[str, Callable[..., optax.GradientTransformation]] = {
     function.__name__: function for function in (adam_atan2, optax.adamw, muon)
 }
 """The optimizers that a config may name; each takes `learning_rate, b1, b2, weight_decay`."""
+
+RANGES = {"b1": "[0, 1)", "b2": "[0, 1)", "weight_decay": "[0, inf)", "clip_norm": "[0, inf)"}
+"""The ranges of the settings that `build` passes to every optimizer."""
 
 
 def build(config: Any, total_steps: int) -> optax.GradientTransformation:
@@ -61,7 +65,7 @@ def build(config: Any, total_steps: int) -> optax.GradientTransformation:
 
     Raises:
       ValueError: if `name` or `schedule` is unknown (the message suggests the nearest one),
-        `clip_norm` is negative, or a setting of the schedule is out of range.
+        or a setting is out of its range.
 
     Example:
       >>> import types
@@ -74,8 +78,8 @@ def build(config: Any, total_steps: int) -> optax.GradientTransformation:
       2
     """
     check_name("optimizer", config.name, OPTIMIZERS)
-    if config.clip_norm < 0:
-        raise ValueError(f"clip_norm is {config.clip_norm}, but it must be 0 (off) or more")
+    for name, interval in RANGES.items():
+        check_number(config.name, name, getattr(config, name), interval)
     learning_rate = learning_rate_schedule(
         config.learning_rate,
         config.warmup_steps,
@@ -98,5 +102,6 @@ __all__ = [
     "learning_rate_schedule",
     "muon",
     "scale_by_adam_atan2",
+    "shortened_warmup",
     "sparse_sign_sgd",
 ]

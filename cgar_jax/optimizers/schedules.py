@@ -12,7 +12,13 @@ from typing import Any, Literal
 
 import optax
 
+from cgar_jax._core.checks import check_integer, check_number
 from cgar_jax._core.registry import check_name
+
+
+def shortened_warmup(warmup_steps: int, total_steps: int) -> int:
+    """Returns the length of a warm-up: half of the run if it would not end before the run."""
+    return warmup_steps if warmup_steps < total_steps else total_steps // 2
 
 
 def learning_rate_schedule(
@@ -32,9 +38,10 @@ def learning_rate_schedule(
     learning rate of 0, and the last update has exactly `f lr`.
 
     Args:
-      learning_rate: peak learning rate, positive.
-      warmup_steps: number of updates until the peak; 0 starts at the peak.
-      total_steps: number of updates of the run, more than `warmup_steps`.
+      learning_rate: peak learning rate, at least 0.
+      warmup_steps: number of updates until the peak; 0 starts at the peak. A warm-up that does
+        not end before the run is shortened to half of it, so that one setting shortens a run.
+      total_steps: number of updates of the run.
       schedule: `"constant"` (TRM; `final_fraction` is ignored) or `"cosine"`.
       final_fraction: fraction of the peak that remains at the last update, in [0, 1].
 
@@ -42,8 +49,7 @@ def learning_rate_schedule(
       An optax schedule, from the update's index (which optax counts from 0) to the learning rate.
 
     Raises:
-      ValueError: if `schedule` is unknown, a setting is out of range, or the warm-up does not end
-        before the run.
+      ValueError: if `schedule` is unknown or a setting is out of its range.
 
     Example:
       >>> from cgar_jax import optimizers
@@ -55,13 +61,12 @@ def learning_rate_schedule(
       The published code of TRM, Jolicoeur-Martineau, 2025, arXiv 2510.04871.
     """
     check_name("schedule", schedule, ("constant", "cosine"))
-    if not 0 <= warmup_steps < total_steps:
-        raise ValueError(
-            f"warmup_steps is {warmup_steps}, but it must be at least 0 and less than the "
-            f"{total_steps} steps of the run; shorten the warm-up or lengthen the run"
-        )
-    if not 0 <= final_fraction <= 1:
-        raise ValueError(f"final_fraction is {final_fraction}, but it must be in [0, 1]")
+    owner = "learning_rate_schedule"
+    check_number(owner, "learning_rate", learning_rate, "[0, inf)")
+    check_integer(owner, "warmup_steps", warmup_steps, "[0, inf)")
+    check_integer(owner, "total_steps", total_steps, "[1, inf)")
+    check_number(owner, "final_fraction", final_fraction, "[0, 1]")
+    warmup_steps = shortened_warmup(warmup_steps, total_steps)
     after = (
         optax.constant_schedule(learning_rate)
         if schedule == "constant"

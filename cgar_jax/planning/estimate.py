@@ -116,7 +116,7 @@ def expected_task(
       config: the data part of a config.
       num_puzzle_identifiers: as in `estimate`.
     """
-    expected = data.expected(config)
-    identifiers = num_puzzle_identifiers or expected.num_puzzle_identifiers
-    task = experiment.Task(expected.vocab_size, expected.sequence_length, identifiers)
-    return task, expected.num_train
+    task = experiment.Task.expected(config)
+    if num_puzzle_identifiers:
+        task = dataclasses.replace(task, num_puzzle_identifiers=num_puzzle_identifiers)
+    return task, data.expected(config).num_train

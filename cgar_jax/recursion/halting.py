@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
+from cgar_jax._core.checks import check_integer, check_number
 from cgar_jax.recursion.deep_recursion import States
 
 
@@ -35,6 +36,11 @@ class HaltingRule:
 
     max_supervision_steps: int = 16
     exploration_probability: float = 0.1
+
+    def __post_init__(self):
+        steps, probability = self.max_supervision_steps, self.exploration_probability
+        check_integer("HaltingRule", "max_supervision_steps", steps, "[1, inf)")
+        check_number("HaltingRule", "exploration_probability", probability, "[0, 1]")
 
     def is_confident(self, halt_logits: Any) -> Any:
         """Returns whether each example would halt on its own, bool, shaped like `halt_logits`."""

@@ -22,7 +22,8 @@ def build_entry(entry: Sequence[Any], registry: Registry) -> optax.GradientTrans
     """Builds the weighting that one entry describes.
 
     Args:
-      entry: `(name, settings)` or `(name, settings, terms)`.
+      entry: `(name, settings)` or `(name, settings, terms)`; settings are a dictionary or a tuple
+        of pairs.
       registry: factories of weightings by name.
 
     Returns:
@@ -37,7 +38,8 @@ def build_entry(entry: Sequence[Any], registry: Registry) -> optax.GradientTrans
             '(name, settings, terms); write ("unit_mean_weighting", {}) for a weighting without '
             "settings"
         )
-    name, settings, *terms = entry
+    name, given, *terms = entry
+    settings = dict(given)
     scheduled = {key: _schedule(value) for key, value in settings.items() if _is_schedule(value)}
     weighting = call_by_name("weighting", registry, name, {**settings, **scheduled})
     if scheduled:
@@ -47,15 +49,15 @@ def build_entry(entry: Sequence[Any], registry: Registry) -> optax.GradientTrans
 
 
 def _is_schedule(value: Any) -> bool:
-    is_pair = isinstance(value, Sequence) and len(value) == 2
-    return is_pair and isinstance(value[0], str) and isinstance(value[1], Mapping)
+    is_pair = isinstance(value, Sequence) and len(value) == 2 and isinstance(value[0], str)
+    return is_pair and isinstance(value[1], Mapping | Sequence) and not isinstance(value[1], str)
 
 
 def _schedule(value: Sequence[Any]) -> optax.Schedule:
     name, arguments = value
     known = [name for name in dir(optax.schedules) if name.endswith("_schedule")]
     schedules = {name: getattr(optax.schedules, name) for name in known}
-    return call_by_name("optax schedule", schedules, name, arguments)
+    return call_by_name("optax schedule", schedules, name, dict(arguments))
 
 
 def _mask_of_terms(name: str, terms: Sequence[str]) -> Callable[[Any], dict[str, bool]]:

@@ -131,7 +131,7 @@ def test_other_commands_take_a_converted_state_dict_of_torch(checkpoint, tmp_pat
         (["{file}.gone"], "there is no parameter file"),
         (["README.md"], "README.md is neither a .safetensors file"),
         ([], "expected one CHECKPOINT, found 0"),
-        (["{file}", "--config.data.nme=maze"], 'Did you mean "name"'),
+        (["{file}", "--config.data.nme=maze"], "did you mean 'name'"),
         (
             ["{file}", "--config.data.name=arc"],
             "can only answer the puzzles that it was trained on",

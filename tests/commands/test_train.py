@@ -126,7 +126,7 @@ def test_a_workdir_of_another_model_is_refused_and_not_changed(finished_run, cac
 @pytest.mark.parametrize(
     ("argument", "message"),
     [
-        ("--config.optimizer.learning_rat=1", 'Did you mean "learning_rate"'),
+        ("--config.optimizer.learning_rat=1", "did you mean 'learning_rate'"),
         ("--config.batch_size=many", "batch_size"),
         ("--config.curriculum.name=progresive_depth_curriculum", "did you mean"),
         ("--config.optimizer.name=adamm", "did you mean 'adamw'"),
@@ -137,6 +137,9 @@ def test_a_workdir_of_another_model_is_refused_and_not_changed(finished_run, cac
             "did you mean 'stablemax_cross_entropy_loss'",
         ),
         ("--config.training.steps=0", "training.steps is 0"),
+        ("--config.batch_size=0", "batch_size is 0, but it must be a positive integer"),
+        ("--config.optimizer.b1=1.5", "b1 is 1.5, but it must be in [0, 1)"),
+        ("--config.model.dtype=bf16", "unknown dtype of TRM 'bf16'; did you mean 'bfloat16'?"),
         ("--workdir=/proc/run", "cannot write to workdir /proc/run"),
         ("--config=configs/nope.py", "configs/nope.py"),
         ("--config=configs/sudoku_mini.py:cgra", "unknown method 'cgra'"),

@@ -106,10 +106,10 @@ def test_a_name_that_is_no_text_is_an_error(tmp_path):
         ({"sets": ("training", "evaluation", "training")}, "sets=.* names 'training' twice"),
         ({"sets": ("a/b", "evaluation")}, "sets=.* has 'a/b'; expected names without '/'"),
         ({"test_set": "test"}, "test_set='test' is not one of sets"),
-        ({"size": 31}, "size=31; expected 1 to 30"),
+        ({"size": 31}, r"size is 31, but it must be an integer in \[1, 30\]"),
         ({"size": 1}, "no puzzle of 'evaluation' .* fits size=1"),
         ({"num_validation": 9}, "num_validation=9, but .* only 4 puzzles"),
-        ({"num_variants": -1}, "num_variants=-1; expected at least 0"),
+        ({"num_variants": -1}, "num_variants is -1, but it must be an integer of at least 0"),
     ],
 )
 def test_settings_out_of_range_are_errors(folder, changes, message):

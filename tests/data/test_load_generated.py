@@ -68,9 +68,9 @@ def test_all_puzzles_that_exist_can_be_asked_for():
         ({"name": "sudokus"}, "unknown data.name 'sudokus'; did you mean 'sudoku'"),
         ({"size": 5}, "size 5; use one of"),
         ({"num_clues": 5}, r"num_clues=5 for 6x6 Sudoku; expected .* within 8..36"),
-        ({"num_train": 0}, "num_train=0 .* expected at least 1"),
-        ({"num_validation": -1}, "num_validation=-1; expected at least 0"),
-        ({"seed": -1}, "seed=-1; expected a number of at least 0"),
+        ({"num_train": 0}, "num_train is 0, but it must be a positive integer"),
+        ({"num_validation": -1}, "num_validation is -1, but it must be an integer of at least 0"),
+        ({"seed": -1}, "seed is -1, but it must be an integer of at least 0"),
     ],
 )
 def test_settings_out_of_range_are_errors(changes, message):

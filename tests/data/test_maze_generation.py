@@ -66,8 +66,8 @@ def test_a_maze_depends_only_on_its_index_and_the_seed():
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"size": 4}, "size=4; expected at least 5"),
-        ({"loops": 1.5}, r"loops=1.5; expected a share of walls in \[0, 1\]"),
+        ({"size": 4}, r"size is 4, but it must be an integer in \[5, inf\)"),
+        ({"loops": 1.5}, r"loops is 1.5, but it must be in \[0, 1\]"),
         ({"lengths": (9, 8)}, "paths of 9 to 8 steps; expected low <= high"),
         ({"lengths": (500, 600)}, "no 11x11 maze .* 500 to 600 steps in 100 attempts .* longest"),
     ],

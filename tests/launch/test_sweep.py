@@ -210,7 +210,7 @@ def test_index_replaces_the_launcher_by_the_trainer(tmp_path):
         ("[{'seed': 1}, {'seed': 1}]", [], "runs 0 and 1 of the sweep are the same"),
         # A setting at its default value is no difference.
         ("[{}, {'method': 'pdc', 'seed': 0}]", [], "runs 0 and 1 of the sweep are the same"),
-        ("[{'optimizer.learning_rat': 1}]", [], 'Did you mean "learning_rate"'),
+        ("[{'optimizer.learning_rat': 1}]", [], "did you mean 'learning_rate'"),
         ("[{'seed': 1}, {'batch_size': 'many'}]", [], "run 1 of the sweep, {'batch_size': 'many'}"),
         ("[{'method': 'cgra'}]", [], "unknown method 'cgra'"),
         ("grid({'method': 'trm'})", [], "method is 'trm', but a grid needs a list"),

@@ -32,16 +32,28 @@ def test_the_cosine_with_a_final_fraction_of_one_is_constant():
     np.testing.assert_allclose(rates(0.3, 2, 9, "cosine", 1.0), rates(0.3, 2, 9), rtol=1e-6)
 
 
-@pytest.mark.parametrize("warmup_steps", [10, 11, -1])
-def test_a_run_that_ends_during_its_warm_up_raises_an_error(warmup_steps):
-    with pytest.raises(ValueError, match=f"warmup_steps is {warmup_steps}.*10 steps of the run"):
-        learning_rate_schedule(0.1, warmup_steps, 10)
+@pytest.mark.parametrize("schedule", ["constant", "cosine"])
+def test_a_warm_up_that_does_not_end_before_the_run_is_shortened_to_half_of_it(schedule):
+    np.testing.assert_array_equal(rates(0.3, 9, 9, schedule), rates(0.3, 4, 9, schedule))
+    np.testing.assert_array_equal(rates(0.3, 500, 1, schedule), rates(0.3, 0, 1, schedule))
 
 
-@pytest.mark.parametrize("final_fraction", [-0.1, 1.1])
-def test_a_final_fraction_outside_the_unit_interval_raises_an_error(final_fraction):
-    with pytest.raises(ValueError, match=r"must be in \[0, 1\]"):
-        learning_rate_schedule(0.1, 0, 10, "cosine", final_fraction)
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("learning_rate", -0.1),
+        ("learning_rate", float("nan")),
+        ("warmup_steps", -1),
+        ("warmup_steps", 1.5),
+        ("total_steps", 0),
+        ("final_fraction", -0.1),
+        ("final_fraction", 1.1),
+    ],
+)
+def test_a_setting_outside_its_range_raises_an_error_that_names_it(name, value):
+    settings = {"learning_rate": 0.1, "warmup_steps": 0, "total_steps": 10, name: value}
+    with pytest.raises(ValueError, match=f"{name} is {value}, but it must be"):
+        learning_rate_schedule(**settings)
 
 
 def test_an_unknown_schedule_suggests_the_nearest_name():

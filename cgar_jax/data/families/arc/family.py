@@ -12,6 +12,7 @@ from collections.abc import Mapping
 import numpy as np
 from absl import logging
 
+from cgar_jax._core.checks import check_integer
 from cgar_jax._core.labels import IGNORE_LABEL
 from cgar_jax.data import schema
 from cgar_jax.data.dataset import Dataset, Expected
@@ -68,10 +69,8 @@ class ArcSource(Source):
         super().__post_init__()
         object.__setattr__(self, "sets", tuple(self.sets))
         for name in ("num_puzzles", "num_validation", "num_variants"):
-            if getattr(self, name) < 0:
-                raise ValueError(f"{name}={getattr(self, name)}; expected at least 0")
-        if not 1 <= self.size <= MAX_SIZE:
-            raise ValueError(f"size={self.size}; expected 1 to {MAX_SIZE}")
+            check_integer("data", name, getattr(self, name), "[0, inf)")
+        check_integer("data", "size", self.size, f"[1, {MAX_SIZE}]")
         for name in self.sets:
             if self.sets.count(name) > 1:
                 raise ValueError(f"sets={self.sets} names {name!r} twice; expected each set once")

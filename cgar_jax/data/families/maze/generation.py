@@ -10,6 +10,7 @@ import functools
 
 import numpy as np
 
+from cgar_jax._core.checks import check_integer, check_number
 from cgar_jax.data.families.maze.grid import GOAL, OPEN, PATH, START, WALL
 from cgar_jax.data.families.maze.solver import distances, on_shortest_paths
 from cgar_jax.data.parallel import parallel_map
@@ -53,10 +54,9 @@ def generate(
 def check_settings(size: int, lengths: tuple[float, float], loops: float) -> None:
     """Raises `ValueError` if no maze can have these settings, see `generate`."""
     low, high = lengths
-    if size < SMALLEST:
-        raise ValueError(f"size={size}; expected at least {SMALLEST}, including walls")
-    if not 0 <= loops <= 1:
-        raise ValueError(f"loops={loops}; expected a share of walls in [0, 1]")
+    check_integer("data", "size", size, f"[{SMALLEST}, inf)")
+    check_number("data", "loops", loops, "[0, 1]")
+    check_number("data", "max_difficulty", high, "(0, inf]")
     if not low <= high:
         raise ValueError(f"shortest paths of {low:g} to {high:g} steps; expected low <= high")
 

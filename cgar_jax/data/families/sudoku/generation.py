@@ -9,6 +9,7 @@ import functools
 
 import numpy as np
 
+from cgar_jax._core.checks import check_integer
 from cgar_jax.data.families.sudoku.grid import BLANK, Grid
 from cgar_jax.data.families.sudoku.solver import Searcher, random_solution, solve
 from cgar_jax.data.parallel import parallel_map
@@ -60,6 +61,8 @@ def clue_range(grid: Grid, num_clues: int | tuple[int, int]) -> tuple[int, int]:
     """
     low, high = (num_clues, num_clues) if np.ndim(num_clues) == 0 else num_clues
     fewest = _FEWEST_CLUES[grid.size]
+    for bound in (low, high):
+        check_integer("data", "num_clues", bound, "[0, inf)")
     if (low, high) != (0, 0) and not fewest <= low <= high <= grid.num_cells:
         raise ValueError(
             f"num_clues={num_clues} for {grid.size}x{grid.size} Sudoku; expected a number or a "
