@@ -9,12 +9,14 @@ import re
 import shlex
 import sys
 
+import ml_collections
 import pytest
 from absl import flags
 
 from cgar_jax import contrib, curricula, losses, sampling, scores, trained_model, weighting
 from cgar_jax import experiment as experiments
 from cgar_jax.commands import cli, command_line, usage
+from cgar_jax.config import data_config, default_config
 from cgar_jax.training.state import averaged
 from configs import sudoku_mini
 
@@ -144,6 +146,21 @@ def test_every_method_that_the_docs_name_is_public():
             named |= set(re.findall(rf"`(?:\w+\.)*(\w+_(?:{suffixes}))`", page.read_text()))
     assert len(named) > 40
     assert named <= public, named - public
+
+
+def settings_of(config, prefix=""):
+    for key, value in config.items():
+        if isinstance(value, ml_collections.ConfigDict):
+            yield from settings_of(value, f"{prefix}{key}.")
+        else:
+            yield prefix + key, repr(value)
+
+
+def test_the_page_of_settings_lists_every_key_with_its_default():
+    page = (ROOT / "docs" / "settings.md").read_text()
+    listed = dict(re.findall(r"^\| `([a-z_0-9.]+)` \| `(.+?)` \|", page, re.MULTILINE))
+    families = [settings_of(data_config(name), "data.") for name in ("arc", "maze")]
+    assert listed == dict([*families[0], *families[1], *settings_of(default_config())])
 
 
 def test_the_readme_counts_the_methods_right():
