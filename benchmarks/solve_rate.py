@@ -18,7 +18,6 @@ from rich.console import Console
 from rich.table import Table
 
 import cgar_jax
-from cgar_jax import data
 from cgar_jax.commands import command_line, runner
 from cgar_jax.progress import Status
 
@@ -39,7 +38,7 @@ def main(values: flags.FlagValues) -> None:
     with Status() as status:
         status.update("loading model and puzzles")
         model = cgar_jax.load(values.workdir)
-        questions = data.load(model.config.data).test["inputs"][: values.num_puzzles]
+        questions = model.dataset().test["inputs"][: values.num_puzzles]
         solvers = {
             (size, stop): model.solver(batch_size=size, stop=stop)
             for size, stop in itertools.product(sizes, STOPS)

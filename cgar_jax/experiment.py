@@ -224,7 +224,10 @@ class Experiment:
             self.config.evaluation.num_variants,
         )
         trained = self.evaluator(params, dataset.train)["exact_accuracy"]
-        return scores | votes | {"train_exact_accuracy": trained}, submission
+        votes |= {"train_exact_accuracy": trained}
+        if dataset.left_out:
+            votes["left_out_puzzles"] = list(dataset.left_out)
+        return scores | votes, submission
 
     def planned_flops(self) -> float:
         """Returns the model FLOPs of the whole run, as far as they are known in advance."""

@@ -2,8 +2,9 @@
 
 The folder holds `model.safetensors`, the averaged parameters under the names of the published
 PyTorch code, which can therefore read them too; `config.json`, the config of the run and the task
-of its data; `README.md`, the model card; `result.json`, if anything was measured; and possibly
-`solve.stablehlo`, a program that solves puzzles without this package.
+of its data; `trained_on.json`, the fingerprint of its training data, which names the owners of the
+puzzle embeddings; `README.md`, the model card; `result.json`, if anything was measured; and
+possibly `solve.stablehlo`, a program that solves puzzles without this package.
 """
 
 import json
@@ -17,8 +18,10 @@ import safetensors
 import safetensors.numpy
 
 from cgar_jax import runs
+from cgar_jax.data import Fingerprint
 
 PARAMETERS, PROGRAM, CARD = "model.safetensors", "solve.stablehlo", "README.md"
+TRAINED_ON = "trained_on.json"
 _METADATA_KEY = "cgar_jax"
 
 
@@ -70,7 +73,7 @@ def write(
     contents[runs.SETTINGS] = settings  # last: without its settings a folder holds no model
     for name, content in contents.items():
         (folder / f"{name}.tmp").write_bytes(content)
-    for name in (runs.RESULT, PROGRAM, runs.SETTINGS):
+    for name in (runs.RESULT, PROGRAM, TRAINED_ON, runs.SETTINGS):
         (folder / name).unlink(missing_ok=True)
     for name in contents:
         os.replace(folder / f"{name}.tmp", folder / name)
@@ -102,6 +105,21 @@ def read_metadata(path: pathlib.Path) -> dict[str, Any]:
             return json.loads((file.metadata() or {}).get(_METADATA_KEY, "{}"))
     except (OSError, ValueError, safetensors.SafetensorError):
         return {}
+
+
+def read_trained_on(folder: pathlib.Path) -> Fingerprint | None:
+    """Reads the fingerprint of a model's training data; None if the folder has none.
+
+    Raises:
+      ValueError: if the file is damaged; the message names it.
+    """
+    path = folder / TRAINED_ON
+    if not path.is_file():
+        return None
+    try:
+        return Fingerprint.from_json(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{path} is {error}") from None
 
 
 def _is_hub_name(source: str) -> bool:

@@ -15,6 +15,7 @@ from cgar_jax import data, experiment, model_files, models, runs
 from cgar_jax._core.extras import explain_missing
 from cgar_jax.config_values import plain_config
 from cgar_jax.data import Questions, Rules, read_questions
+from cgar_jax.data.trained_rows import load_as_trained
 from cgar_jax.evaluation import RolloutOptions, Solution, Solver, SolverOptions
 from cgar_jax.evaluation.rollout_accuracy import accuracy_and_cost, record
 from cgar_jax.evaluation.stablehlo import solving_program
@@ -38,6 +39,7 @@ class TrainedModel:
       step: number of optimizer steps that it was trained for; 0 if unknown.
       origin: name of the published checkpoint that it was converted from, or "".
       folder: folder that it was loaded from, or None.
+      trained_on: fingerprint of its training data, or None if unknown.
     """
 
     experiment: Experiment
@@ -45,6 +47,7 @@ class TrainedModel:
     step: int = 0
     origin: str = ""
     folder: pathlib.Path | None = None
+    trained_on: data.Fingerprint | None = None
 
     @property
     def config(self) -> ml_collections.ConfigDict:
@@ -134,14 +137,28 @@ class TrainedModel:
           OSError: if the file does not exist.
         """
         if data_file is None:
-            dataset = data.load(self.config.data)
-            _check_fits(Task.of(dataset), self.experiment.task)
+            dataset = self.dataset()
             scores = runs.score(self.experiment, self.params, dataset, self.folder, on_progress)
         else:
             examples = self.read_examples(data_file, skip_bad)
             evaluator = self.experiment.evaluator
             scores = evaluator(self.params, examples, self.accepts, on_progress)
         return scores | {"step": self.step}
+
+    def dataset(self) -> data.Dataset:
+        """Loads the data that the config describes, as they are now.
+
+        If the training split is no longer what the model was trained on, a warning describes the
+        change. The embedding of an ARC puzzle is found by the puzzle's name; puzzles without an
+        embedding are left out.
+
+        Raises:
+          ValueError: if the data do not fit the model, or the model has none of the test puzzles.
+          OSError: if the data cannot be read.
+        """
+        dataset = load_as_trained(self.config.data, self.trained_on)
+        _check_fits(Task.of(dataset), self.experiment.task)
+        return dataset
 
     def read_examples(
         self, data_file: str | os.PathLike | None = None, skip_bad: bool = False
@@ -157,7 +174,7 @@ class TrainedModel:
           OSError: if the file does not exist.
         """
         if data_file is None:
-            return data.load(self.config.data).test
+            return self.dataset().test
         examples = data.read_examples(data_file, self.config.data.name, skip_bad)
         cells, expected = examples["inputs"].shape[1], self.experiment.task.sequence_length
         if cells != expected:
@@ -275,7 +292,10 @@ def load(source: str | os.PathLike) -> TrainedModel:
         return _from_checkpoint(folder, config, task)
     parameters = models.read_published(path)
     model = from_published(parameters, config, task)
-    return dataclasses.replace(model, folder=folder, **model_files.read_metadata(path))
+    trained_on = model_files.read_trained_on(folder)
+    return dataclasses.replace(
+        model, folder=folder, trained_on=trained_on, **model_files.read_metadata(path)
+    )
 
 
 def save(
@@ -307,6 +327,7 @@ def save(
             model_files.CARD: card.encode(),
             runs.RESULT: runs.as_json(result).encode() if result else None,
             model_files.PROGRAM: program,
+            model_files.TRAINED_ON: model.trained_on and model.trained_on.to_json().encode(),
             runs.SETTINGS: runs.as_json(settings).encode(),
         },
     )
@@ -349,7 +370,11 @@ def convert(checkpoint: str | os.PathLike, config: ml_collections.ConfigDict) ->
       OSError: if the file does not exist.
     """
     config = plain_config(config)
-    data.rules_of(config.data.name)
+    if data.family_of(config.data.name).rules is None:
+        raise ValueError(
+            f"a published checkpoint of {config.data.name!r} cannot be converted, because it does "
+            "not record which puzzles its embeddings belong to"
+        )
     parameters = models.read_published(checkpoint)
     rows = len(parameters.get(PUZZLE_TABLE, [None]))
     task = dataclasses.replace(Task.expected(config.data), num_puzzle_identifiers=rows)
@@ -373,11 +398,16 @@ def _from_checkpoint(
     built = _build(config, task)
     settings = runs.settings(config, task)
     with Checkpoints(folder, settings, config.checkpoint.keep, read_only=True) as saved:
-        restored = saved.restore(built.abstract_state())
+        # The data of a run may have been changed on purpose since its newest checkpoint.
+        restored = saved.restore(built.abstract_state(), allow_changed_data=True)
     if restored is None:
         raise FileNotFoundError(f"there is no checkpoint in {saved.folder}; train the run first")
-    state = restored[0]
-    return TrainedModel(built, averaged(state), int(state.step), folder=folder)
+    state, _, trained_on = restored
+    rows = len(state.puzzle_table)
+    if rows != task.num_puzzle_identifiers:
+        built = _build(config, dataclasses.replace(task, num_puzzle_identifiers=rows))
+    model = TrainedModel(built, averaged(state), int(state.step), folder=folder)
+    return dataclasses.replace(model, trained_on=trained_on)
 
 
 def _placed(array: Any, like: jax.ShapeDtypeStruct) -> jax.Array:

@@ -9,8 +9,13 @@ import numpy as np
 import pytest
 
 from cgar_jax import model_files, trained_model
+from cgar_jax.data import Fingerprint
 from cgar_jax.training.state import averaged
 from tests.training import problem
+
+TRAINED_ON = Fingerprint(
+    {"num_examples": 3}, {"b/c": {"pairs": "ab", "variants": "0" * 22}, "": {"variants": "1" * 11}}
+)
 
 
 def fresh(**changes):
@@ -20,7 +25,9 @@ def fresh(**changes):
     params = jax.tree.map(
         lambda leaf: jax.random.normal(next(keys), leaf.shape, leaf.dtype), averaged(state)
     )
-    return trained_model.TrainedModel(experiment, params, step=7, origin="step_7")
+    return trained_model.TrainedModel(
+        experiment, params, step=7, origin="step_7", trained_on=TRAINED_ON
+    )
 
 
 @pytest.fixture(scope="module")
@@ -37,6 +44,8 @@ def assert_same(ours, theirs):
     assert ours.experiment.task == theirs.experiment.task
     assert ours.config.to_json() == theirs.config.to_json()
     assert (ours.step, ours.origin) == (theirs.step, theirs.origin)
+    assert ours.trained_on == theirs.trained_on
+    assert list(ours.trained_on.puzzles) == list(theirs.trained_on.puzzles)
 
 
 @pytest.mark.parametrize("param_dtype", ["float32", "bfloat16"])
@@ -54,6 +63,7 @@ def test_a_saved_model_replaces_an_earlier_one(model, tmp_path):
         "README.md",
         "config.json",
         model_files.PARAMETERS,
+        model_files.TRAINED_ON,
     }
     assert_same(trained_model.load(tmp_path), model)
 
@@ -118,6 +128,7 @@ def test_without_a_network_a_hub_name_is_an_error_in_one_sentence(monkeypatch):
     [
         ("config.json", "{}", "is not the config of a cgar_jax run or model"),
         ("config.json", "not JSON", "is not the config of a cgar_jax run or model"),
+        (model_files.TRAINED_ON, "cut off", "is not the record of a training set"),
         (model_files.PARAMETERS, "cut off", "is neither a .safetensors file"),
     ],
 )

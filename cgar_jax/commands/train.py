@@ -22,6 +22,7 @@ from cgar_jax.optimizers import shortened_warmup
 from cgar_jax.progress import Status
 from cgar_jax.reporting.result_table import result_table
 from cgar_jax.training import processes
+from cgar_jax.training.changed_data import continue_on
 from cgar_jax.training.checkpoints import Checkpoints, checksum
 from cgar_jax.training.clock import Clock
 from cgar_jax.training.logs import open_logs
@@ -41,6 +42,7 @@ def train(
     config: ml_collections.ConfigDict,
     workdir: str | os.PathLike,
     wandb_project: str | None = None,
+    allow_changed_data: bool = False,
 ) -> dict[str, Any]:
     """Trains the model that `config` describes, or resumes its training.
 
@@ -50,12 +52,14 @@ def train(
         `result.json`, and for ARC `submission.json`.
       wandb_project: name of a Weights & Biases project to which the run is logged too; None
         disables this.
+      allow_changed_data: whether a run may be resumed although its training data have changed.
 
     Returns:
       The content of `result.json`.
 
     Raises:
-      ValueError: if a setting is wrong, or `workdir` holds a run with other settings.
+      ValueError: if a setting is wrong, or `workdir` holds a run with other settings or on other
+        training data.
       OSError: if the data or the workdir cannot be read or written.
       NonFiniteError: if the loss or a gradient is not finite.
       Interrupted: if SIGTERM or SIGINT has stopped the run; its state is saved.
@@ -70,7 +74,7 @@ def train(
             # Loading can take minutes, so the settings are checked first.
             experiment.build(config, experiment.Task.expected(config.data))
             dataset = _load(config, stop_signals)
-            return _train(config, workdir, dataset, stop_signals, mirror)
+            return _train(config, workdir, dataset, stop_signals, mirror, allow_changed_data)
         except StopRequested:
             raise Interrupted(stop_signals.received, 0, None) from None
 
@@ -96,8 +100,9 @@ def _train(
     dataset: data.Dataset,
     stop_signals: StopSignals,
     mirror: WandbLogs | None,
+    allow_changed_data: bool,
 ) -> dict[str, Any]:
-    task = experiment.Task.of(dataset)
+    task, trained_on = experiment.Task.of(dataset), data.Fingerprint.of(dataset)
     built = experiment.build(config, task)
     settings = runs.settings(config, task)
     examples, feed = built.feed(dataset.train, dataset.augment)
@@ -106,8 +111,12 @@ def _train(
     def validate(state: TrainState, step: int) -> None:
         logs.validation(step, built.validate(averaged(state), validation))
 
-    with Checkpoints(workdir, settings, config.checkpoint.keep) as checkpoints:
-        state, clock = stop_signals.call("preparing the model", _start, built, checkpoints)
+    with Checkpoints(
+        workdir, settings, config.checkpoint.keep, trained_on=trained_on
+    ) as checkpoints:
+        state, clock = stop_signals.call(
+            "preparing the model", _start, built, checkpoints, trained_on, allow_changed_data
+        )
         first_step, total_steps = int(state.step), config.training.steps
         runs.write_json(workdir / runs.SETTINGS, settings)
         with (
@@ -138,11 +147,18 @@ def _train(
     return result
 
 
-def _start(built: experiment.Experiment, checkpoints: Checkpoints) -> tuple[TrainState, Clock]:
+def _start(
+    built: experiment.Experiment,
+    checkpoints: Checkpoints,
+    trained_on: data.Fingerprint,
+    allow_changed_data: bool,
+) -> tuple[TrainState, Clock]:
     """Restores the newest checkpoint, or initializes a new state."""
-    restored = checkpoints.restore(built.abstract_state())
+    restored = checkpoints.restore(built.abstract_state(), allow_changed_data)
+    if restored is not None and restored.trained_on == trained_on:
+        return restored.state, restored.clock
     if restored is not None:
-        return restored
+        return continue_on(restored, trained_on, built.initial_state()), restored.clock
     state = built.initial_state()
     # The first call compiles; after a signal, there may be no time for that.
     checksum(state).block_until_ready()
@@ -222,6 +238,9 @@ def define_flags() -> None:
     flags.DEFINE_string(
         "wandb", None, "Weights & Biases project to log to as well; needs the extra [wandb]"
     )
+    flags.DEFINE_bool(
+        "allow_changed_data", False, "resume a run although its training data have changed"
+    )
     runner.define_process_flags()
 
 
@@ -230,4 +249,4 @@ def main(values: flags.FlagValues, arguments: Sequence[str]) -> None:
     file = config_flags.get_config_filename(values["config"])
     runner.connect(values)
     workdir = values.workdir or command_line.default_workdir(file, values.config)
-    train(values.config, workdir, values.wandb)
+    train(values.config, workdir, values.wandb, values.allow_changed_data)

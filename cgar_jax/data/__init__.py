@@ -13,6 +13,7 @@ from cgar_jax._core.labels import IGNORE_LABEL
 from cgar_jax.data.csv_files import read_csv, write_csv
 from cgar_jax.data.dataset import Dataset, Expected, identity_augmentation
 from cgar_jax.data.families import FAMILIES, arc, family_of, maze, rules_of, sudoku
+from cgar_jax.data.fingerprint import Fingerprint
 from cgar_jax.data.puzzle_source import PuzzleSource, as_examples
 from cgar_jax.data.questions import Questions, check_questions, read_questions
 from cgar_jax.data.rules import Puzzle, Rules
@@ -25,6 +26,7 @@ __all__ = [
     "Dataset",
     "Examples",
     "Expected",
+    "Fingerprint",
     "LoadOptions",
     "Puzzle",
     "PuzzleSource",

@@ -62,6 +62,8 @@ class Dataset:
       accepts: function `(inputs, answers) -> bool [num]` that checks answers by the rules of the
         puzzle; None if the family has no rules.
       variants: the variants of each ARC puzzle, for voting; None for other families.
+      left_out: names of the ARC puzzles that are left out of the test split, because the model at
+        hand has no embedding for them.
 
     Raises:
       ValueError: if a column is missing or has the wrong shape, the training split is empty, or a
@@ -77,6 +79,7 @@ class Dataset:
     augment: Augmentation = identity_augmentation
     accepts: Callable[[np.ndarray, np.ndarray], np.ndarray] | None = None
     variants: Variants | None = None
+    left_out: tuple[str, ...] = ()
 
     def __post_init__(self):
         if not len(self.train.get("inputs", ())):

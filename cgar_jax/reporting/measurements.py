@@ -6,7 +6,6 @@ from typing import NamedTuple
 
 import numpy as np
 
-from cgar_jax import data
 from cgar_jax.data import Dataset, Examples, schema
 from cgar_jax.evaluation import StepPredictions, accuracy_by_difficulty
 from cgar_jax.evaluation.accuracy import first_halting_steps
@@ -69,7 +68,7 @@ def measure_model(
       on_progress: called with a description of the current work.
     """
     on_progress("loading the data")
-    dataset = data.load(model.experiment.config.data)
+    dataset = model.dataset()
     test = _sample(dataset.test, num_puzzles)
     num = len(test["inputs"])
     parts = []

@@ -5,6 +5,7 @@ from typing import Protocol
 
 import numpy as np
 
+from cgar_jax.data import Dataset
 from cgar_jax.experiment import Experiment
 from cgar_jax.models import ModelParams
 from cgar_jax.recursion import Trajectory
@@ -24,6 +25,10 @@ class ReportedModel(Protocol):
     params: ModelParams
     step: int
     origin: str
+
+    def dataset(self) -> Dataset:
+        """Loads its data, with the puzzle identifiers of its training."""
+        ...
 
     def animate(
         self,

@@ -72,5 +72,8 @@ def _details(result: Mapping[str, Any]) -> dict[str, str]:
         rows["  on training pairs"] = f"{result['train_exact_accuracy']:.2%}"
         shares = [f"{k}: {result['pass_at'][k]:.1%}" for k in ("1", "2", "10", "1000")]
         rows["solved within k answers"] = "  ".join(shares)
+        if "left_out_puzzles" in result:
+            num = len(result["left_out_puzzles"])
+            rows["left out"] = f"{num:,} test puzzle{'s' if num > 1 else ''} without an embedding"
         rows["votes"] = f"{result['num_votes']:,} on {result['num_puzzles']:,} puzzles"
     return rows

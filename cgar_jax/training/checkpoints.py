@@ -1,6 +1,7 @@
 """Checkpoints of a whole run in `checkpoints/<step>`, written by Orbax in the background.
 
-Each checkpoint holds the train state, the config of the run, the time spent so far, and a checksum.
+Each checkpoint holds the train state, the config of the run, the fingerprint of its training data,
+the time spent so far, and a checksum.
 Orbax detects missing and truncated files; the checksum also detects flipped bits.
 """
 
@@ -11,13 +12,14 @@ import logging
 import pathlib
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import orbax.checkpoint as ocp
 
+from cgar_jax.data import Fingerprint
 from cgar_jax.training import processes
 from cgar_jax.training.clock import Clock
 from cgar_jax.training.state import TrainState
@@ -34,6 +36,25 @@ FREE_KEYS = (
     "training.microbatches",
     "data.cache_dir",
 )
+
+# Settings that may change when a run goes on with changed data on purpose, and those among them
+# that may not, because the model or the state of a weighting depends on them.
+DATA_KEYS = ("data", "task.num_puzzle_identifiers")
+FIXED_DATA_KEYS = ("data.name", "data.num_domains")
+
+
+class Restored(NamedTuple):
+    """What a checkpoint holds.
+
+    Attributes:
+      state: the train state.
+      clock: the time spent until then.
+      trained_on: fingerprint of the training data; None if it was not recorded.
+    """
+
+    state: TrainState
+    clock: Clock
+    trained_on: Fingerprint | None
 
 
 class CheckpointError(ValueError):
@@ -60,22 +81,37 @@ def checksum(state: Any) -> jax.Array:
     return sum((2 * index + 1) * part for index, part in enumerate(sums))
 
 
-def differences(saved: Mapping[str, Any], current: Mapping[str, Any]) -> list[str]:
-    """Returns one line for each setting that differs, except those in `FREE_KEYS`."""
+def differences(saved: Mapping[str, Any], current: Mapping[str, Any]) -> dict[str, str]:
+    """Returns one line by key for each setting that differs, except those in `FREE_KEYS`."""
     old, new = _flatten(saved), _flatten(current)
-    return [
-        f"{key}: {old.get(key, 'absent')!r} in the checkpoint, {new.get(key, 'absent')!r} now"
+    return {
+        key: f"{key}: {old.get(key, 'absent')!r} in the checkpoint, {new.get(key, 'absent')!r} now"
         for key in sorted(old.keys() | new.keys())
-        if old.get(key) != new.get(key)
-        and not any(key == free or key.startswith(free + ".") for free in FREE_KEYS)
-    ]
+        if old.get(key) != new.get(key) and not _is_under(key, FREE_KEYS)
+    }
+
+
+def changes(before: Fingerprint | None, now: Fingerprint) -> list[str]:
+    """Describes how training data have changed since a checkpoint, one line for each change."""
+    if before is None:
+        return ["the checkpoint does not record what it was trained on"]
+    return before.changes(now)
+
+
+def _is_under(key: str, groups: Iterable[str]) -> bool:
+    return any(key == group or key.startswith(group + ".") for group in groups)
 
 
 class Checkpoints:
     """The checkpoints of one run; a context manager that waits for the last write on exit."""
 
     def __init__(
-        self, workdir: pathlib.Path, config: Mapping[str, Any], keep: int, read_only: bool = False
+        self,
+        workdir: pathlib.Path,
+        config: Mapping[str, Any],
+        keep: int,
+        read_only: bool = False,
+        trained_on: Fingerprint | None = None,
     ):
         """Opens the folder `workdir/checkpoints`.
 
@@ -85,9 +121,12 @@ class Checkpoints:
           keep: number of checkpoints to keep; older ones are deleted.
           read_only: whether to leave the folder unchanged. If False, the folder is created if
             needed, and the unfinished checkpoints of killed processes are removed.
+          trained_on: fingerprint of the training data, which is treated like `config`; None leaves
+            training data unchecked.
         """
         # A round trip through JSON, so that tuples and lists compare equal.
         self._config = json.loads(json.dumps(config))
+        self._trained_on = trained_on
         self.folder = pathlib.Path(workdir).absolute() / "checkpoints"
         self._read_only = read_only
         options = ocp.CheckpointManagerOptions(
@@ -136,6 +175,7 @@ class Checkpoints:
             return
         about = {
             "config": self._config,
+            "trained_on": self._trained_on and self._trained_on.to_json(),
             "clock": dataclasses.asdict(clock),
             "checksum": int(checksum(state)),
         }
@@ -193,7 +233,7 @@ class Checkpoints:
             for folder in self.folder.glob(f"*{HALF_WRITTEN}"):
                 shutil.rmtree(folder, ignore_errors=True)
 
-    def restore(self, like: TrainState) -> tuple[TrainState, Clock] | None:
+    def restore(self, like: TrainState, allow_changed_data: bool = False) -> Restored | None:
         """Restores the newest intact checkpoint; returns None if there are no checkpoints.
 
         A damaged checkpoint is reported and renamed to `damaged-<step>`, and the one before it is
@@ -201,16 +241,18 @@ class Checkpoints:
 
         Args:
           like: shapes, dtypes and shardings to restore to.
+          allow_changed_data: whether the training data, and the settings in `DATA_KEYS`, may differ
+            from those of the checkpoint. The puzzle table then has the rows of the checkpoint.
 
         Raises:
-          CheckpointError: if the config differs (the message lists the differences), or all
-            checkpoints are damaged.
+          CheckpointError: if the config or the training data differ (the message lists the
+            differences), or all checkpoints are damaged.
         """
         steps = sorted(self._manager.all_steps(), reverse=True)
         for step in steps:
             found, problem = None, "another process cannot read it"
             try:
-                found = self._restore(step, like)
+                found = self._restore(step, like, allow_changed_data)
             except CheckpointError:
                 raise
             except Exception as error:
@@ -229,23 +271,55 @@ class Checkpoints:
             raise CheckpointError(f"all checkpoints in {self.folder} are damaged; {advice}")
         return None
 
-    def _restore(self, step: int, like: TrainState) -> tuple[TrainState, Clock]:
+    def _restore(self, step: int, like: TrainState, allow_changed_data: bool) -> Restored:
         about = self._read(step, about=ocp.args.JsonRestore()).about
-        self._refuse_other_config(step, about["config"])
+        text = about.get("trained_on")
+        trained_on = Fingerprint.from_json(text) if text else None
+        self._refuse_other_run(step, about["config"], trained_on, allow_changed_data)
+        table = like.puzzle_table
+        if allow_changed_data:
+            rows = about["config"].get("task", {}).get("num_puzzle_identifiers", table.shape[0])
+            shape = (rows, *table.shape[1:])
+            table = jax.ShapeDtypeStruct(shape, table.dtype, sharding=table.sharding)
+            like = like._replace(puzzle_table=table)
         state = self._read(step, state=ocp.args.StandardRestore(like)).state
         if int(checksum(state)) != about["checksum"]:
             raise OSError("its checksum does not match")
-        return state, Clock(**about["clock"])
+        return Restored(state, Clock(**about["clock"]), trained_on)
 
     def _read(self, step: int, **items: Any) -> Any:
         return self._manager.restore(step, args=ocp.args.Composite(**items))
 
-    def _refuse_other_config(self, step: int, saved: Mapping[str, Any]) -> None:
-        if lines := differences(saved, self._config):
+    def _refuse_other_run(
+        self,
+        step: int,
+        config: Mapping[str, Any],
+        trained_on: Fingerprint | None,
+        allow_changed_data: bool,
+    ) -> None:
+        """Raises if a checkpoint was written with other settings or on other training data."""
+        lines = differences(config, self._config)
+        of_data = [
+            line
+            for key, line in lines.items()
+            if _is_under(key, DATA_KEYS) and not _is_under(key, FIXED_DATA_KEYS)
+        ]
+        if self._trained_on is not None:
+            of_data += changes(trained_on, self._trained_on)
+        others = [line for line in lines.values() if line not in of_data]
+        folder = self.folder / str(step)
+        if others:
             raise CheckpointError(
-                f"{self.folder / str(step)} was written with other settings:\n  "
-                + "\n  ".join(lines)
+                f"{folder} was written with other settings:\n  "
+                + "\n  ".join(others + of_data)
                 + "\nuse another --workdir, or the settings of the checkpoint"
+            )
+        if of_data and not allow_changed_data:
+            raise CheckpointError(
+                f"{folder} was written by training on other data:\n  "
+                + "\n  ".join(of_data)
+                + "\nuse another --workdir or the data of the checkpoint; --allow_changed_data "
+                "continues on the data as they are now"
             )
 
     def _set_aside(self, step: int, problem: str) -> None:

@@ -134,7 +134,7 @@ def test_other_commands_take_a_converted_state_dict_of_torch(checkpoint, tmp_pat
         (["{file}", "--config.data.nme=maze"], "did you mean 'name'"),
         (
             ["{file}", "--config.data.name=arc"],
-            "can only answer the puzzles that it was trained on",
+            "does not record which puzzles its embeddings belong to",
         ),
     ],
 )

@@ -1,6 +1,7 @@
 """`cgar train` in real processes: its files, its progress lines and its error messages."""
 
 import json
+import shutil
 
 import pytest
 
@@ -121,6 +122,21 @@ def test_a_workdir_of_another_model_is_refused_and_not_changed(finished_run, cac
     assert code == 2
     assert "model.hidden_size: 16 in the checkpoint, 32 now" in output
     assert sorted(workdir.rglob("*")) == before
+
+
+def test_a_run_on_other_generated_puzzles_is_refused_until_it_is_allowed(
+    finished_run, tmp_path, cache
+):
+    workdir = shutil.copytree(finished_run[0], tmp_path / "run")
+    shutil.rmtree(workdir / "checkpoints" / "40")
+    other = (*commands.TINY, "--config.data.num_clues=8", f"--workdir={workdir}")
+    code, output = commands.run(TRAIN, *other, cache=cache)
+    assert code == 2, output
+    assert "data.num_clues: 6 in the checkpoint, 8 now" in output
+    assert "the training examples differ in their" in output
+    code, output = commands.run(TRAIN, *other, "--allow_changed_data", cache=cache)
+    assert code == 0, output
+    assert "resuming at step 30" in output
 
 
 @pytest.mark.parametrize(

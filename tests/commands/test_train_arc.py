@@ -1,6 +1,7 @@
 """ARC with the commands, from JSON files to a submission; and a streamed run that is stopped."""
 
 import json
+import shutil
 import signal
 
 import pytest
@@ -84,6 +85,55 @@ def test_evaluate_repeats_the_tests_of_the_run(undisturbed, folder):
     assert code == 0, output
     assert json.loads(scores.read_text())["pass_at"] == read(workdir, "result")["pass_at"]
     assert read(workdir, "submission") == submission
+
+
+@pytest.fixture
+def puzzle_in_front(folder):
+    """A test puzzle is added in front of the others after the run, for the time of one test."""
+    before = {path: path.read_text() for path in folder.glob("arc-agi_*.json")}
+    write_set(
+        folder, "evaluation", [puzzle(40, "a/new"), *(puzzle(9 + n, f"eval{n}") for n in (1, 0))]
+    )
+    yield "a/new"
+    for path, text in before.items():
+        path.write_text(text)
+
+
+def test_evaluate_finds_the_embeddings_of_puzzles_by_name_and_reports_those_without(
+    undisturbed, folder, puzzle_in_front
+):
+    workdir, scores = undisturbed[0], folder / "scores.json"
+    submission = read(workdir, "submission")
+    code, output = commands.run(
+        "evaluate", f"--workdir={workdir}", f"--output={scores}", cache=folder / "cache"
+    )
+    assert code == 0, output
+    assert "1 puzzle new: 'a/new'" in output
+    assert "no embedding for them: 'a/new'" in output
+    assert json.loads(scores.read_text())["left_out_puzzles"] == ["a/new"]
+    assert json.loads(scores.read_text())["pass_at"] == read(workdir, "result")["pass_at"]
+    assert read(workdir, "submission") == submission
+
+
+def test_a_run_is_not_resumed_on_other_puzzles(undisturbed, arguments, folder, puzzle_in_front):
+    run = (*arguments, f"--workdir={undisturbed[0]}")
+    code, output = commands.run(TRAIN, *run, cache=folder / "cache")
+    assert code == 2, output
+    assert "was written by training on other data:\n  1 puzzle new: 'a/new'" in output
+    assert "--allow_changed_data" in output
+
+
+def test_a_run_is_resumed_on_other_puzzles_if_that_is_allowed(
+    undisturbed, arguments, folder, puzzle_in_front, tmp_path
+):
+    workdir = shutil.copytree(undisturbed[0], tmp_path / "run")
+    shutil.rmtree(workdir / "checkpoints" / "40")
+    run = (*arguments, f"--workdir={workdir}", "--allow_changed_data")
+    code, output = commands.run(TRAIN, *run, cache=folder / "cache")
+    assert code == 0, output
+    assert "resuming at step 30" in output
+    assert "25 of 30 embeddings are kept" in output
+    assert set(read(workdir, "submission")) == {"eval0", "eval1", "a/new"}
 
 
 def test_a_streamed_run_that_was_stopped_resumes_to_the_same_parameters(

@@ -50,13 +50,13 @@ def largest_file(folder):
 
 
 def test_the_whole_state_is_restored_bit_for_bit(saved, state):
-    restored, _ = restore(saved, state)
+    restored = restore(saved, state).state
     chex.assert_trees_all_equal(restored._replace(key=None), at(state, 10)._replace(key=None))
     chex.assert_trees_all_equal(jax.random.key_data(restored.key), jax.random.key_data(state.key))
 
 
 def test_the_clock_is_restored(saved, state):
-    assert restore(saved, state)[1] == Clock(train_seconds=10.0)
+    assert restore(saved, state).clock == Clock(train_seconds=10.0)
 
 
 def test_an_empty_folder_restores_nothing(tmp_path, state):
@@ -92,7 +92,7 @@ def test_a_damaged_newest_checkpoint_is_reported_and_the_one_before_it_is_used(
 ):
     damage(largest_file(saved / "checkpoints" / "10"))
     with caplog.at_level(logging.WARNING):
-        restored, _ = restore(saved, state)
+        restored = restore(saved, state).state
     assert int(restored.step) == 5
     assert "checkpoints/10 is damaged" in caplog.text
 
@@ -101,7 +101,7 @@ def test_a_checkpoint_whose_checksum_does_not_match_is_not_used(saved, state):
     (about,) = (saved / "checkpoints" / "10" / "about").glob("metadata")
     content = json.loads(about.read_text())
     about.write_text(json.dumps(content | {"checksum": content["checksum"] ^ 1}))
-    assert int(restore(saved, state)[0].step) == 5
+    assert int(restore(saved, state).state.step) == 5
 
 
 def test_a_damaged_checkpoint_is_renamed_and_its_step_can_be_saved_again(saved, state):
@@ -110,7 +110,7 @@ def test_a_damaged_checkpoint_is_renamed_and_its_step_can_be_saved_again(saved, 
         checkpoints.restore(abstract(state))
         checkpoints.save(at(state, 10), 10, Clock())
     assert (saved / "checkpoints" / "damaged-10").is_dir()
-    assert int(restore(saved, state)[0].step) == 10
+    assert int(restore(saved, state).state.step) == 10
 
 
 def test_a_run_does_not_restart_from_step_zero_when_all_checkpoints_are_damaged(saved, state):

@@ -59,7 +59,7 @@ def test_the_states_of_sampling_and_weighting_are_restored_from_a_checkpoint(tmp
     with Checkpoints(tmp_path, {}, keep=1) as checkpoints:
         checkpoints.save(jax.device_put(half), 2, Clock())
     with Checkpoints(tmp_path, {}, keep=1) as checkpoints:
-        restored, _ = checkpoints.restore(pieces.abstract_state())
+        restored = checkpoints.restore(pieces.abstract_state()).state
     _, resumed, _ = trained(2, state=restored, **changes)
     chex.assert_trees_all_equal(whole.sampling_state, resumed.sampling_state)
     chex.assert_trees_all_equal(whole.weighting_state, resumed.weighting_state)

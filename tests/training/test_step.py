@@ -104,7 +104,7 @@ def test_a_checkpoint_of_eight_devices_is_resumed_on_another_mesh(saved, mesh):
     folder, undisturbed, sums = saved
     pieces, dataset, _ = problem.build(mesh=mesh, **ELASTIC)
     with Checkpoints(folder, {}, keep=1, read_only=True) as checkpoints:
-        state, _ = checkpoints.restore(pieces.abstract_state())
+        state = checkpoints.restore(pieces.abstract_state()).state
     resumed, resumed_sums = run(pieces, dataset, state, 10)
     resumed = jax.device_get(resumed)
     np.testing.assert_allclose(resumed_sums["loss"], sums["loss"], atol=1e-5)
