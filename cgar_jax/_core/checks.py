@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import jax.numpy as jnp
+from jax.core import Tracer
 
 
 def check_number(owner: str, setting: str, value: Any, interval: str) -> None:
@@ -52,6 +53,42 @@ def _lies_in(value: float, interval: str) -> bool:
     above = value >= low if interval[0] == "[" else value > low
     below = value <= high if interval[-1] == "]" else value < high
     return above and below
+
+
+def static_number(owner: str, setting: str, value: Any, interval: str) -> int:
+    """Returns an integer that shapes depend on, and raises an error for a traced value.
+
+    Args:
+      owner: name of the public function, for the error.
+      setting: name of the argument, for the error.
+      value: an int, or an array that holds one.
+      interval: interval such as `"[1, inf)"`.
+
+    Raises:
+      ValueError: if `value` is traced or outside the interval.
+    """
+    check_static(owner, setting, value)
+    check_number(owner, setting, int(value), interval)
+    return int(value)
+
+
+def check_static(owner: str, setting: str, value: Any) -> None:
+    """Raises an error if a setting that must be known while JAX traces is traced.
+
+    Args:
+      owner: name of the public function, for the error.
+      setting: name of the argument, for the error.
+      value: value of the argument.
+
+    Raises:
+      ValueError: if `value` is traced.
+    """
+    if isinstance(value, Tracer):
+        raise ValueError(
+            f"{owner}: {setting} is traced by JAX, but it must be known while tracing; if it comes "
+            f"from optax.inject_hyperparams, pass static_args={setting!r} there (or a tuple of all "
+            "such settings)"
+        )
 
 
 def check_shape(owner: str, argument: str, array: Any, expected: Sequence[int | str]) -> None:

@@ -22,6 +22,7 @@ import optax
 
 from cgar_jax._core.checks import check_shape
 from cgar_jax._core.examples import map_examples
+from cgar_jax._core.vectors import tree_length
 
 # Smaller gradient norms are treated as this value, so that no quotient overflows.
 _SMALLEST_NORM = 1e-8
@@ -121,7 +122,7 @@ def learnability_quality_score(
     def products_and_norms(params, costate):
         def one(example):
             gradient = jax.grad(loss_fn)(params, example)
-            return optax.tree.vdot(costate, gradient), optax.tree.norm(gradient)
+            return optax.tree.vdot(costate, gradient), tree_length(gradient)
 
         return map_examples(owner, one, examples, chunk_size)
 

@@ -110,11 +110,11 @@ def _random_pairs(key, found, num_hardest, num_mixed, share):
     shape = (*found.shape, num_mixed)
     keys = jax.random.split(own_key("online_negative_mixing", key), 3)
     found = jnp.maximum(found, 1)[:, None]
-    first = jax.random.randint(keys[0], shape, 0, found)
+    first = jax.random.randint(keys[0], shape, 0, found, jnp.int32)
     # A different negative, or the same one if there is only one.
-    offset = jax.random.randint(keys[1], shape, 1, jnp.maximum(found, 2))
+    offset = jax.random.randint(keys[1], shape, 1, jnp.maximum(found, 2), jnp.int32)
     other = (first + offset) % found
-    share = jax.random.uniform(keys[2], shape) if share is None else share
+    share = jax.random.uniform(keys[2], shape, jnp.float32) if share is None else share
     share = jnp.broadcast_to(jnp.asarray(share, jnp.float32), shape)[..., None]
-    one_hot = jax.nn.one_hot(jnp.stack([first, other]), num_hardest)
+    one_hot = jax.nn.one_hot(jnp.stack([first, other]), num_hardest, dtype=jnp.float32)
     return share * one_hot[0] + (1 - share) * one_hot[1]

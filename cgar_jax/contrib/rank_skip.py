@@ -15,6 +15,7 @@ import jax
 import jax.numpy as jnp
 
 from cgar_jax._core.checks import check_number
+from cgar_jax._core.shares import floor_of_share
 
 
 def rank_skip_curriculum(
@@ -57,8 +58,7 @@ def rank_skip_curriculum(
     def distance(progress: chex.Numeric) -> jax.Array:
         check_number(owner, "progress", progress, "[0, 1]")
         share = jnp.asarray(progress, jnp.float32) / jnp.asarray(full_at, jnp.float32)
-        # Without the added constant, float32 rounding could delay a distance by one step.
-        reached = jnp.floor(max_distance * share + 1e-4)
-        return jnp.minimum(1 + reached, max_distance).astype(jnp.int32)
+        reached = floor_of_share(share, max_distance)
+        return jnp.minimum(1 + reached, max_distance)
 
     return distance

@@ -21,7 +21,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from cgar_jax._core.checks import check_number, check_shape
+from cgar_jax._core.checks import check_number, check_shape, static_number
 from cgar_jax._core.masking import masked_mean
 from cgar_jax._core.random import own_key
 from cgar_jax.weighting.base import Extras, Term, stateful
@@ -137,7 +137,7 @@ def self_taught_weighting(
     """
     name = "self_taught_weighting"
     check_number(name, "learning_rate", learning_rate, "[0, inf)")
-    check_number(name, "hidden_size", hidden_size, "[1, inf)")
+    hidden_size = static_number(name, "hidden_size", hidden_size, "[1, inf)")
     check_number(name, "minimum", minimum, "(0, 1]")
     check_number(name, "feature_decay", feature_decay, "[0, 1)")
     average = optax.ema(jnp.asarray(feature_decay, jnp.float32))
@@ -211,7 +211,8 @@ def draw_meta_batch(key: jax.Array, weights: chex.Array, size: int) -> jax.Array
     check_shape("draw_meta_batch", "weights", weights, ("batch",))
     weights = jnp.asarray(weights, jnp.float32)
     scores = jnp.where(weights > 0, jnp.log(jnp.where(weights > 0, weights, 1)), -jnp.inf)
-    return jax.random.categorical(own_key("draw_meta_batch", key), scores, shape=(size,))
+    drawn = jax.random.categorical(own_key("draw_meta_batch", key), scores, shape=(size,))
+    return drawn.astype(jnp.int32)
 
 
 def _first_params(seed: int, hidden_size: int) -> dict[str, jax.Array]:

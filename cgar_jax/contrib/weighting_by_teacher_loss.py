@@ -21,6 +21,7 @@ import optax
 
 from cgar_jax._core.checks import check_number
 from cgar_jax._core.masking import masked_ranks
+from cgar_jax._core.shares import ceil_of_share, floor_of_share
 from cgar_jax.weighting.base import Extras, Term, stateless
 
 
@@ -83,10 +84,9 @@ def teacher_loss_selection_weighting(
     def weigh(term: Term, extras: Extras) -> jax.Array:
         losses = extras.per_loss("teacher_losses", "the teacher's losses, float [batch]", term)
         ranks = masked_ranks(losses, term.valid, axis_name)
-        # Ranks of the quantiles. The tolerance keeps rounding errors from changing whole numbers.
-        last, tolerance = ranks.count - 1, 1e-6 * ranks.count
-        low = jnp.floor(jnp.asarray(low_quantile, jnp.float32) * last + tolerance)
-        high = jnp.ceil(jnp.asarray(high_quantile, jnp.float32) * last - tolerance)
+        # Ranks of the quantiles.
+        low = floor_of_share(low_quantile, ranks.count - 1)
+        high = ceil_of_share(high_quantile, ranks.count - 1)
         # Equal losses occupy the ranks from `smaller` to `no_larger - 1`; one of them must be kept.
         kept = (ranks.no_larger - 1 >= low) & (ranks.smaller <= high) & term.valid
         num_kept = jnp.sum(kept, dtype=jnp.float32)

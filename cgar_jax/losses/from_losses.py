@@ -16,12 +16,12 @@ from typing import Literal
 import chex
 import jax
 import jax.numpy as jnp
-import optax
 
 from cgar_jax._core import loss_maps as _loss_maps
 from cgar_jax._core.checks import check_number, check_shape
 from cgar_jax._core.masking import read_labels, valid_entries
 from cgar_jax._core.registry import check_name
+from cgar_jax._core.vectors import lengths
 from cgar_jax.losses.cross_entropy import softmax_cross_entropy_loss
 
 
@@ -136,7 +136,7 @@ def smooth_adversarial_comp_sum_loss(
     cross_entropy = softmax_cross_entropy_loss(clean / margin, labels, where=valid)
     moved = attacked - clean
     margins_moved = jnp.take_along_axis(moved, labels[..., None], axis=-1) - moved
-    distance = optax.safe_norm(margins_moved, 0.0, axis=-1)
+    distance = lengths(margins_moved)
     found = _loss_maps.comp_sum(cross_entropy, tau) + jnp.asarray(strength, jnp.float32) * distance
     return jnp.where(valid, found, 0)
 

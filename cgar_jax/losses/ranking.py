@@ -202,10 +202,12 @@ def lambda_preference_loss(
         labels=labels,
         reference_log_probabilities=reference_log_probabilities,
     )
+    base = jnp.asarray(log_base, jnp.float32)
     lambdaweight: Any = functools.partial(
         rax.dcg_lambdaweight,
         gain_fn=jnp.exp2 if label_gain == "exp2" else jnp.asarray,
-        discount_fn=lambda rank: jnp.log(jnp.float32(log_base)) / jnp.log1p(rank),
+        # rax ranks in integers, whose logarithm would be float64 if JAX has 64 bits enabled.
+        discount_fn=lambda rank: jnp.log(base) / jnp.log1p(jnp.asarray(rank, jnp.float32)),
     )
     total = rax.pairwise_logistic_loss(
         jnp.float32(beta) * (policy - jax.lax.stop_gradient(reference)),

@@ -56,8 +56,9 @@ def scale_by_adam_atan2(b1: float = 0.9, b2: float = 0.95) -> optax.GradientTran
     """
 
     def init(params: optax.Params) -> optax.ScaleByAdamState:
-        zeros = optax.tree.zeros_like(params, dtype=jnp.float32)
-        return optax.ScaleByAdamState(count=jnp.zeros((), jnp.int32), mu=zeros, nu=zeros)
+        # Two trees instead of one used twice: a donated state must not repeat a buffer.
+        mu, nu = (optax.tree.zeros_like(params, dtype=jnp.float32) for _ in range(2))
+        return optax.ScaleByAdamState(count=jnp.zeros((), jnp.int32), mu=mu, nu=nu)
 
     def update(
         updates: optax.Updates, state: Any, params: optax.Params | None = None

@@ -282,4 +282,5 @@ def draw_domains(
     check_shape("draw_domains", "probabilities", probabilities, ("domains",))
     shape = (shape,) if isinstance(shape, int) else tuple(shape)
     logits = jnp.log(probabilities)
-    return jax.random.categorical(own_key("draw_domains", key), logits, shape=shape)
+    drawn = jax.random.categorical(own_key("draw_domains", key), logits, shape=shape)
+    return drawn.astype(jnp.int32)

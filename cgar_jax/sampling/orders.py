@@ -53,7 +53,7 @@ def folding_order(scores: chex.Array, folds: int = 3, ascending: bool = True) ->
     scores = jnp.asarray(scores)
     check_shape("folding_order", "scores", scores, ("examples",))
     check_number("folding_order", "folds", folds, "[1, inf)")
-    order = jnp.argsort(scores, stable=True, descending=not ascending)
+    order = jnp.argsort(scores, stable=True, descending=not ascending).astype(jnp.int32)
     fold_of_position = np.arange(order.shape[0]) % folds
     return order[np.argsort(fold_of_position, kind="stable")]
 
@@ -101,4 +101,4 @@ def score_pruned_order(scores: chex.Array, keep: float, drop_top: float = 0.0) -
     kept = min(max(round(keep * total), 1), total)
     dropped = min(round(drop_top * total), total - kept)
     ranked = jnp.argsort(scores, stable=True, descending=True)
-    return jnp.sort(ranked[dropped : dropped + kept])
+    return jnp.sort(ranked[dropped : dropped + kept]).astype(jnp.int32)

@@ -291,7 +291,7 @@ def odm_sampling(
         # Domain k consists of the ranks r with r K // n = k.
         bounds = -(-np.arange(num_domains + 1) * request.num_examples // num_domains)
         first, end = jnp.asarray(bounds)[jnp.stack([domains, domains + 1])]
-        return jax.random.randint(row_key, shape, first, end), state
+        return jax.random.randint(row_key, shape, first, end, jnp.int32), state
 
     return Sampling(
         lambda difficulty: np.argsort(difficulty, kind="stable"),
@@ -307,7 +307,7 @@ def _draw_below(count: Callable[[Request], Any] = lambda request: request.num_ex
     """Returns a draw function that is uniform, with replacement, over the first `count` rows."""
 
     def draw(state, request):
-        rows = jax.random.randint(request.key, request.wanted.shape, 0, count(request))
+        rows = jax.random.randint(request.key, request.wanted.shape, 0, count(request), jnp.int32)
         return rows, state
 
     return draw

@@ -14,12 +14,12 @@ from collections.abc import Callable
 import chex
 import jax
 import jax.numpy as jnp
-import optax
 
 from cgar_jax._core.checks import check_shape
 from cgar_jax._core.examples import map_examples
 from cgar_jax._core.ids import known_ids
 from cgar_jax._core.masking import masked_mean, valid_entries
+from cgar_jax._core.vectors import lengths, scale_to_one, tree_length
 
 
 def el2n_score(
@@ -58,7 +58,7 @@ def el2n_score(
       over tokens is ours.
     """
     valid, errors = _prediction_errors("el2n_score", logits, labels, where)
-    sizes = jnp.linalg.norm(errors, axis=-1)
+    sizes = lengths(errors)
     if sizes.ndim > valid.ndim:
         sizes = jnp.mean(sizes, axis=0)
     return jax.lax.stop_gradient(masked_mean(sizes, valid, axis=-1))
@@ -106,7 +106,7 @@ def grand_score(
     """
 
     def size(example):
-        return optax.tree.norm(optax.tree.cast(jax.grad(loss_fn)(params, example), jnp.float32))
+        return tree_length(jax.grad(loss_fn)(params, example))
 
     sizes = map_examples("grand_score", size, examples, chunk_size)
     return jax.lax.stop_gradient(jnp.where(valid_entries(where, sizes.shape), sizes, 0))
@@ -162,14 +162,19 @@ def last_layer_grand_score(
     valid, errors = _prediction_errors(owner, logits, labels, where)
     features = jnp.asarray(features, jnp.float32)
     features = features.reshape(*valid.shape, features.shape[-1])
+    if bias:
+        features = jnp.concatenate([features, jnp.ones((*valid.shape, 1), jnp.float32)], axis=-1)
     features = jnp.where(valid[..., None], features, 0)
+    # The scales of an example keep its products from overflowing or underflowing.
+    scales = [scale_to_one(vectors, (-2, -1)) for vectors in (errors, features)]
     error_products, feature_products = (
         jnp.einsum("biw,bjw->bij", vectors, vectors, precision=jax.lax.Precision.HIGHEST)
-        for vectors in (errors, features)
+        for vectors in (errors * scales[0], features * scales[1])
     )
-    squared = jnp.sum(error_products * (feature_products + bias), axis=(-2, -1))
+    squared = jnp.sum(error_products * feature_products, axis=(-2, -1))
     count = jnp.sum(valid, axis=-1, dtype=jnp.float32)
-    return jax.lax.stop_gradient(jnp.sqrt(jnp.maximum(squared, 0)) / jnp.maximum(count, 1))
+    mean = jnp.sqrt(jnp.maximum(squared, 0)) / jnp.maximum(count, 1)
+    return jax.lax.stop_gradient(mean / scales[0][:, 0, 0] / scales[1][:, 0, 0])
 
 
 def _prediction_errors(

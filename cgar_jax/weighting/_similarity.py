@@ -4,19 +4,16 @@ import chex
 import jax
 import jax.numpy as jnp
 
+from cgar_jax._core.vectors import products, unit_vectors
+
 
 def cosines(vectors: chex.Array, others: chex.Array) -> jax.Array:
     """Returns the cosine of each vector [..., features] with each of the others [m, features].
 
     The result is float32 `[..., m]`; the cosine with a zero vector is 0.
     """
-    unit = []
-    for array in (vectors, others):
-        array = jnp.asarray(array, jnp.float32)
-        length = jnp.linalg.norm(array, axis=-1, keepdims=True)
-        unit.append(array / jnp.where(length > 0, length, 1))
-    # By default, accelerators multiply float32 matrices with reduced precision.
-    return jnp.matmul(unit[0], unit[1].T, precision="highest")
+    unit, others = (unit_vectors(jnp.asarray(array, jnp.float32)) for array in (vectors, others))
+    return products("...d,md->...m", unit, others)
 
 
 def lead(scores: jax.Array, known: jax.typing.ArrayLike = True) -> jax.Array:

@@ -20,7 +20,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from cgar_jax._core.checks import check_number, check_shape
+from cgar_jax._core.checks import check_number, check_shape, static_number
 from cgar_jax._core.ids import known_ids
 from cgar_jax._core.masking import align, mean_one_softmax, valid_entries
 from cgar_jax.weighting.base import Extras, Term, stateful
@@ -176,7 +176,7 @@ def first_order_bilevel_weighting(
       not included.
     """
     name = "first_order_bilevel_weighting"
-    check_number(name, "num_domains", num_domains, "[1, inf)")
+    num_domains = static_number(name, "num_domains", num_domains, "[1, inf)")
     check_number(name, "learning_rate", learning_rate, "[0, inf)")
     if clip is not None:
         check_number(name, "clip", clip, "(0, inf)")

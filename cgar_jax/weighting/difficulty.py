@@ -23,7 +23,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from cgar_jax._core.checks import check_number, check_shape
+from cgar_jax._core.checks import check_number, check_shape, check_static
 from cgar_jax._core.registry import check_name
 from cgar_jax.weighting.base import Extras, Term, stateful
 from cgar_jax.weighting.ease import min_max_ease, quantile_ease, reciprocal_rank_ease
@@ -104,6 +104,7 @@ def difficulty_curriculum_weighting(
     check_number(name, "min_ease", min_ease, "[0, 1]")
     check_name("heuristic", heuristic, _HEURISTICS)
     if not callable(fade):
+        check_static(name, "fade", fade)
         check_name("fade", fade, ("linear",))
 
     def weigh(term: Term, extras: Extras, memory: tuple, count: jax.Array) -> tuple:

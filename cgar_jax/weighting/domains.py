@@ -23,7 +23,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from cgar_jax._core.checks import check_number
+from cgar_jax._core.checks import check_number, static_number
 from cgar_jax._core.masking import mean_one_softmax
 from cgar_jax.weighting.base import Extras, Term, stateful
 
@@ -111,7 +111,7 @@ def doremi_domain_weighting(
       an absent domain constant up to normalization.
     """
     name = "doremi_domain_weighting"
-    check_number(name, "num_domains", num_domains, "[1, inf)")
+    num_domains = static_number(name, "num_domains", num_domains, "[1, inf)")
     check_number(name, "step_size", step_size, "[0, inf)")
     check_number(name, "smoothing", smoothing, "[0, 1]")
     if clip is not None:

@@ -21,6 +21,7 @@ import optax
 from cgar_jax._core.checks import check_number
 from cgar_jax._core.random import own_key
 from cgar_jax._core.registry import check_name
+from cgar_jax._core.shares import ceil_of_share
 from cgar_jax.weighting.base import Extras, Term, stateful
 from cgar_jax.weighting.difficulty import training_progress
 
@@ -107,12 +108,11 @@ def pacing_subset_weighting(
             meaning = "a number that is larger for harder examples"
             scores = extras.per_loss("difficulty", meaning, term)
         rank = _ranks(-scores if order == "anti" else scores, term.valid, axis_name)
-        num_valid = jnp.sum(term.valid, dtype=jnp.float32)
+        num_valid = jnp.sum(term.valid, dtype=jnp.int32)
         num_valid = num_valid if axis_name is None else jax.lax.psum(num_valid, axis_name)
         start = jnp.asarray(start_fraction, jnp.float32)
         growth = training_progress(extras, count, end_step) ** jnp.asarray(power, jnp.float32)
-        # The tolerance keeps rounding errors from adding one to a whole number.
-        partial = jnp.ceil(num_valid * (start + (1 - start) * growth - 1e-6))
+        partial = ceil_of_share(start + (1 - start) * growth, num_valid)
         keep_all = (start == 1) | (growth == 1)
         num_kept = jnp.where(keep_all, num_valid, jnp.maximum(partial, 1))
         return jnp.where(rank < num_kept, num_valid / jnp.maximum(num_kept, 1), 0), memory

@@ -17,7 +17,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from cgar_jax._core.checks import check_number, check_shape
+from cgar_jax._core.checks import check_number, check_shape, static_number
 from cgar_jax._core.ids import known_ids
 from cgar_jax._core.masking import align
 from cgar_jax.weighting._similarity import cosines, lead
@@ -111,6 +111,10 @@ def prototype_gap_weighting(
             f"{name}: num_classes is {num_classes} and num_features is {num_features}; give both "
             "to learn the prototypes, or neither and pass the extra argument 'prototypes'"
         )
+
+    if num_classes is not None and num_features is not None:
+        num_classes = static_number(name, "num_classes", num_classes, "[1, inf)")
+        num_features = static_number(name, "num_features", num_features, "[1, inf)")
 
     def init_term(loss: jax.Array) -> ClassPrototypes | tuple:
         del loss

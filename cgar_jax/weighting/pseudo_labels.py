@@ -18,7 +18,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from cgar_jax._core.checks import check_number, check_shape
+from cgar_jax._core.checks import check_number, check_shape, static_number
 from cgar_jax._core.ids import known_ids
 from cgar_jax._core.masking import align, valid_entries
 from cgar_jax._core.registry import check_name
@@ -111,7 +111,7 @@ def agreement_pseudo_label_weighting(
     if mode == "margin" and margin_threshold is None:
         raise ValueError(f"{name}: mode 'margin' needs the setting 'margin_threshold', in [0, 1)")
     if num_classes is not None:
-        check_number(name, "num_classes", num_classes, "[1, inf)")
+        num_classes = static_number(name, "num_classes", num_classes, "[1, inf)")
 
     def is_trusted(term: Term, extras: Extras, probabilities: jax.Array) -> jax.Array:
         if mode == "margin":
@@ -210,7 +210,9 @@ def neighbor_votes(
     nearest, places = jax.lax.top_k(jnp.where(where, similarity, -jnp.inf), num_voters)
     votes = jax.nn.one_hot(bank_labels[places], num_classes, dtype=jnp.float32)
     votes = jnp.sum(jnp.where((nearest > -jnp.inf)[..., None], votes, 0), axis=1)
-    return jnp.argmax(votes, axis=-1), votes.max(-1) / jnp.maximum(votes.sum(-1), 1)
+    return jnp.argmax(votes, axis=-1).astype(jnp.int32), votes.max(-1) / jnp.maximum(
+        votes.sum(-1), 1
+    )
 
 
 def _likeliest(probabilities: jax.Array, term: Term) -> jax.Array:

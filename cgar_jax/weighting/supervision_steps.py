@@ -20,7 +20,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from cgar_jax._core.checks import check_number
+from cgar_jax._core.checks import check_number, check_static
 from cgar_jax._core.random import own_key
 from cgar_jax._core.registry import check_name
 from cgar_jax.weighting.base import Extras, Term, stateless
@@ -69,6 +69,7 @@ def sorted_exit_weighting(
       unconfirmed, so the default is all steps.
     """
     if exits is not None:
+        check_static("sorted_exit_weighting", "exits", exits)
         exits = tuple(exits)
         are_steps = all(exit_step >= 1 and exit_step == int(exit_step) for exit_step in exits)
         if not exits or not are_steps or len(set(exits)) < len(exits):
@@ -221,6 +222,7 @@ def position_importance_weighting(
     """
     check_number("position_importance_weighting", "offset", offset, "[0, inf)")
     if not callable(discount):
+        check_static("position_importance_weighting", "discount", discount)
         check_name("discount", discount, _DISCOUNTS)
     discount_of = discount if callable(discount) else _DISCOUNTS[discount]
 

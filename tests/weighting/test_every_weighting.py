@@ -2,6 +2,7 @@
 
 import functools
 import inspect
+import re
 
 import jax
 import jax.numpy as jnp
@@ -12,7 +13,7 @@ import pytest
 
 from cgar_jax import contrib, weighting
 from tests.weighting.cases import CASES
-from tests.weighting.cases.case import BATCH, is_key, per_example, schedules
+from tests.weighting.cases.case import BATCH, STEPS, is_key, per_example, schedules
 
 P = jax.sharding.PartitionSpec
 HIDDEN = 2  # Index of the example that the tests of masks hide.
@@ -268,6 +269,52 @@ def test_every_number_can_follow_a_schedule(name):
     scheduled = inject(**{**CASES[name].settings, **schedules(CASES[name])})
     found, _ = update(scheduled, losses, extras)
     np.testing.assert_allclose(found, update(build(name), losses, extras)[0], rtol=1e-5, atol=1e-6)
+
+
+# Settings that are None by default, and numbers that select what the defaults leave out.
+MORE_SETTINGS = {
+    "agreement_pseudo_label_weighting": {"margin_threshold": 0.1},
+    "loss_based_weighting": {"clip_quantile": 0.9},
+    "meta_weighting": {"ema_decay": 0.9},
+    "nested_depth_weighting": {"probabilities": np.full(STEPS, 1 / STEPS)},
+    "sorted_exit_weighting": {"exits": np.array([2, 4])},
+}
+
+
+def all_settings(name):
+    """Returns a value for every setting of a weighting: the default, or that of its case."""
+    parameters = inspect.signature(WEIGHTINGS[name]).parameters.values()
+    defaults = {p.name: p.default for p in parameters if p.default is not p.empty}
+    return defaults | CASES[name].settings | MORE_SETTINGS.get(name, {})
+
+
+@every_weighting
+def test_every_setting_may_be_injected_or_is_refused_with_the_advice_to_make_it_static(name):
+    losses, extras = example(name)
+    settings, static = all_settings(name), []
+    for _ in range(len(settings) + 1):
+        inject = optax.inject_hyperparams(WEIGHTINGS[name], static_args=static)
+        try:
+            found, _ = update(inject(**settings), losses, extras)
+            break
+        except ValueError as error:
+            (advised,) = re.findall(r"pass static_args='(\w+)'", str(error))
+            static.append(advised)
+    expected, _ = update(WEIGHTINGS[name](**settings), losses, extras)
+    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6)
+    assert set(static) <= {"exits", *CASES[name].static}
+
+
+@pytest.mark.parametrize(
+    ("name", "setting"),
+    [("position_importance_weighting", "discount"), ("difficulty_curriculum_weighting", "fade")],
+)
+def test_a_function_that_is_taken_for_a_schedule_is_refused_with_advice(name, setting):
+    losses, extras = example(name)
+    settings = CASES[name].settings | {setting: lambda number: number / 2}
+    transform = optax.inject_hyperparams(WEIGHTINGS[name])(**settings)
+    with pytest.raises(ValueError, match=f"static_args='{setting}'"):
+        update(transform, losses, extras)
 
 
 @every_weighting
