@@ -28,11 +28,17 @@ def continue_on(restored: Restored, now: Fingerprint, initial: TrainState) -> Tr
       initial: the state before the first step.
 
     Raises:
-      CheckpointError: if the owners of the embeddings are not recorded.
+      CheckpointError: if the embeddings changed in number, or their owners are not recorded.
     """
     before, state = restored.trained_on, restored.state
     lines = changes(before, now)
     table = state.puzzle_table
+    if not now.puzzles and table.shape != initial.puzzle_table.shape:
+        raise CheckpointError(
+            f"the checkpoint has {table.shape[0]} puzzle embeddings, but the data need "
+            f"{initial.puzzle_table.shape[0]}, and puzzles have no names by which embeddings could "
+            "be found; use another --workdir"
+        )
     if now.puzzles:
         if before is None or not before.puzzles:
             raise CheckpointError(

@@ -60,6 +60,13 @@ def test_embeddings_whose_puzzles_are_unknown_are_an_error(built):
         continued(built, None, fingerprint(a=ONE))
 
 
+def test_another_number_of_embeddings_without_names_is_an_error(built):
+    state, initial = learned(built)
+    fewer = state._replace(puzzle_table=state.puzzle_table[:2])
+    with pytest.raises(CheckpointError, match="has 2 puzzle embeddings, but the data need 3"):
+        continue_on(Restored(fewer, Clock(), fingerprint(2)), fingerprint(3), initial)
+
+
 SETTINGS = {
     "data": {"num_clues": 6, "num_domains": 10},
     "task": {"vocab_size": 6, "num_puzzle_identifiers": 3},
