@@ -31,14 +31,14 @@ def locate(source: str | os.PathLike) -> pathlib.Path:
     Does not check that the folder contains a model.
 
     Args:
-      source: a folder, or `OWNER/NAME` of a repository on the Hugging Face hub if there is no such
-        folder.
+      source: a folder, or, if there is no folder `OWNER`, the name `OWNER/NAME` of a repository on
+        the Hugging Face hub.
 
     Raises:
       ConnectionError: if the hub does not provide a model of that name.
     """
     folder = pathlib.Path(source).expanduser()
-    if not folder.is_dir() and _is_hub_name(str(source)):
+    if not folder.parent.is_dir() and _is_hub_name(str(source)):
         return _download(str(source))
     return folder
 
@@ -130,8 +130,13 @@ def _download(name: str) -> pathlib.Path:
     try:
         files = (PARAMETERS, "*.json")
         return pathlib.Path(huggingface_hub.snapshot_download(name, allow_patterns=files))
+    except huggingface_hub.errors.RepositoryNotFoundError as error:
+        raise ConnectionError(
+            f"there is no folder {name}, and the Hugging Face hub has no model of that name, or it "
+            "is private (`hf auth login`)"
+        ) from error
     except Exception as error:  # the library's errors have no base class in common
         raise ConnectionError(
-            f"there is no folder {name}, and the Hugging Face hub did not provide a model of that "
-            f"name ({type(error).__name__}); check the name and the network"
+            f"there is no folder {name}, and the Hugging Face hub cannot be reached to look for a "
+            f"model of that name ({type(error).__name__}); check the network"
         ) from error

@@ -1,4 +1,4 @@
-"""Progress reporting for long jobs: a status line, and a timer for log lines."""
+"""Progress reporting for long jobs: a status line, a timer for log lines, and durations."""
 
 import math
 import sys
@@ -11,6 +11,38 @@ from typing import Self, TextIO
 from rich.console import Console
 from rich.live import Live
 from rich.spinner import Spinner
+
+_UNITS = {
+    "days": 86_400.0,
+    "hours": 3_600.0,
+    "minutes": 60.0,
+    "s": 1.0,
+    "ms": 1e-3,
+    "µs": 1e-6,
+}
+
+
+def duration(seconds: float) -> str:
+    """Formats a duration in its natural unit, with two or three digits.
+
+    Args:
+      seconds: duration in seconds.
+
+    Returns:
+      Text such as "41 days", "2.8 hours", "90 s" or "12.3 ms".
+    """
+    if seconds <= 0:
+        return "0 s"
+    # 90 s and 100 minutes are easier to grasp than 1.5 minutes and 1.7 hours.
+    fitting = (
+        each for each in _UNITS.items() if seconds >= each[1] * (2 if each[1] >= 60 else 0.9995)
+    )
+    unit, size = next(fitting, ("µs", 1e-6))
+    count = seconds / size
+    digits = 3 if size <= 1 else 2
+    decimals = max(0, digits - len(f"{count:.0f}"))
+    number = f"{count:,.{decimals}f}"
+    return f"{number.rstrip('0').rstrip('.') if decimals else number} {unit}"
 
 
 class Ticker:

@@ -34,13 +34,26 @@ def read_settings(workdir: pathlib.Path) -> tuple[ml_collections.ConfigDict, Tas
     """
     path = workdir / SETTINGS
     if not path.is_file():
-        raise FileNotFoundError(f"there is no run in {workdir}: {path} does not exist")
+        raise FileNotFoundError(
+            f"there is no run in {workdir}: {path} does not exist{_other_runs(workdir)}"
+        )
     try:
         saved = json.loads(path.read_text())
         task = Task(**saved.pop("task"))
     except (ValueError, TypeError, KeyError, AttributeError):
         raise ValueError(f"{path} is not the config of a cgar_jax run or model") from None
     return plain_config(saved), task
+
+
+def _other_runs(workdir: pathlib.Path) -> str:
+    """Returns a clause that lists the runs in and beside a folder, newest first."""
+    for folder in (workdir, workdir.parent):
+        found = sorted(folder.glob(f"*/{SETTINGS}"), key=os.path.getmtime, reverse=True)
+        if found:
+            names = [path.parent.name for path in found]
+            more = f" and {len(names) - 10} more" if len(names) > 10 else ""
+            return f"; the runs in {folder} are {', '.join(names[:10])}{more}"
+    return "; `cgar train sudoku_mini` starts one"
 
 
 def read_metrics(workdir: pathlib.Path) -> list[dict[str, Any]]:

@@ -3,7 +3,29 @@
 import io
 import time
 
-from cgar_jax.progress import NotebookLine, Status, Ticker
+import pytest
+
+from cgar_jax.progress import NotebookLine, Status, Ticker, duration
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (0, "0 s"),
+        (2e-5, "20 µs"),
+        (0.0123, "12.3 ms"),
+        (0.9999, "1 s"),
+        (3.71, "3.71 s"),
+        (90, "90 s"),
+        (600, "10 minutes"),
+        (10_000, "2.8 hours"),
+        (36_000, "10 hours"),
+        (3_542_400, "41 days"),
+        (4e8, "4,630 days"),
+    ],
+)
+def test_a_duration_has_its_natural_unit(seconds, text):
+    assert duration(seconds) == text
 
 
 def test_a_status_is_shown_at_once_and_repeated_while_it_stays_the_same():

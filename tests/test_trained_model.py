@@ -112,13 +112,28 @@ def test_a_model_on_the_hub_is_loaded_by_its_name(model, tmp_path, monkeypatch):
     hub = {"owner/name": tmp_path}
     monkeypatch.setattr(huggingface_hub, "snapshot_download", lambda name, **_: str(hub[name]))
     assert_same(trained_model.load("owner/name"), model)
-    with pytest.raises(ConnectionError, match="did not provide a model of that name"):
+    with pytest.raises(ConnectionError, match="cannot be reached to look for a model of that name"):
         trained_model.load("owner/other")
+
+
+def test_a_missing_run_is_an_error_that_lists_the_runs_beside_it(model, tmp_path):
+    trained_model.save(tmp_path / "one", model, "a card")
+    for missing in (tmp_path / "other", tmp_path):
+        with pytest.raises(FileNotFoundError, match=rf"the runs in {tmp_path} are one$"):
+            trained_model.load(missing)
+
+
+def test_a_missing_folder_beside_others_is_not_looked_for_on_the_hub(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", pytest.fail)
+    (tmp_path / "runs").mkdir()
+    with pytest.raises(FileNotFoundError, match="there is no run in runs/one"):
+        trained_model.load("runs/one")
 
 
 def test_without_a_network_a_hub_name_is_an_error_in_one_sentence(monkeypatch):
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
-    with pytest.raises(ConnectionError, match="check the name and the network") as raised:
+    with pytest.raises(ConnectionError, match="check the network") as raised:
         trained_model.load("owner/none-of-this-name")
     assert "\n" not in str(raised.value)
 

@@ -62,8 +62,11 @@ def find_config(text: str) -> str:
         return f"{config_folder() / path.stem}.py{colon}{argument}"
     names = config_names()
     nearest = difflib.get_close_matches(path.stem, names, n=1)
-    hint = f"did you mean {nearest[0]!r}" if nearest else f"the package has {', '.join(names)}"
-    raise ValueError(f"there is no config {name!r}; {hint}, or give the path of a config file")
+    suggestion = f"did you mean {nearest[0]!r}? " if nearest else ""
+    raise ValueError(
+        f"there is no config {name!r}; {suggestion}give the path of a config file, or one of the "
+        f"names {', '.join(names)}"
+    )
 
 
 def default_workdir(config_file: str, config: ml_collections.ConfigDict) -> pathlib.Path:
@@ -103,7 +106,9 @@ class WorkdirParser(PathParser):
         folder = path.parent if path.parent != pathlib.Path() else RUNS
         found = run_list.find_runs(folder)
         if not found:
-            raise ValueError(f"there is no run in the folder {folder}")
+            raise ValueError(
+                f"there is no run in the folder {folder}; `cgar train sudoku_mini` starts one"
+            )
         return str(found[0].folder)
 
 

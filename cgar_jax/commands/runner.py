@@ -3,6 +3,7 @@
 import os
 import sys
 import threading
+import traceback
 from collections.abc import Callable, Sequence
 
 import jax
@@ -71,7 +72,8 @@ def run(function: Callable[[], int | None]) -> None:
 
     Exit codes: the result of the function (None is 0), 2 for bad input, 3 if training diverged, 75
     if other processes of the run were lost (start all of them again), 128 + n if signal n stopped
-    the run. If the environment variable `CGAR_TRACEBACK` is set, errors keep their traceback.
+    the run. If the environment variable `CGAR_TRACEBACK` is set, errors keep their traceback; the
+    message of an error that was not written for the user points to it.
     """
     if os.environ.get("CGAR_TRACEBACK"):
         sys.exit(function())
@@ -86,7 +88,8 @@ def run(function: Callable[[], int | None]) -> None:
     except NonFiniteError as error:
         _end(3, f"error: {error}")
     except (ValueError, OSError, extras.MissingExtraError) as error:
-        _end(2, f"error: {error}\n(set CGAR_TRACEBACK=1 to see the traceback)")
+        hint = "" if _is_deliberate(error) else "\n(set CGAR_TRACEBACK=1 to see the traceback)"
+        _end(2, f"error: {error}{hint}")
     except jax.errors.JaxRuntimeError as error:
         if not processes.several() or "RESOURCE_EXHAUSTED" in str(error):
             raise
@@ -99,6 +102,17 @@ def run(function: Callable[[], int | None]) -> None:
             flush=True,
         )
         os._exit(os.EX_TEMPFAIL)  # an orderly exit would wait for the other processes
+
+
+def _is_deliberate(error: Exception) -> bool:
+    """Whether a message was written for the user, who needs no traceback then.
+
+    That holds for errors that code of this project raises, and for errors of the operating system.
+    """
+    frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
+    raised_in = frames[-1].f_globals.get("__name__", "") if frames else ""
+    ours = ("cgar_jax", "configs", "benchmarks", "launch", "__main__")
+    return isinstance(error, OSError | extras.MissingExtraError) or raised_in.startswith(ours)
 
 
 def _end(code: int, message: str = "") -> None:

@@ -17,6 +17,7 @@ from rich.table import Table
 
 from cgar_jax.commands import command_line
 from cgar_jax.commands.run_list import RunSummary, find_runs
+from cgar_jax.progress import duration
 
 ARGUMENTS = "[FOLDER]"
 EXAMPLES = ("cgar runs", "cgar runs ~/experiments --json")
@@ -60,17 +61,8 @@ def table(found: Sequence[RunSummary]) -> Table:
             f"[{_STYLES[run.state]}]{run.state}[/]",
             f"{run.step:,} of {run.total_steps:,}",
             "" if run.exact_accuracy is None else f"{run.exact_accuracy:.1%}",
-            age(time.time() - run.modified),
+            duration(time.time() - run.modified),
             run.config,
             run.puzzles,
         )
     return shown
-
-
-def age(seconds: float) -> str:
-    """Returns a duration in its largest unit, such as "3 hours"."""
-    for unit, size in (("day", 86_400), ("hour", 3_600), ("minute", 60)):
-        if seconds >= size:
-            count = int(seconds // size)
-            return f"{count} {unit}{'s' if count > 1 else ''}"
-    return f"{int(seconds)} s"

@@ -17,7 +17,22 @@ from cgar_jax._core.registry import check_name
 
 
 def shortened_warmup(warmup_steps: int, total_steps: int) -> int:
-    """Returns the length of a warm-up: half of the run if it would not end before the run."""
+    """Returns the length of a warm-up: half of the run if it would not end before the run.
+
+    `learning_rate_schedule` uses it, so that one setting shortens a run.
+
+    Args:
+      warmup_steps: number of updates of the warm-up that was asked for.
+      total_steps: number of updates of the run.
+
+    Returns:
+      The number of updates of the warm-up.
+
+    Example:
+      >>> from cgar_jax import optimizers
+      >>> optimizers.shortened_warmup(100, 1000), optimizers.shortened_warmup(2000, 1000)
+      (100, 500)
+    """
     return warmup_steps if warmup_steps < total_steps else total_steps // 2
 
 

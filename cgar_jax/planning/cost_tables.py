@@ -6,6 +6,7 @@ from rich.table import Table
 
 from cgar_jax.planning.devices import Device
 from cgar_jax.planning.estimate import Estimate
+from cgar_jax.progress import duration
 
 # The share of a GPU's memory that JAX reserves by default (XLA_PYTHON_CLIENT_MEM_FRACTION).
 DEFAULT_RESERVATION = 0.75
@@ -114,18 +115,6 @@ def _two_columns(title: str, rows: dict[str, str]) -> Table:
     for name, value in rows.items():
         table.add_row(name, value)
     return table
-
-
-def duration(seconds: float) -> str:
-    """Formats a duration in its natural unit, from milliseconds to days.
-
-    Args:
-      seconds: duration in seconds.
-    """
-    for unit, size in (("days", 86_400), ("hours", 3_600), ("minutes", 60)):
-        if seconds >= 2 * size:
-            return f"{seconds / size:,.1f} {unit}"
-    return f"{seconds:,.3g} s" if seconds >= 1 else f"{1e3 * seconds:,.3g} ms"
 
 
 def _bytes(number: float) -> str:

@@ -16,7 +16,7 @@ from typing import Any, Self
 
 from rich.console import Console
 
-from cgar_jax.progress import NotebookLine, Ticker, in_notebook
+from cgar_jax.progress import NotebookLine, Ticker, duration, in_notebook
 from cgar_jax.training import processes
 from cgar_jax.training.loop import Progress
 from cgar_jax.training.wandb_logs import WandbLogs
@@ -248,18 +248,6 @@ class _Events:
         """Closes the file."""
         if self._writer is not None:
             self._writer.close()
-
-
-def duration(seconds: float) -> str:
-    """Formats a long duration roughly, such as "41 days".
-
-    >>> duration(3.5e6), duration(10_000), duration(90)
-    ('41 days', '2.8 hours', '2 minutes')
-    """
-    units = ((86_400, "days"), (3_600, "hours"))
-    size, name = next((unit for unit in units if seconds >= 2 * unit[0]), (60, "minutes"))
-    count = seconds / size
-    return f"{count:.1f} {name}" if count < 10 and size > 60 else f"{count:,.0f} {name}"
 
 
 def _is_upto(line: str, step: int) -> bool:

@@ -30,7 +30,7 @@ def test_the_home_folder_is_expanded_in_the_path_of_a_config(tmp_path, monkeypat
 
 @pytest.mark.parametrize("name", ["sudoku_mni", "sudoku_mni:trm", "nowhere/sudoku_minis.py"])
 def test_an_unknown_config_is_an_error_that_names_the_nearest(name):
-    with pytest.raises(ValueError, match="did you mean 'sudoku_mini', or give the path"):
+    with pytest.raises(ValueError, match="did you mean 'sudoku_mini'. give the path"):
         command_line.find_config(name)
 
 
@@ -71,6 +71,7 @@ def test_a_command_takes_its_config_in_any_of_these_ways(arguments, cache, tmp_p
         ([], "cgar estimate needs a CONFIG: the path of a config file, or a name (arc_agi_1, "),
         (["sudoku_mini"], "cgar estimate needs --device"),
         (["sudoku_mni"], "there is no config 'sudoku_mni'; did you mean 'sudoku_mini'"),
+        (["nothing_like_it"], "one of the names arc_agi_1, arc_agi_2, arc_mini, maze_hard, "),
         (["--config=sudoku_mni"], "did you mean 'sudoku_mini'"),
         (["sudoku_mini", "h100"], "unexpected arguments ['h100']"),
         (["sudoku_mini", "--config.sed=1"], "did you mean 'seed'"),

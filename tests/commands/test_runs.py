@@ -8,8 +8,8 @@ import time
 
 import pytest
 
-from cgar_jax.commands import runs
 from cgar_jax.commands.run_list import find_runs
+from cgar_jax.progress import duration
 from tests import running as commands
 
 CONFIG = {"data": {"name": "sudoku", "size": 6}, "training": {"steps": 100}}
@@ -38,7 +38,7 @@ def test_a_run_with_a_result_is_finished(tmp_path):
     assert (found.state, found.step, found.total_steps) == ("finished", 100, 100)
     assert found.exact_accuracy == 0.991
     assert (found.config, found.puzzles) == ("sudoku_mini", "sudoku 6x6")
-    assert runs.age(time.time() - found.modified) == "2 hours"
+    assert duration(time.time() - found.modified) == "2 hours"
 
 
 def test_a_run_whose_log_grows_is_training(tmp_path):

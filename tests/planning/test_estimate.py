@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from cgar_jax.planning.cost_tables import duration, fits, tables
+from cgar_jax.planning.cost_tables import fits, tables
 from cgar_jax.planning.devices import DEVICES
 from cgar_jax.planning.estimate import OF_MEASURED_RATE, estimate
 from tests.running import load
@@ -59,20 +59,6 @@ def test_more_variants_of_arc_need_more_memory():
 def test_the_fit_of_the_memory_is_described_in_words(share, beginning):
     device = DEVICES["v5e"]
     assert fits(share * device.memory, device).startswith(beginning)
-
-
-@pytest.mark.parametrize(
-    ("seconds", "text"),
-    [
-        (0.0123, "12.3 ms"),
-        (90, "90 s"),
-        (600, "10.0 minutes"),
-        (36_000, "10.0 hours"),
-        (3_542_400, "41.0 days"),
-    ],
-)
-def test_durations_have_their_natural_unit(seconds, text):
-    assert duration(seconds) == text
 
 
 def test_the_device_cpu_is_this_machine_as_measured():
