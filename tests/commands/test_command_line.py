@@ -30,7 +30,7 @@ def test_the_home_folder_is_expanded_in_the_path_of_a_config(tmp_path, monkeypat
 
 @pytest.mark.parametrize("name", ["sudoku_mni", "sudoku_mni:trm", "nowhere/sudoku_minis.py"])
 def test_an_unknown_config_is_an_error_that_names_the_nearest(name):
-    with pytest.raises(ValueError, match="did you mean 'sudoku_mini'. give the path"):
+    with pytest.raises(ValueError, match=r"did you mean 'sudoku_mini'\? give the path"):
         command_line.find_config(name)
 
 
