@@ -13,8 +13,8 @@ training loop applies the updates.
 
 | name | formula | reference |
 | --- | --- | --- |
-| `adam_atan2` | p - lr (atan2(m, sqrt(v)) + weight_decay p) | 2407.05872 |
-| `scale_by_adam_atan2` | atan2(m, sqrt(v)), bias-corrected | 2407.05872 |
+| `adam_atan2` | p - lr (`scale_by_adam_atan2` + weight_decay p) | 2407.05872 |
+| `scale_by_adam_atan2` | atan2(m, sqrt(v / (1 - b2^t))) / (1 - b1^t) | 2407.05872 |
 | `muon` | orthogonalized momentum for hidden kernels, AdamW for the other parameters | 2502.16982 |
 | `sparse_sign_sgd` | p (1 - lr weight_decay) - lr sign(g), only for the rows in use | 2506.21734 |
 | `learning_rate_schedule` | linear warm-up, then constant or cosine | 2510.04871 |

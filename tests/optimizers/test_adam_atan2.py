@@ -1,5 +1,7 @@
 """Adam-atan2 next to a float64 reference."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -11,15 +13,27 @@ from hypothesis import strategies as st
 from cgar_jax import optimizers
 
 
-def reference(params, gradients, learning_rate, b1, b2, weight_decay):
-    """Returns the parameters after Adam-atan2 in float64, as in the docstring."""
-    m, v = np.zeros_like(params), np.zeros_like(params)
-    for t, g in enumerate(gradients, 1):
-        m = b1 * m + (1 - b1) * g
-        v = b2 * v + (1 - b2) * g**2
-        update = np.arctan2(m / (1 - b1**t), np.sqrt(v / (1 - b2**t)))
-        params = params - learning_rate * (update + weight_decay * params)
-    return params
+def published_direction(gradients, b1, b2):
+    """Returns the last update for a sequence of gradients, in float64, without weight decay."""
+    m, v_hat, correction = moments(gradients, b1, b2)
+    return np.arctan2(m, np.sqrt(v_hat)) / correction
+
+
+def inside_direction(gradients, b1, b2):
+    """The same with the first moment corrected inside the arctangent."""
+    m, v_hat, correction = moments(gradients, b1, b2)
+    return np.arctan2(m / correction, np.sqrt(v_hat))
+
+
+def moments(gradients, b1, b2):
+    t = len(gradients)
+    age = np.arange(t)[::-1].reshape(t, *(1,) * (np.ndim(gradients) - 1))
+    m = np.sum((1 - b1) * b1**age * gradients, axis=0)
+    v = np.sum((1 - b2) * b2**age * np.square(gradients), axis=0)
+    return m, v / (1 - b2**t), 1 - b1**t
+
+
+DIRECTIONS = {"outside": published_direction, "inside": inside_direction}
 
 
 def run(optimizer, params, gradients):
@@ -30,9 +44,9 @@ def run(optimizer, params, gradients):
     return params
 
 
-@jax.jit
-def directions(gradients):
-    transform = optimizers.scale_by_adam_atan2()
+@functools.partial(jax.jit, static_argnums=1)
+def directions(gradients, bias_correction="outside"):
+    transform = optimizers.scale_by_adam_atan2(bias_correction=bias_correction)
     _, updates = jax.lax.scan(
         lambda state, gradient: transform.update(gradient, state)[::-1],
         transform.init(gradients[0]),
@@ -45,16 +59,33 @@ def some_gradients(steps=10):
     return np.random.default_rng(0).normal(size=(steps, 4, 3))
 
 
-@pytest.mark.parametrize("weight_decay", [0.0, 1.0])
-def test_the_optimizer_agrees_with_a_float64_reference(weight_decay):
-    params, gradients = some_gradients(11)[0], some_gradients(11)[1:]
-    found = run(
-        optimizers.adam_atan2(0.1, 0.9, 0.95, weight_decay),
-        jnp.asarray(params, jnp.float32),
-        jnp.asarray(gradients, jnp.float32),
-    )
-    expected = reference(params, gradients, 0.1, 0.9, 0.95, weight_decay)
+@pytest.mark.parametrize("bias_correction", DIRECTIONS)
+def test_each_update_agrees_with_the_formula_in_float64(bias_correction):
+    gradients = some_gradients()
+    direction = DIRECTIONS[bias_correction]
+    expected = [direction(gradients[:t], 0.9, 0.95) for t in range(1, len(gradients) + 1)]
+    found = directions(jnp.asarray(gradients, jnp.float32), bias_correction)
     np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("bias_correction", DIRECTIONS)
+def test_the_optimizer_adds_the_decayed_parameters_to_the_update(bias_correction):
+    params, gradients = np.array([0.5, -2.0]), np.array([[3.0, 1.0], [-1.0, 2.0]])
+    optimizer = optimizers.adam_atan2(0.1, 0.8, 0.9, 0.3, bias_correction=bias_correction)
+    found = run(optimizer, jnp.asarray(params, jnp.float32), jnp.asarray(gradients, jnp.float32))
+    for t in (1, 2):
+        params = params - 0.1 * (
+            DIRECTIONS[bias_correction](gradients[:t], 0.8, 0.9) + 0.3 * params
+        )
+    np.testing.assert_allclose(found, params, rtol=1e-5)
+
+
+def test_the_published_form_is_the_default():
+    gradients = jnp.asarray(some_gradients(2), jnp.float32)
+    optimizer, params = optimizers.adam_atan2(1.0), jnp.zeros(gradients.shape[1:])
+    updates, state = optimizer.update(gradients[0], optimizer.init(params), params)
+    updates, _ = optimizer.update(gradients[1], state, params)
+    np.testing.assert_allclose(updates, -published_direction(some_gradients(2), 0.9, 0.95), 1e-5)
 
 
 @given(st.floats(-6, 6))
@@ -70,8 +101,15 @@ def test_scaling_the_gradients_by_a_power_of_two_changes_no_bit(exponent):
     np.testing.assert_array_equal(directions(gradients * 2.0**exponent), directions(gradients))
 
 
-def test_the_first_update_is_a_quarter_of_pi():
-    np.testing.assert_allclose(directions(jnp.array([[3.0, -1e-9]]))[0], [np.pi / 4, -np.pi / 4])
+def test_steps_under_a_constant_gradient_shrink_from_the_learning_rate_to_a_quarter_of_pi():
+    found = directions(jnp.full((200, 2), jnp.array([3.0, -1e-9])))
+    np.testing.assert_allclose(found[0], [0.997, -0.997], atol=5e-4)
+    np.testing.assert_allclose(found[-1], [np.pi / 4, -np.pi / 4], rtol=1e-5)
+
+
+def test_with_the_correction_inside_the_first_update_is_a_quarter_of_pi():
+    found = directions(jnp.array([[3.0, -1e-9]]), "inside")
+    np.testing.assert_allclose(found[0], [np.pi / 4, -np.pi / 4])
 
 
 def test_a_zero_gradient_gives_a_zero_update():
@@ -79,7 +117,8 @@ def test_a_zero_gradient_gives_a_zero_update():
 
 
 def test_a_gradient_too_small_for_its_square_still_gives_a_bounded_update():
-    np.testing.assert_allclose(directions(jnp.array([[1e-30]]))[0], [np.pi / 2])
+    np.testing.assert_allclose(directions(jnp.array([[1e-30]]), "inside")[0], [np.pi / 2])
+    np.testing.assert_allclose(directions(jnp.array([[1e-30]]))[0], [np.pi / 2 / 0.1], rtol=1e-6)
 
 
 def test_moments_of_bfloat16_gradients_are_float32():
@@ -106,7 +145,7 @@ def test_weight_decay_skips_masked_parameters():
 def test_the_learning_rate_may_be_a_schedule():
     optimizer = optimizers.adam_atan2(optax.piecewise_constant_schedule(1.0, {1: 0.0}))
     found = run(optimizer, jnp.zeros(1), [jnp.ones(1)] * 3)
-    np.testing.assert_allclose(found, -np.pi / 4, rtol=1e-6)
+    np.testing.assert_allclose(found, -np.arctan(0.1) / 0.1, rtol=1e-6)
 
 
 def test_jit_agrees_with_eager_evaluation():
@@ -114,3 +153,15 @@ def test_jit_agrees_with_eager_evaluation():
     transform = optimizers.scale_by_adam_atan2()
     eager, _ = transform.update(gradient[0], transform.init(gradient[0]))
     np.testing.assert_allclose(directions(gradient)[0], eager, rtol=1e-5)
+
+
+@pytest.mark.parametrize("setting", [{"b1": 1.0}, {"b1": -0.1}, {"b2": 1.0}, {"weight_decay": -1}])
+def test_a_number_out_of_range_raises_an_error_that_names_it(setting):
+    (name,) = setting
+    with pytest.raises(ValueError, match=rf"{name} is .*, but it must be in \[0"):
+        optimizers.adam_atan2(0.1, **setting)
+
+
+def test_an_unknown_bias_correction_raises_an_error():
+    with pytest.raises(ValueError, match="did you mean 'inside'"):
+        optimizers.adam_atan2(0.1, bias_correction="insides")
