@@ -44,7 +44,7 @@ def published_hsw(config: ml_collections.ConfigDict) -> None:
     """Changes a config to CGAR with one weight for the whole batch, as in the published code."""
     set_method(config, "cgar")
     ((name, settings),) = config.weighting
-    config.weighting = ((name, (*settings, ("per", "batch"))),)
+    config.weighting = ((name, (*settings, ("per", "batch"), ("normalize", "none"))),)
 
 
 def optimizer(name: str) -> Change:

@@ -242,6 +242,8 @@ class TrainStep:
             state.weighting_state,
             where=output.right.counts,
             supervision_step=carry.supervision_step + 1,
+            # Before halted slots were refilled, as the published code of CGAR counts.
+            incoming_steps=state.carry.supervision_step,
             difficulty=carry.examples["difficulty"],
             domain_ids=carry.examples["domain_ids"],
             key=key,

@@ -19,7 +19,8 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from cgar_jax._core.checks import check_number
+from cgar_jax._core.checks import check_number, check_shape
+from cgar_jax._core.ids import widen
 from cgar_jax._core.masking import masked_mean
 from cgar_jax._core.registry import check_name
 from cgar_jax.weighting.base import Extras, Term, stateless
@@ -45,17 +46,22 @@ def hierarchical_supervision_weighting(
       num_steps: largest number of supervision steps of an example, at least 1; may be traced.
       normalize: `"sum"`: the weights of all steps sum to 1 (the paper); `"mean"`: their mean is 1;
         `"none"`: `Z = 1`, so that step 1 has weight 1 (the model card).
-      per: `"example"` weights each example by its own step. `"batch"` is the variant of the
-        published code: one weight for the whole batch, `decay^floor(mean over valid of (t - 1))`,
-        which has little effect with optimizers that are invariant to the scale of the loss, such as
-        Adam.
+      per: `"example"` weights each example by its own step. `"batch"` gives the whole batch one
+        weight, `decay^floor(mean of incoming_steps) / Z`, which has little effect with optimizers
+        that are invariant to the scale of the loss, such as Adam. The published code is
+        `per="batch", normalize="none"` on all loss terms, that of the halting head included.
       axis_name: mesh axis of the batch, for `per="batch"` under `jax.shard_map`; not needed under
         `jax.jit`.
 
     Extra arguments:
       - `supervision_step`: current step of each example, int from 1, `[batch]` or the shape of the
         losses; a step outside `1 .. num_steps` has weight 0. It is optional for losses
-        `[batch, steps]`, where the second axis is the step.
+        `[batch, steps]`, where the second axis is the step. Unused if `incoming_steps` is.
+      - `incoming_steps`: for `per="batch"`, number of supervision steps that each slot of the batch
+        had taken when the batch came in, int from 0, `[batch]`. As in the published code, a slot
+        whose example has halted counts with its old number, although a fresh example takes its
+        place, and `where` does not apply. Without it, the mean is over `supervision_step - 1` of
+        the valid losses.
       - `where`: mask, bool `[batch]` or the shape of the losses; masked losses get weight 0.
 
     Returns:
@@ -64,7 +70,8 @@ def hierarchical_supervision_weighting(
     Raises:
       ValueError: if a setting is out of range; at the first update (trace time), if
         `supervision_step` is missing or has another shape, or the losses have more steps than
-        `num_steps`; outside of `jax.jit`, if a step that is not masked is outside `1 .. num_steps`.
+        `num_steps`, or `incoming_steps` is not int `[batch]`; outside of `jax.jit`, if a step that
+        is not masked is outside `1 .. num_steps`.
 
     Example:
       >>> import jax.numpy as jnp
@@ -78,8 +85,8 @@ def hierarchical_supervision_weighting(
     Reference:
       Qasim and Zhang (CGAR), 2025, arXiv 2511.08653. That the paper uses 16 steps, and that it
       weights only the loss of the answer and not that of the halting head, is likely but
-      unconfirmed. For `per="batch"`, whether the step counts from 0 or 1 is unconfirmed; the
-      difference is a constant factor.
+      unconfirmed. The released code multiplies the sum of both losses by
+      `decay^int(mean(incoming_steps))`, without dividing by `Z`.
     """
     check_number("hierarchical_supervision_weighting", "decay", decay, "(0, 1]")
     check_number("hierarchical_supervision_weighting", "num_steps", num_steps, "[1, inf)")
@@ -91,6 +98,11 @@ def hierarchical_supervision_weighting(
         base = jnp.asarray(decay, jnp.float32)
         total = _geometric_sum(base, num_steps)
         scale = {"sum": 1 / total, "mean": num_steps / total, "none": 1.0}[normalize]
+        if per == "batch" and "incoming_steps" in extras:
+            incoming = _incoming_steps(extras, term)
+            every_slot = jnp.ones(incoming.shape, bool)
+            exponent = jnp.floor(masked_mean(incoming, every_slot, axis_name=axis_name))
+            return jnp.broadcast_to(base**exponent * scale, term.losses.shape)
         step, inside = _step_of_each_loss(extras, term, num_steps)
         steps_before = step.astype(jnp.float32) - 1
         if per == "batch":
@@ -98,6 +110,14 @@ def hierarchical_supervision_weighting(
         return jnp.where(inside, base**steps_before * scale, 0)
 
     return stateless("hierarchical_supervision_weighting", weigh)
+
+
+def _incoming_steps(extras: Extras, term: Term) -> jax.Array:
+    """Returns the extra argument `incoming_steps` in float32."""
+    meaning = "the supervision steps that each slot has taken, int [batch]"
+    incoming = widen(extras.name, "incoming_steps", extras.get("incoming_steps", meaning))
+    check_shape(extras.name, "incoming_steps", incoming, term.losses.shape[:1])
+    return incoming.astype(jnp.float32)
 
 
 @jax.jit  # Without it, eager updates would compile the loop again each time.

@@ -43,6 +43,22 @@ def test_dispatches_of_any_sizes_give_bitwise_the_same_state():
     chex.assert_trees_all_equal(whole, chunked)
 
 
+def test_the_published_weight_counts_slots_about_to_be_refilled_at_their_old_step():
+    settings = {"decay": 0.5, "num_steps": 3, "per": "batch", "normalize": "none"}
+    pieces, dataset, state = problem.build(
+        weighting=(("hierarchical_supervision_weighting", settings),)
+    )
+    # The incoming steps have mean 2.25; after half of the slots are refilled, the mean is 0.75.
+    steps, halted = jnp.tile(jnp.array([3, 3, 2, 1]), 4), jnp.tile(jnp.array([1, 1, 0, 0]), 4)
+    carry = state.carry._replace(supervision_step=steps, halted=halted.astype(bool))
+    step = jax.jit(pieces.train_step.step, static_argnums=0)
+    _, metrics = step(Depth(1, 1), state._replace(carry=carry), dataset)
+    for term in ("answer", "halt"):
+        np.testing.assert_allclose(metrics[f"{term}_weight_mean"], 0.5**2, rtol=1e-6)
+    unweighted = metrics["answer_loss"] + metrics["halt_loss"]
+    np.testing.assert_allclose(metrics["loss"], 0.5**2 * unweighted, rtol=1e-5)
+
+
 # Each case compiles programs; attention differs from the MLP only in the mixing.
 MESHES = [
     ("mlp", {"data": 8}, 1),

@@ -108,6 +108,42 @@ def test_per_batch_ignores_masked_examples():
     np.testing.assert_allclose(weights, [0.49, 0.49, 0], rtol=1e-6)
 
 
+def test_per_batch_with_incoming_steps_agrees_with_the_published_formula():
+    incoming, refilled = np.array([4, 2, 0, 5]), np.array([5, 3, 1, 1])
+    weights = weights_of(
+        hsw(0.7, 16, "none", "batch"),
+        {"answer": np.zeros(4), "halt": np.zeros(4)},
+        supervision_step=jnp.asarray(refilled),
+        incoming_steps=jnp.asarray(incoming),
+    )
+    for term in ("answer", "halt"):
+        np.testing.assert_allclose(weights[term], 0.7 ** int(np.mean(incoming)), rtol=1e-6)
+
+
+def test_incoming_steps_of_slots_with_a_masked_example_count():
+    weights = weights_of(
+        hsw(0.5, 16, "none", "batch"),
+        np.zeros(3),
+        incoming_steps=jnp.array([1, 1, 7]),
+        where=jnp.array([True, True, False]),
+    )
+    np.testing.assert_allclose(weights, [0.5**3, 0.5**3, 0])
+
+
+def test_incoming_steps_do_not_change_the_weights_of_single_examples():
+    step = jnp.array([1, 2])
+    weights = weights_of(
+        hsw(0.5, 2, "none"), np.zeros(2), supervision_step=step, incoming_steps=step
+    )
+    np.testing.assert_allclose(weights, [1, 0.5])
+
+
+@pytest.mark.parametrize("incoming", [np.zeros(3, int), np.zeros(2)], ids=["shape", "dtype"])
+def test_incoming_steps_of_another_shape_or_dtype_raise_an_error(incoming):
+    with pytest.raises(ValueError, match=r"incoming_steps has (shape|dtype)"):
+        weights_of(hsw(per="batch"), np.zeros(2), incoming_steps=incoming)
+
+
 def test_masked_examples_have_weight_zero_at_any_step():
     steps = jnp.array([1, -(2**31) + 1])
     where = jnp.array([True, False])
