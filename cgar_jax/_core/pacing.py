@@ -22,7 +22,7 @@ from cgar_jax._core.shares import ceil_of_share
 
 _OWNER = "pacing_subset_curriculum"
 
-PacingFamily = Literal["linear", "root", "quadratic", "exponential", "step"]
+PacingFamily = Literal["linear", "root", "quadratic", "exponential", "logarithmic", "step"]
 PacingOrder = Literal["curriculum", "anti", "random"]
 
 # Each family maps `progress / full_at`, in [0, 1], to the share of the added examples in use. The
@@ -32,6 +32,7 @@ _FAMILIES: dict[str, Callable[[Any, Any], Any]] = {
     "root": lambda xp, x: xp.sqrt(x),
     "quadratic": lambda xp, x: xp.square(x),
     "exponential": lambda xp, x: xp.expm1(10 * x) / math.expm1(10),
+    "logarithmic": lambda xp, x: xp.log1p(math.exp(10) * x) / 10,
     "step": lambda xp, x: xp.floor(x),
 }
 
@@ -47,8 +48,8 @@ class PacingCurriculum:
     Attributes:
       start_fraction: share of the examples at the start, in [0, 1].
       full_at: progress at which all examples are in use, above 0.
-      family: shape of the growth, `"linear"`, `"root"`, `"quadratic"`, `"exponential"` or
-        `"step"`.
+      family: shape of the growth, `"linear"`, `"root"`, `"quadratic"`, `"exponential"`,
+        `"logarithmic"` or `"step"`.
       order: which examples come first, `"curriculum"` (the easiest), `"anti"` (the hardest) or
         `"random"`.
     """

@@ -28,6 +28,7 @@ def pacing_subset_curriculum(
     - `"root"`: `f(x) = x^(1/2)`, fast at first;
     - `"quadratic"`: `f(x) = x^2`, slow at first;
     - `"exponential"`: `f(x) = (e^(10 x) - 1) / (e^10 - 1)`, nearly all of the growth at the end;
+    - `"logarithmic"`: `f(x) = 1 + log(x + e^-10) / 10`, nearly all of the growth at the beginning;
     - `"step"`: `f(x) = floor(x)`, all at once at `full_at`.
 
     Use it to train from easy to hard. With fixed scores, the set in use only grows. The paper also
@@ -60,7 +61,9 @@ def pacing_subset_curriculum(
     Reference:
       Vahidian et al., 2023, "When Do Curricula Work in Federated Learning?", arXiv 2212.12712. The
       families are those of Wu, Dyer and Neyshabur, 2021, "When Do Curricula Work?", arXiv
-      2012.03107 (released code). That the federated paper uses the same families is unconfirmed,
-      its selection of clients is reconstructed from the abstract, and all four defaults are ours.
+      2012.03107. Its released code rounds the number of examples down, and at the threshold of
+      `"step"` adds the `b n` first examples to all `n`, which leaves `n`. That the federated paper
+      uses the same families is unconfirmed, its selection of clients is reconstructed from the
+      abstract, and all four defaults are ours.
     """
     return PacingCurriculum(start_fraction, full_at, family, order)

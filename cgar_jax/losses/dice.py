@@ -78,7 +78,9 @@ def self_adjusting_dice_loss(
 
     Reference:
       Li et al., 2019, "Dice Loss for Data-imbalanced NLP Tasks", arXiv 1911.02855. That the paper
-      uses alpha 1 and smoothing 1 is unconfirmed; its code has 0 and 1e-4 as defaults.
+      uses alpha 1 and smoothing 1 is unconfirmed; its code has 0 and 1e-4 as defaults. With several
+      classes and `squared=False`, the released code divides the numerator of each example by a
+      denominator that is summed over the batch, which neither value of `per` does.
     """
     check_number("self_adjusting_dice_loss", "alpha", alpha, "[0, inf)")
     check_number("self_adjusting_dice_loss", "smoothing", smoothing, "(0, inf)")

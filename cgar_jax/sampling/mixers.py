@@ -79,8 +79,9 @@ def skill_it_mixer(
 
         p_i = prior_i exp(learning_rate sum_j A_ij L_j),  scaled to sum to 1
 
-    where `L_j` is the sum of the validation losses of target j over the last `window` rounds, and 1
-    before the first round. Use it for skills that build on each other. A higher `L_j` raises the
+    where `L_j` is the sum of the validation losses of target j over the last `window` rounds.
+    Before the first round, `L_j` is 1, or `prior_j` if a prior is given and every skill is a target
+    (`K = M`). Use it for skills that build on each other. A higher `L_j` raises the
     ratio of `p_i` to `p_k` exactly if `A_ij > A_kj`, and `p_i` itself if `A_ij` is above the mean
     of column j under p. A constant added to all losses leaves p unchanged only if all rows of A
     have equal sums.
@@ -94,7 +95,8 @@ def skill_it_mixer(
       learning_rate: strength `eta` of the adaptation, at least 0; 0 keeps the prior. The paper
         tunes it for each task.
       window: number of rounds that count, at least 1.
-      prior: prior weights of the skills, at least 0, `[K]`; None means equal weights.
+      prior: prior weights of the skills, at least 0, `[K]`; None means equal weights. Their scale
+        matters only before the first round.
       over_window: reduction over the rounds. `"mean"` is what the released code uses for targets
         that are not trained on.
 
@@ -116,8 +118,8 @@ def skill_it_mixer(
 
     Reference:
       Chen et al., 2023, "Skill-it! A Data-Driven Skills Framework for Understanding and Training
-      Language Models", arXiv 2307.14430, and its released code. The default window of 3 is likely
-      but unconfirmed.
+      Language Models", arXiv 2307.14430, and its released code, which also takes the prior for the
+      first losses. The default window of 3 is that of its scripts.
     """
     owner = "skill_it_mixer"
     graph = jnp.asarray(graph, jnp.float32)
@@ -126,12 +128,14 @@ def skill_it_mixer(
     check_number(owner, "window", window, "[1, inf)")
     check_name("over_window", over_window, ("sum", "mean"))
     skills, targets = graph.shape
+    from_prior = prior is not None and skills == targets
     prior = jnp.asarray(jnp.ones(skills) if prior is None else prior, jnp.float32)
     check_shape(owner, "prior", prior, (skills,))
 
     def init():
-        # Before the first round, a row of ones counts; the first round overwrites this row.
-        return SkillItState(jnp.ones((window, targets), jnp.float32), jnp.zeros([], jnp.int32))
+        # Before the first round, one row counts; the first round overwrites this row.
+        before = prior if from_prior else jnp.ones(targets, jnp.float32)
+        return SkillItState(jnp.tile(before, (window, 1)), jnp.zeros([], jnp.int32))
 
     def update(state, losses, *, where=None):
         check_shape(owner, "losses", losses, (targets,))
@@ -155,7 +159,7 @@ def skill_it_mixer(
 def odm_mixer(
     num_domains: int,
     smoothing: chex.Numeric | None = 0.9,
-    warmup_steps: chex.Numeric = 1000,
+    warmup_steps: chex.Numeric = 2000,
     axis_name: str | None = None,
 ) -> Mixer:
     """Returns a mixer that draws more from the domains of high loss, by a bandit (ODM).
@@ -209,7 +213,8 @@ def odm_mixer(
       the moving average with 0.9 is the paper's as its readers describe it, while the released code
       sums `loss / 10` (use `smoothing=None`, and pass losses divided by 10) and draws each batch
       from one domain. Splitting the reward over a mixed batch is ours, unbiased, and agrees with
-      the released code for a batch of one. The default of 1,000 warm-up steps is from DataFlex.
+      the released code for a batch of one. The default of 2,000 warm-up steps is from the
+      configuration of DataFlex, which recommends about 1 % of the training steps.
     """
     owner = "odm_mixer"
     check_number(owner, "num_domains", num_domains, "[1, inf)")

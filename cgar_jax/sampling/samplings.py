@@ -253,7 +253,7 @@ def epoch_sampling(seed: int = 0) -> Sampling:
 
 
 def odm_sampling(
-    num_domains: int = 10, smoothing: float | None = 0.9, warmup_steps: int = 1000
+    num_domains: int = 10, smoothing: float | None = 0.9, warmup_steps: int = 2000
 ) -> Sampling:
     """Returns a sampling that draws more from the levels of difficulty with the higher losses.
 

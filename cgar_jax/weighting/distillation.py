@@ -41,7 +41,8 @@ def early_distillation_weighting(
             ("early_distillation_weighting", {"role": "teacher", ...}, ["teacher"]),
         ])
 
-    or `optax.partition`. For cross-entropies `{"label": ..., "teacher": ...}`, the sum is
+    or `optax.partition`. Put `unit_mean_weighting` before both, because it would cancel the shares.
+    For cross-entropies `{"label": ..., "teacher": ...}`, the sum is
     `cgar_jax.losses.early_distillation_loss` with an `omega` that drops to 0.
 
     Args:

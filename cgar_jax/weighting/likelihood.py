@@ -68,7 +68,7 @@ def focal_weighting(
 
 
 def satimp_weighting(
-    saturation: chex.Numeric = 5.0, importance: chex.Numeric = 1.0, ascent: bool = True
+    saturation: chex.Numeric = 5.0, importance: chex.Numeric = 0.1, ascent: bool = True
 ) -> optax.GradientTransformationExtraArgs:
     """Weights each loss for unlearning: bounded gradient ascent that stops on forgotten examples.
 
@@ -84,8 +84,8 @@ def satimp_weighting(
             optax.masked(optax.scale(0.1), {"forget": False, "retain": True}),
         )
 
-    Put `unit_mean_weighting` before it, because `unit_mean_weighting` does not rescale weights with
-    a negative mean.
+    Put `unit_mean_weighting` before both: it does not rescale weights with a negative mean, and it
+    would cancel the coefficient.
 
     Args:
       saturation: exponent of `p`, at least 0 (`b1` in the paper): examples that are not yet
@@ -111,11 +111,12 @@ def satimp_weighting(
       >>> losses = jnp.array([0.05, 0.5, 5.0])
       >>> weights, _ = satimp.update(jnp.ones(3), satimp.init(losses), losses)
       >>> print(np.asarray(weights).round(3))
-      [-0.038 -0.032 -0.   ]
+      [-0.576 -0.075 -0.   ]
 
     Reference:
       Yang et al., 2025, "Exploring Criteria of Loss Reweighting to Enhance LLM Unlearning", ICML,
-      arXiv 2505.11953. The formula and the exponents 5 and 1 follow a released implementation.
+      arXiv 2505.11953. The formula follows the released code, for which the authors recommend the
+      exponents 5 and 0.1. Another library, open-unlearning, has 5 and 1 as defaults.
     """
     check_number("satimp_weighting", "saturation", saturation, "[0, inf)")
     check_number("satimp_weighting", "importance", importance, "[0, inf)")

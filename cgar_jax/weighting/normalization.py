@@ -23,9 +23,11 @@ def unit_mean_weighting(axis_name: str | None = None) -> optax.GradientTransform
 
     `w <- w / mean(w)`.
 
-    Put it at the end of a chain, so that the chain changes how much examples count relative to each
-    other, but not the overall size of the loss, and the learning rate keeps its meaning. Weights
-    whose mean is zero or negative remain unchanged.
+    Put it after the weightings of a chain, so that they change how much examples count relative to
+    each other, but not the overall size of the loss, and the learning rate keeps its meaning. Put
+    the coefficient of a loss term, such as `optax.masked(optax.scale(0.1), {"halt": True, "answer":
+    False})`, after it, because it would cancel the coefficient. Weights whose mean is zero or
+    negative remain unchanged.
 
     Args:
       axis_name: mesh axis to include in the mean, for `jax.shard_map`; not needed under `jax.jit`.
@@ -38,7 +40,7 @@ def unit_mean_weighting(axis_name: str | None = None) -> optax.GradientTransform
       A weighting without state, which does not depend on the values of the losses.
 
     Raises:
-      ValueError: if at the first update (trace time), if the shape of `where` does not fit the
+      ValueError: at the first update (trace time), if the shape of `where` does not fit the
         losses.
 
     Example:

@@ -13,7 +13,7 @@ from scipy import stats
 
 from cgar_jax import curricula
 
-FAMILIES = ("linear", "root", "quadratic", "exponential", "step")
+FAMILIES = ("linear", "root", "quadratic", "exponential", "logarithmic", "step")
 SCORES = np.array([3.0, 1.0, 2.0, 1.0, 3.0, 0.0, 2.0], np.float32)
 progress = st.floats(0, 1)
 
@@ -70,6 +70,7 @@ def test_a_start_fraction_of_one_is_ordinary_training(family, at, num_examples):
         ("root", 0.2 + 0.8 * 0.5),
         ("quadratic", 0.2 + 0.8 * 0.0625),
         ("exponential", 0.2 + 0.8 * (math.exp(2.5) - 1) / (math.exp(10) - 1)),
+        ("logarithmic", 0.2 + 0.8 * (1 + math.log(0.25 + math.exp(-10)) / 10)),
         ("step", 0.2),
     ],
 )

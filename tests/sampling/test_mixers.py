@@ -53,6 +53,20 @@ def test_a_learning_rate_of_zero_leaves_the_prior():
     np.testing.assert_allclose(found, prior / 10, rtol=1e-6)
 
 
+@pytest.mark.parametrize(
+    ("graph", "first_losses"),
+    [(GRAPH, [1.0, 2.0, 3.0, 4.0]), (GRAPH[:, :3], [1.0, 1.0, 1.0])],
+    ids=["every skill a target", "fewer targets"],
+)
+def test_the_first_round_takes_the_prior_for_the_losses_if_every_skill_is_a_target(
+    graph, first_losses
+):
+    prior = np.array([1.0, 2.0, 3.0, 4.0])
+    weights = prior * np.exp(RATE * graph @ np.array(first_losses))
+    found = skill_it([], graph=graph, prior=prior)
+    np.testing.assert_allclose(found, weights / weights.sum(), rtol=1e-5)
+
+
 @given(losses_of_skills)
 def test_skills_that_help_only_themselves_follow_their_own_loss(losses):
     identity = np.eye(SKILLS, dtype=np.float32)
@@ -211,6 +225,13 @@ def test_probabilities_stay_uniform_during_the_warm_up_while_rewards_are_learned
     np.testing.assert_allclose(mixer.probabilities(even), np.full(DOMAINS, 1 / DOMAINS))
     np.testing.assert_allclose(late.rewards, [4 * 1.5 * DOMAINS, 4 * 0.5 * DOMAINS, 0], rtol=1e-6)
     assert mixer.probabilities(late)[0] > mixer.probabilities(late)[1]
+
+
+def test_the_warm_up_takes_2000_updates_by_default():
+    mixer, rewards = sampling.odm_mixer(2), jnp.array([3.0, 0.0])
+    during, after = (sampling.OnlineMixingState(rewards, jnp.int32(n)) for n in (1999, 2000))
+    np.testing.assert_array_equal(mixer.probabilities(during), 0.5)
+    assert mixer.probabilities(after)[0] > 0.5
 
 
 @pytest.mark.parametrize("smoothing", [None, 0.9])

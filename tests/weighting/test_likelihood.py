@@ -111,6 +111,12 @@ def test_satimp_weights_worked_by_hand():
     np.testing.assert_allclose(found, [-(0.5**6), -(0.9**5) * 0.1, 0], rtol=1e-5)
 
 
+def test_the_default_exponents_are_those_that_the_authors_recommend():
+    p = np.array([0.2, 0.6, 0.95])
+    found = weights_of(weighting.satimp_weighting(), -np.log(p))
+    np.testing.assert_allclose(found, -(p**5) * (1 - p) ** 0.1, rtol=1e-5)
+
+
 def test_with_both_exponents_zero_it_is_plain_gradient_ascent():
     np.testing.assert_array_equal(satimp_weights(np.array([0.0, 0.1, 3.0, 90.0]), 0.0, 0.0), -1)
 
@@ -161,14 +167,14 @@ def test_a_term_to_forget_combines_with_a_term_to_retain():
     )
     terms = {"forget": jnp.array([0.1, 2.0]), "retain": jnp.array([0.5, 0.7])}
     found, _ = weighting.weighted_mean(chain, terms, chain.init(terms))
-    forget = satimp_weights(terms["forget"], 5.0, 1.0) * terms["forget"]
+    forget = satimp_weights(terms["forget"], 5.0, 0.1) * terms["forget"]
     np.testing.assert_allclose(found, forget.mean() + 0.1 * 0.6, rtol=1e-6)
 
 
 def test_the_forget_loss_is_the_mean_over_valid_tokens():
     nll = -np.log([[0.5, 0.9, 0.7], [0.2, 0.5, 0.5]])
     where = np.array([[True, True, True], [True, False, False]])
-    transform = weighting.satimp_weighting()
+    transform = weighting.satimp_weighting(5.0, 1.0)
     found, _ = weighting.weighted_mean(transform, jnp.array(nll), transform.init(nll), where=where)
     p = np.array([0.5, 0.9, 0.7, 0.2])
     np.testing.assert_allclose(found, (p**5 * (1 - p) * np.log(p)).mean(), rtol=1e-5)

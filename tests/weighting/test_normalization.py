@@ -32,6 +32,14 @@ def test_each_loss_term_has_its_own_mean():
     np.testing.assert_allclose(found["halt"], [1, 1])
 
 
+def test_a_coefficient_of_a_term_counts_after_it_and_is_cancelled_before_it():
+    halve = optax.masked(optax.scale(0.5), {"answer": False, "halt": True})
+    losses = {"answer": jnp.ones(2), "halt": jnp.ones(2)}
+    weight = lambda chain: chain.update(losses, chain.init(losses), losses)[0]["halt"]  # noqa: E731
+    np.testing.assert_allclose(weight(optax.chain(transform, halve)), 0.5)
+    np.testing.assert_allclose(weight(optax.chain(halve, transform)), 1)
+
+
 def test_masked_weights_are_zero_and_excluded_from_the_mean():
     where = jnp.array([True, True, False, False])
     found = normalized(jnp.array([1.0, 3.0, 100.0, jnp.nan]), where=where)
