@@ -111,8 +111,8 @@ def nested_depth_curriculum(
       (6, 1) or (6, 3) (6, 3)
 
     Reference:
-      Valipour et al., 2023, "SortedNet", arXiv 2309.00255 (id unconfirmed), over layers and widths.
-      The uniform probabilities are unconfirmed; the use over recursion cycles is ours.
+      Valipour et al., 2023, "SortedNet", arXiv 2309.00255, over layers and widths. The
+      uniform probabilities are unconfirmed; the use over recursion cycles is ours.
     """
     nested = NestedDepths(tuple(map(as_depth, depths)), tuple(probabilities))
     return DepthCurriculum((nested,))
@@ -146,8 +146,8 @@ def sorted_exits_curriculum(
       Depth(n=6, T=3, exits=(1, 2, 3))
 
     Reference:
-      Kavehzadeh et al., 2023, "Sorted LLaMA" (SoFT), arXiv 2309.08968 (id unconfirmed), over
-      layers. Which exits the paper uses is unconfirmed; the use over recursion cycles is ours.
+      Kavehzadeh et al., 2023, "Sorted LLaMA" (SoFT), arXiv 2309.08968, over layers. Which
+      exits the paper uses is unconfirmed; the use over recursion cycles is ours.
     """
     depth = as_depth(depth)
     return DepthCurriculum((Depth(depth.n, depth.T, tuple(exits) or tuple(range(1, depth.T + 1))),))

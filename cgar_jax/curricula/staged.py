@@ -172,7 +172,7 @@ def budgeted_depth_curriculum(
       [0.427, 0.854]
 
     Reference:
-      This project; the FLOPs are counted as in arXiv 2511.08653, with the backward pass.
+      This project; arXiv 2511.08653 counts FLOPs by forward calls, without the backward pass.
     """
     *shallow, last = (as_stage_depth(stage) for stage in stages)
     shares = tuple(map(float, shares)) or (1 / max(len(shallow), 1),) * len(shallow)

@@ -44,8 +44,8 @@ def clipped_inverse_propensity_loss(
 
     Args:
       positive_losses: unreduced losses `l_1` against the label 1, float `[batch]`.
-      negative_losses: unreduced losses `l_0` against the label 0, float `[batch]`. In the paper
-        both are squared errors of a sigmoid.
+      negative_losses: unreduced losses `l_0` against the label 0, float `[batch]`. In the
+        released code both are squared errors of a sigmoid.
       observed: whether a positive was observed, bool or 0 and 1, `[batch]`.
       propensity: probability that a positive would have been observed, in [0, 1], `[batch]`; not
         differentiated. See `weighting.popularity_propensity`.

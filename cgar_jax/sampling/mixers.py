@@ -90,15 +90,15 @@ def skill_it_mixer(
     target that is False in `where`, bool `[M]`, was not evaluated and keeps its last loss.
 
     Args:
-      graph: `A`, how much training on skill i helps target j, float `[K, M]`. The released code has
-        1 on the diagonal and 0 or 0.5 elsewhere.
+      graph: `A`, how much training on skill i helps target j, float `[K, M]`. The released code
+        turns every 1 off the diagonal into 0.5.
       learning_rate: strength `eta` of the adaptation, at least 0; 0 keeps the prior. The paper
         tunes it for each task.
       window: number of rounds that count, at least 1.
       prior: prior weights of the skills, at least 0, `[K]`; None means equal weights. Their scale
         matters only before the first round.
-      over_window: reduction over the rounds. `"mean"` is what the released code uses for targets
-        that are not trained on.
+      over_window: reduction over the rounds. The released code takes the `"mean"` if only some of
+        the skills are targets.
 
     Returns:
       A `Mixer` with a `SkillItState`. The released code can also follow losses relative to the

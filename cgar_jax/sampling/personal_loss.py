@@ -36,8 +36,8 @@ def personal_loss_sampling(
     rather than among all users, and a constant added to all losses of a user changes nothing. A
     user may be a puzzle, and its pool several augmentations or doubtful labels.
 
-    The paper fills each pool with five random candidates, and takes the first of them for five
-    epochs before it begins to draw. An infinite temperature draws uniformly, so
+    By default, the released code fills each pool with five random candidates, and takes the first
+    of them for five epochs before it begins to draw. An infinite temperature draws uniformly, so
     `temperature=jnp.where(epoch < 5, jnp.inf, 0.1)` reproduces that schedule.
 
     Args:
