@@ -18,7 +18,6 @@ from cgar_jax.reporting.figures import (
     line_styles,
     new_figure,
 )
-from cgar_jax.reporting.gradients import Variance
 
 UNIFORM = "#B8B8B8"
 CLAIMED_REDUCTION = 0.4  # of the variance, by HSW, according to the CGAR paper
@@ -64,26 +63,30 @@ def gradient_norms(runs: Mapping[str, Sequence[float]]) -> Figure:
     return figure
 
 
-def gradient_variances(rows: Mapping[str, tuple[Variance, Variance]]) -> Figure:
+def gradient_variances(rows: Mapping[str, Mapping[str, np.ndarray]]) -> Figure:
     """Draws the variance of the weighted gradient with HSW, relative to uniform weights.
 
     Args:
-      rows: the variances with uniform weights and with HSW, by label of the row.
+      rows: changes from `gradients.changes_by_hsw`, by label of the row.
     """
     figure, (pair,) = new_figure(1.4 + 0.55 * len(rows), shape=(1, 2), sharey=True)
     titles = {"absolute": "variance", "relative": "variance / squared norm of the mean"}
     for axes, (kind, title) in zip(pair, titles.items(), strict=True):
-        for place, (uniform, hierarchical) in enumerate(rows.values()):
-            ratio = getattr(hierarchical, kind) / getattr(uniform, kind)
+        for place, changes in enumerate(rows.values()):
+            ratios = 1 + changes[kind]
+            known = np.isfinite(ratios).all()
             axes.barh(place - 0.19, 1, 0.36, color=UNIFORM)
-            axes.barh(place + 0.19, ratio, 0.36, color=COLORS[0])
-            known = np.isfinite(ratio)
-            shown = f" {ratio - 1:+.0%}" if known else " unknown: the mean is lost in noise"
-            text = axes.text(ratio if known else 0, place + 0.19, shown, va="center", fontsize=8)
+            mean = ratios.mean() if known else 0
+            if known:
+                spread = [[mean - ratios.min()], [ratios.max() - mean]]
+                axes.barh(place + 0.19, mean, 0.36, color=COLORS[0], xerr=spread, ecolor=GRAY)
+            shown = f" {mean - 1:+.0%}" if known else " unknown: the mean is lost in noise"
+            beside = ratios.max() if known else 0
+            text = axes.text(beside, place + 0.19, shown, va="center", fontsize=8)
             text.set_bbox({"facecolor": "white", "edgecolor": "none", "pad": 0})
         axes.axvline(1 - CLAIMED_REDUCTION, color=COLORS[1], lw=1, ls="--")
         axes.set_title(title, fontsize=9)
-        axes.margins(x=0.16)
+        axes.margins(x=0.2)
         axes.set_xlim(left=0)
         axes.grid(axis="y", visible=False)
     pair[0].set_yticks(range(len(rows)), as_labels(rows), fontsize=8)

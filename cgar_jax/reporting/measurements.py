@@ -16,6 +16,8 @@ from cgar_jax.reporting.html import Picture
 from cgar_jax.reporting.reported_model import ReportedModel
 from cgar_jax.training.state import averaged
 
+_MOST_SETS = 4  # of minibatches, whose spread shows how sure the variances are
+
 
 class Measurements(NamedTuple):
     """Everything that was measured on one model.
@@ -23,12 +25,13 @@ class Measurements(NamedTuple):
     Attributes:
       test: the test puzzles, a random sample.
       predictions: predictions for the test puzzles.
-      moments: moments of the gradients, by a description of the parameters.
+      moments: moments of the gradients on disjoint sets of minibatches, by a description of the
+        parameters.
     """
 
     test: Examples
     predictions: StepPredictions
-    moments: dict[str, GradientMoments]
+    moments: dict[str, list[GradientMoments]]
 
     @property
     def num_puzzles(self) -> int:
@@ -127,19 +130,26 @@ def _measure_gradients(
     dataset: Dataset,
     num_minibatches: int,
     on_progress: Callable[[str], None],
-) -> dict[str, GradientMoments]:
+) -> dict[str, list[GradientMoments]]:
     experiment, moments = model.experiment, {}
     states = {
         "untrained": lambda: averaged(experiment.initial_state()),
         f"step {model.step:,}": lambda: model.params,
     }
     for when, params in states.items():
-        on_progress(f"measuring gradients of the model, {when}")
-        moments[when] = gradients.measure(
-            experiment.train_step,
-            experiment.reasoner.depth,
-            params(),
-            dataset,
-            num_minibatches,
-        )
+        moments[when] = []
+        measured, num_sets = params(), min(_MOST_SETS, num_minibatches // 2)
+        for number in range(num_sets):
+            on_progress(
+                f"measuring gradients of the model, {when}, part {number + 1} of {num_sets}"
+            )
+            found = gradients.measure(
+                experiment.train_step,
+                experiment.reasoner.depth,
+                measured,
+                dataset,
+                num_minibatches // num_sets,
+                seed=number,
+            )
+            moments[when].append(found)
     return moments

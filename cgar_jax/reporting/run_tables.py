@@ -1,14 +1,13 @@
 """Tables that compare runs: their results side by side, and the settings that differ."""
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 from flax.traverse_util import flatten_dict
 
 from cgar_jax import runs as run_folders
-from cgar_jax.reporting.gradients import Variance
 from cgar_jax.reporting.reported_model import ReportedModel
 from cgar_jax.reporting.result_table import result_rows
 
@@ -66,29 +65,23 @@ def differing_settings(runs: Sequence[Run]) -> tuple[list[str], list[list[str]]]
 
 
 def variance_table(
-    variances: Mapping[str, tuple[Variance, Variance]],
+    rows: Mapping[str, Mapping[str, np.ndarray]],
 ) -> tuple[list[str], list[list[str]]]:
-    """Returns header and rows of a table of gradient variances.
+    """Returns header and rows of a table of the changes of the gradient's variance by HSW.
 
     Args:
-      variances: the variances with uniform weights and with HSW, by label of the row.
+      rows: changes from `gradients.changes_by_hsw`, by label of the row.
     """
-    header = ["measured on"]
-    for kind in ("variance", "relative variance"):
-        header += [f"{kind}, uniform weights", f"{kind}, HSW", "change"]
-    rows = [
-        [label.replace("\n", ", "), *_cells(uniform, hierarchical)]
-        for label, (uniform, hierarchical) in variances.items()
+    header = ["measured on", "change of the variance", "change of the relative variance"]
+    return header, [
+        [label.replace("\n", ", "), *map(_with_range, (each["absolute"], each["relative"]))]
+        for label, each in rows.items()
     ]
-    return header, rows
 
 
-def _cells(uniform: Variance, hierarchical: Variance) -> Iterator[str]:
-    for before, after in zip(uniform, hierarchical, strict=True):
-        ratio = after / before
-        change = f"{ratio - 1:+.0%}" if np.isfinite(ratio) else "unknown"
-        yield from (_number(before), _number(after), change)
-
-
-def _number(value: float) -> str:
-    return f"{value:.3g}" if np.isfinite(value) else "unknown"
+def _with_range(changes: np.ndarray) -> str:
+    if not np.isfinite(changes).all():
+        return "unknown: the mean is lost in noise"
+    if len(changes) == 1:
+        return f"{changes[0]:+.0%}"
+    return f"{changes.mean():+.0%} ({changes.min():+.0%} to {changes.max():+.0%})"

@@ -101,6 +101,20 @@ def test_a_mean_that_is_lost_in_the_noise_has_no_relative_variance():
     assert np.isnan(noise.variance(np.ones(2)).relative)
 
 
+def test_changes_by_hsw_are_those_of_each_set_of_minibatches():
+    rng = np.random.default_rng(0)
+    sets = []
+    for _ in range(2):
+        found = rng.normal(size=(6, STEPS, 5)) + 3
+        products = np.einsum("bsp,btp->bst", found, found).mean(0)
+        means = found.mean(0)
+        sets.append(GradientMoments(products, means @ means.T, 6))
+    even, hsw = gradients.uniform_and_hierarchical(STEPS)
+    changes = gradients.changes_by_hsw(sets)["absolute"]
+    ratios = [each.variance(hsw).absolute / each.variance(even).absolute for each in sets]
+    np.testing.assert_allclose(1 + changes, ratios)
+
+
 def test_weights_without_decay_are_uniform():
     uniform, hierarchical = gradients.uniform_and_hierarchical(5, decay=1.0)
     np.testing.assert_allclose(hierarchical, uniform)

@@ -5,8 +5,7 @@ import io
 import numpy as np
 import pytest
 
-from cgar_jax.reporting import gradient_pictures, pictures
-from cgar_jax.reporting.gradients import Variance
+from cgar_jax.reporting import gradient_pictures, pictures, run_tables
 from cgar_jax.reporting.learning_curves import LearningCurve
 
 AWKWARD = ("_hidden", "$x_1$ <b>", "a" * 80)  # names that matplotlib would hide or typeset
@@ -20,7 +19,7 @@ CURVE = LearningCurve(
     stages=[("(1, 1)", 0, 15), ("(2, 2)", 15, 40)],
 )
 GROUPS = [{"low": 0, "high": 1, "num_examples": 9, "exact_accuracy": 0.5}]
-VARIANCES = (Variance(2.0, 4.0), Variance(1.0, np.nan))
+VARIANCES = {"absolute": np.array([-0.6, -0.4]), "relative": np.array([0.5, np.nan])}
 ROLLOUTS = [
     {"steps": steps, "rollouts": num, "flops": 1e6 * num, "flops_until_verified": 5e5 * num}
     | dict.fromkeys(("pass", "halting", "majority", "verified"), 0.1 * num)
@@ -92,6 +91,11 @@ def test_halting_shares_of_each_run_sum_to_one():
 def test_the_change_of_the_variance_is_written_beside_its_bar():
     figure = gradient_pictures.gradient_variances({"run": VARIANCES})
     assert texts(figure) == [" -50%", " unknown: the mean is lost in noise"]
+
+
+def test_the_table_of_variances_shows_the_range_over_the_sets_of_minibatches():
+    _, (row,) = run_tables.variance_table({"run\nall at once": VARIANCES})
+    assert row == ["run, all at once", "-50% (-60% to -40%)", "unknown: the mean is lost in noise"]
 
 
 def test_the_legend_lists_every_run_even_if_its_name_begins_with_an_underscore():
