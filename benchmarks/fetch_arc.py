@@ -48,7 +48,8 @@ def write_set(folder: pathlib.Path, name: str, tasks: Iterable) -> None:
         }
         solutions[task.id] = [output.tolist() for _, output in task.test]
     for part, content in {"challenges": challenges, "solutions": solutions}.items():
-        (folder / f"arc-agi_{name}_{part}.json").write_text(json.dumps(content))
+        file = folder / f"arc-agi_{name}_{part}.json"
+        file.write_text(json.dumps(content), encoding="utf-8")
     print(f"{name}: {len(challenges)} puzzles in {folder}")
 
 

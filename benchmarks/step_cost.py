@@ -272,7 +272,7 @@ def main(values: flags.FlagValues) -> None:
     found = figures(*measure(values), values.steps)
     Console(highlight=False).print(table(found))
     if values.json:
-        pathlib.Path(values.json).write_text(json.dumps(found, indent=2) + "\n")
+        pathlib.Path(values.json).write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

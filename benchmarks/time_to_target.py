@@ -225,7 +225,7 @@ def main(values: flags.FlagValues) -> None:
                     report(0)
                     found = run(config, dataset, targets, budget, report)
                     ended[way, seed] = {"way": way, "seed": seed} | found
-                    with output.open("a") as file:
+                    with output.open("a", encoding="utf-8") as file:
                         file.write(json.dumps(ended[way, seed]) + "\n")
                     jax.clear_caches()
                 records.append(ended[way, seed])

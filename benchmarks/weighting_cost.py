@@ -252,7 +252,7 @@ def main(values: flags.FlagValues) -> None:
             name: {key: spread._asdict() for key, spread in spreads.items()}
             for name, spreads in found.items()
         }
-        pathlib.Path(values.json).write_text(json.dumps(result, indent=2) + "\n")
+        pathlib.Path(values.json).write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -85,7 +85,7 @@ def check_output(folder: str | os.PathLike) -> None:
     Raises:
       FileExistsError: if the folder holds other files.
     """
-    folder = pathlib.Path(folder)
+    folder = pathlib.Path(folder).expanduser()
     if not folder.exists():
         return
     if not folder.is_dir():
@@ -95,6 +95,39 @@ def check_output(folder: str | os.PathLike) -> None:
         raise FileExistsError(
             f"output {folder} holds other files ({', '.join(others[:3])}), which are left "
             "untouched; give a new folder, or that of an earlier export"
+        )
+
+
+def check_replaced(
+    folder: str | os.PathLike, settings: Mapping[str, Any], metadata: Mapping[str, Any]
+) -> None:
+    """Checks that writing a model to a folder replaces no other model.
+
+    An earlier export of the same run may be replaced: one with the same settings and no more
+    steps. Converted checkpoints are never known to be the same.
+
+    Args:
+      folder: the folder.
+      settings: settings of the model, as from `cgar_jax.runs.settings`.
+      metadata: metadata of the model, as for `write`.
+
+    Raises:
+      FileExistsError: if the folder holds another model.
+    """
+    folder = pathlib.Path(folder).expanduser()
+    found = read_metadata(folder / PARAMETERS)
+    if "step" not in found or not (folder / runs.SETTINGS).is_file():
+        return
+    same_run = (
+        runs.read_json(folder / runs.SETTINGS) == json.loads(runs.as_json(settings))
+        and found.get("origin") == metadata["origin"] == ""
+    )
+    if not same_run or found["step"] > metadata["step"]:
+        what = "a later checkpoint of this run" if same_run else "another model"
+        of = f"converted from {found['origin']}" if found.get("origin") else "exported"
+        raise FileExistsError(
+            f"output {folder} holds {what}, {of} at step {found['step']:,}; --overwrite "
+            "(overwrite=True in Python) replaces it, or give another folder"
         )
 
 

@@ -130,7 +130,9 @@ class Status:
         self._changed, self._ended = threading.Event(), threading.Event()
         self._thread = threading.Thread(target=self._write_lines, daemon=True)
         console = Console(file=self._stream)
-        self._spinner, self._animated = Spinner("dots"), None
+        self._animated = None
+        # Encodings without the dots get plain characters.
+        self._spinner = Spinner("line" if console.options.ascii_only else "dots")
         if animated and console.is_terminal:
             # Redirection keeps the lines of stdout apart from the animated one. Without it, they
             # would overwrite each other on a terminal; with it, a pipe would get nothing.

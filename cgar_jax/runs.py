@@ -38,7 +38,7 @@ def read_settings(workdir: pathlib.Path) -> tuple[ml_collections.ConfigDict, Tas
             f"there is no run in {workdir}: {path} does not exist{_other_runs(workdir)}"
         )
     try:
-        saved = json.loads(path.read_text())
+        saved = json.loads(path.read_text(encoding="utf-8"))
         task = Task(**saved.pop("task"))
     except (ValueError, TypeError, KeyError, AttributeError):
         raise ValueError(f"{path} is not the config of a cgar_jax run or model") from None
@@ -67,16 +67,24 @@ def read_json_lines(path: pathlib.Path) -> list[dict[str, Any]]:
     A line that was cut off by a kill in the middle of a write is skipped.
     """
     entries = []
-    for line in path.read_text().splitlines() if path.is_file() else []:
+    for line in path.read_text(encoding="utf-8").splitlines() if path.is_file() else []:
         with contextlib.suppress(ValueError):
             entries.append(json.loads(line))
     return entries
 
 
+def read_json(path: pathlib.Path) -> Any:
+    """Returns the content of a JSON file; None if it is no JSON."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except ValueError:
+        return None
+
+
 def read_result(workdir: pathlib.Path) -> dict[str, Any] | None:
     """Returns the result of a finished run, or None while it is still training."""
     path = workdir / RESULT
-    return json.loads(path.read_text()) if path.is_file() else None
+    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
 
 
 def make_folder(workdir: str | os.PathLike, name: str = "workdir") -> pathlib.Path:
@@ -98,7 +106,7 @@ def make_folder(workdir: str | os.PathLike, name: str = "workdir") -> pathlib.Pa
             f"{name} {workdir} is not a folder; mount the bucket (gcsfuse, s3fs) and give the "
             "folder where it is mounted"
         )
-    workdir = pathlib.Path(workdir)
+    workdir = pathlib.Path(workdir).expanduser()
     try:
         workdir.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=workdir):
@@ -116,7 +124,7 @@ def write_json(path: pathlib.Path, content: Mapping[str, Any]) -> None:
     if not processes.is_first():
         return
     fresh = path.with_suffix(".tmp")
-    fresh.write_text(as_json(content))
+    fresh.write_text(as_json(content), encoding="utf-8")
     os.replace(fresh, path)
 
 

@@ -55,6 +55,10 @@ class TrainedModel:
         return self.experiment.config
 
     @property
+    def _metadata(self) -> dict[str, Any]:
+        return {"step": self.step, "origin": self.origin}
+
+    @property
     def reasoner(self) -> Reasoner:
         """The model at the depth and with the supervision steps of its training."""
         return self.experiment.reasoner
@@ -74,19 +78,29 @@ class TrainedModel:
         """
         return data.rules_of(self.config.data.name)
 
-    def read(self, puzzles: str | Sequence[str], where: str = "puzzles") -> Questions:
-        """Parses puzzles of the model's family and size.
+    def read(
+        self,
+        puzzles: str | os.PathLike | Sequence[str],
+        where: str = "puzzles",
+        skip_bad: bool = False,
+    ) -> Questions:
+        """Reads puzzles of the model's family and size.
 
         Args:
-          puzzles: one text, or several; each holds puzzles, one per line or drawn in rows.
+          puzzles: a text, several texts, or the `pathlib.Path` of a file; each holds puzzles, one
+            per line, drawn in rows or in a table.
           where: name of the text in error messages.
+          skip_bad: whether bad puzzles are skipped with a warning instead of raising an error.
 
         Raises:
-          ValueError: if a puzzle is malformed or of another size; the message names its place.
+          ValueError: if puzzles are malformed or of another size; the message names their places.
+          OSError: if the file does not exist.
         """
-        texts = [puzzles] if isinstance(puzzles, str) else list(puzzles)
+        texts = [puzzles] if isinstance(puzzles, str | os.PathLike) else list(puzzles)
         num_cells = self.experiment.task.sequence_length
-        return Questions.join([read_questions(t, self.rules, num_cells, where) for t in texts])
+        return Questions.join(
+            [read_questions(text, self.rules, num_cells, where, skip_bad) for text in texts]
+        )
 
     def solver(self, **options: Any) -> Solver:
         """Makes a solver that checks answers by the rules of the puzzles.
@@ -123,8 +137,8 @@ class TrainedModel:
         For ARC runs this writes `submission.json` into the folder of the run.
 
         Args:
-          data_file: CSV file in the schema of the public files; None means the test split of the
-            data that the model was trained on.
+          data_file: table of puzzles with answers, such as a CSV file in the schema of the public
+            files; None means the test split of the data that the model was trained on.
           skip_bad: whether bad lines are skipped with a warning instead of raising an error.
           on_progress: called with the number of newly scored examples.
 
@@ -246,21 +260,28 @@ class TrainedModel:
         # Drawing needs the extra [report]; everything else here does without it.
         with explain_missing():
             from cgar_jax.reporting.animation import animate
+        path = pathlib.Path(path).expanduser()
         animate(found.until_settled(), self.config.data.name, path, solution)
         return found
 
-    def export(self, output: str | os.PathLike, stablehlo: bool = False) -> None:
+    def export(
+        self, output: str | os.PathLike, stablehlo: bool = False, overwrite: bool = False
+    ) -> None:
         """Writes a folder that can be shared: parameters, config, result and model card.
 
         Args:
-          output: folder to write; an earlier export in it is replaced.
+          output: folder to write; an earlier export of the same run in it is replaced.
           stablehlo: whether to add `solve.stablehlo`, a program that needs only JAX.
+          overwrite: whether another model in the folder is replaced too.
 
         Raises:
           ValueError: if `stablehlo` is set for a model that answers only puzzles it was trained on.
-          OSError: if the folder holds other files, or cannot be written to.
+          OSError: if the folder holds another model or other files, or cannot be written to.
         """
         model_files.check_output(output)
+        if not overwrite:
+            settings = runs.settings(self.config, self.experiment.task)
+            model_files.check_replaced(output, settings, self._metadata)
         program = None
         if stablehlo:
             data.rules_of(self.config.data.name)  # raises for models of puzzles with embeddings
@@ -322,7 +343,7 @@ def save(
     model_files.write(
         output,
         models.export_published(variables | {"puzzle_embedding": {"table": table}}),
-        {"step": model.step, "origin": model.origin},
+        model._metadata,
         {
             model_files.CARD: card.encode(),
             runs.RESULT: runs.as_json(result).encode() if result else None,

@@ -15,6 +15,9 @@ fail() {
     exit 2
 }
 
+# Reports progress. Neither a full disk nor a reader that has left ends the script.
+note() { (trap '' PIPE && echo "$*" >&2) || true; }
+
 # Prints words with the quotes that a shell needs.
 quoted() {
     local word line=

@@ -47,7 +47,7 @@ class Processes:
         Args:
           command: the program and its arguments.
           environment: variables to set in addition to those of this process.
-          **streams: the arguments `stdout`, `stderr` and `text` of `subprocess.Popen`.
+          **streams: the arguments `stdout`, `stderr`, `text` and `errors` of `subprocess.Popen`.
         """
         process = subprocess.Popen(
             command, env=os.environ | environment, start_new_session=True, **streams

@@ -88,8 +88,10 @@ def train(processes: Processes, values: flags.FlagValues, arguments: Sequence[st
         if values.processes == 1:
             started.append(processes.start(command, environment(values)))
         else:
-            streams = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
-            started.append(processes.start(command, environment(values), **streams))
+            streams = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
+            # Bytes that are no text must not end the reader, which would block the process.
+            as_text = {"text": True, "errors": "replace"}
+            started.append(processes.start(command, environment(values), **streams, **as_text))
             reader = threading.Thread(target=print_lines, args=(started[-1].stdout, f"{index}: "))
             reader.start()
             readers.append(reader)

@@ -24,7 +24,8 @@ srun --kill-on-bad-exit=0 --wait=300 --cpus-per-task="${SLURM_CPUS_PER_TASK:-1}"
 
 if ((code == 143 || code == 75 || (SLURM_NTASKS > 1 && code > 130 && code < 160))); then
     if ((${SLURM_RESTART_COUNT:-0} < MAX_RESTARTS)); then
-        echo "exit code $code: job $job goes back to the queue and will resume"
+        # A full disk behind the output must not keep the job from the queue.
+        echo "exit code $code: job $job goes back to the queue and will resume" || true
         scontrol requeue "$job"
     else
         echo "exit code $code after $MAX_RESTARTS restarts: not queued again; resubmit to resume" >&2

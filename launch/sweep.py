@@ -104,7 +104,7 @@ def run_all(
 def start(run: Run, environment: Mapping[str, str], processes: Processes) -> subprocess.Popen:
     """Starts a run; its output is appended to `output.log`."""
     run.workdir.mkdir(parents=True, exist_ok=True)
-    with (run.workdir / "output.log").open("a") as log:
+    with (run.workdir / "output.log").open("a", encoding="utf-8") as log:
         return processes.start(
             run.command(*SEPARATE), environment, stdout=log, stderr=subprocess.STDOUT
         )
@@ -146,7 +146,7 @@ def write_table(runs: Sequence[Run], path: pathlib.Path) -> None:
         rows.append(run.differences | state | figures)
     path.parent.mkdir(parents=True, exist_ok=True)
     fresh = path.with_suffix(".tmp")
-    with fresh.open("w", newline="") as file:
+    with fresh.open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, list(dict.fromkeys(key for row in rows for key in row)))
         writer.writeheader()
         writer.writerows(rows)

@@ -6,6 +6,7 @@
 import dataclasses
 import inspect
 import json
+import os
 import pathlib
 import runpy
 import sys
@@ -55,8 +56,8 @@ class Run:
     def result(self) -> dict[str, Any]:
         """Returns the contents of `result.json`; empty unless it belongs to these settings."""
         try:
-            saved = json.loads((self.workdir / "config.json").read_text())
-            result = json.loads((self.workdir / "result.json").read_text())
+            saved = json.loads((self.workdir / "config.json").read_text(encoding="utf-8"))
+            result = json.loads((self.workdir / "result.json").read_text(encoding="utf-8"))
         except (OSError, ValueError):
             return {}
         wanted = stored_config(self.config)
@@ -65,7 +66,7 @@ class Run:
     def step(self) -> int:
         """Returns the last step in `metrics.jsonl`; 0 if there is none."""
         try:
-            lines = (self.workdir / "metrics.jsonl").read_text().splitlines()
+            lines = (self.workdir / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
         except OSError:
             return 0
         # A killed run may have left half a line.
@@ -119,6 +120,7 @@ def read_sweep(arguments: Sequence[str]) -> tuple[list[Run], pathlib.Path]:
     """
     name, shared = _take(arguments, "config")
     folder, shared = _take(shared, "workdir")
+    folder = folder and os.path.expanduser(folder)
     if name is None and shared and not shared[0].startswith("-"):
         name = shared.pop(0)
     if name is None:

@@ -144,21 +144,21 @@ run() {
         start "$@" && wait_for_end || code=$?
         [[ $dry_run == false ]] || return 0
         if preempted; then
-            echo "the slice was preempted; creating a new one" >&2
+            note "the slice was preempted; creating a new one"
             tpu delete "${where[@]}" --quiet
             until create; do sleep 60; done
         elif ((code != 75 && (code <= 130 || code >= 160))); then
             return "$code"
         fi
         ((restarts++ < max_restarts)) || return "$code"
-        echo "exit code $code: restarting from the last checkpoint" >&2
+        note "exit code $code: restarting from the last checkpoint"
     done
 }
 
 stop() {
     on all "cd cgar_jax &&
         flock -n running true || { kill -TERM \$(cat pid); flock running true; }" ||
-        echo "could not ask the trainer to save; its last checkpoint is kept" >&2
+        note "could not ask the trainer to save; its last checkpoint is kept"
     tpu delete "${where[@]}" --quiet
 }
 

@@ -160,7 +160,11 @@ def run_apart(command: str, *arguments: str, cache: pathlib.Path) -> tuple[int, 
     """Runs `cgar COMMAND` to its end; returns the exit code, stdout and stderr."""
     with tempfile.NamedTemporaryFile() as log, tempfile.NamedTemporaryFile() as errors:
         process = Forked(pathlib.Path(log.name), _run_apart, errors.name, command, arguments, cache)
-        return process.wait(), process.output(), pathlib.Path(errors.name).read_text()
+        return (
+            process.wait(),
+            process.output(),
+            pathlib.Path(errors.name).read_text(encoding="utf-8"),
+        )
 
 
 def _call(log, function, arguments):

@@ -249,7 +249,7 @@ def assert_only_this_machine_can_connect(port):
     if pathlib.Path("/proc/net/tcp").exists():
         hosts = set()
         for table in ("/proc/net/tcp", "/proc/net/tcp6"):
-            for line in pathlib.Path(table).read_text().splitlines()[1:]:
+            for line in pathlib.Path(table).read_text(encoding="utf-8").splitlines()[1:]:
                 host, number = line.split()[1].split(":")
                 if int(number, 16) == port and line.split()[3] == "0A":  # the socket listens
                     hosts.add(host)

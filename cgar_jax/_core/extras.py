@@ -18,6 +18,7 @@ EXTRAS = {
         "huggingface_hub",
         "ml_collections",
         "orbax",
+        "pyarrow",
         "rich",
         "safetensors",
         "tensorboardX",

@@ -13,6 +13,7 @@ from types import ModuleType
 
 import cgar_jax
 from cgar_jax._core import extras
+from cgar_jax.commands import console
 
 # Headings of `cgar --help`, and under each the subcommands with their summaries.
 LISTED = {
@@ -67,6 +68,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     Args:
       argv: the program's name, then its arguments; by default those of this process.
     """
+    console.protect()
     words = list(sys.argv if argv is None else argv)[1:]
     if not words or words[0] in ("-h", "--help", "help"):
         print(overview(), end="")

@@ -17,7 +17,7 @@ import ml_collections
 from absl import flags, logging
 from ml_collections import config_flags
 
-from cgar_jax.commands import run_list, usage
+from cgar_jax.commands import console, run_list, usage
 from cgar_jax.config_values import stored_config
 
 RUNS = pathlib.Path("runs")
@@ -204,6 +204,7 @@ def parse_command(
     Returns:
       The flags, and the arguments that are not flags.
     """
+    console.protect()
     values = flags.FLAGS
     before = set(values)
     interface.define_flags()

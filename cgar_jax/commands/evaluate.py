@@ -32,9 +32,10 @@ def define_flags() -> None:
     command_line.define_workdir()
     command_line.define_path(
         "data",
-        "CSV file with columns source,question,answer,rating; by default the run's test split",
+        "CSV file with columns source,question,answer,rating or puzzle,solution, or another table; "
+        "by default the run's test split",
     )
-    flags.DEFINE_bool("skip_bad", False, "skip bad lines of the CSV file, and list them")
+    flags.DEFINE_bool("skip_bad", False, "skip bad lines of the file, and list them")
     command_line.define_path("output", "file to write the scores to, as JSON")
     runner.define_process_flags()
 
@@ -53,4 +54,6 @@ def main(values: flags.FlagValues, arguments: Sequence[str]) -> None:
     what = pathlib.Path(values.data).name if values.data else "held-out test puzzles"
     Console().print(result_table(result, f"{what}, checkpoint {result['step']:,}"))
     if values.output:
-        pathlib.Path(values.output).write_text(json.dumps(result, indent=2) + "\n")
+        pathlib.Path(values.output).write_text(
+            json.dumps(result, indent=2) + "\n", encoding="utf-8"
+        )

@@ -26,7 +26,10 @@ def define_flags() -> None:
 
 def define_output_flags() -> None:
     """Defines the flags that `export` reads; `cgar convert` has them too."""
-    command_line.define_path("output", "folder to write; an earlier export in it is replaced")
+    command_line.define_path(
+        "output", "folder to write; an earlier export of the same run in it is replaced"
+    )
+    flags.DEFINE_bool("overwrite", False, "replace another model in the folder")
     flags.DEFINE_bool("stablehlo", False, "also write a program that needs only JAX")
 
 
@@ -41,7 +44,7 @@ def main(values: flags.FlagValues, arguments: Sequence[str]) -> None:
 def export(model: trained_model.TrainedModel, values: flags.FlagValues, status: Status) -> None:
     """Writes the folder of a model, and prints the sizes of its files."""
     status.update("writing the model")
-    model.export(values.output, values.stablehlo)
+    model.export(values.output, values.stablehlo, values.overwrite)
     files = sorted(file for file in pathlib.Path(values.output).iterdir() if file.is_file())
     lines = [f"  {file.name:<20}{file.stat().st_size / 1e6:>10,.3f} MB" for file in files]
     print("\n".join([f"the folder {values.output} holds", *lines]))

@@ -101,5 +101,6 @@ def write(rows: Sequence[dict[str, float]], folder: pathlib.Path) -> None:
     from cgar_jax.reporting import pictures  # needs the extra [report]
 
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "rollouts.json").write_text(json.dumps(rows, indent=2) + "\n")
+    text = json.dumps(rows, indent=2) + "\n"
+    (folder / "rollouts.json").write_text(text, encoding="utf-8")
     pictures.accuracy_by_rollouts(rows).savefig(folder / "rollouts.png", dpi=130)

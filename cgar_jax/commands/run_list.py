@@ -93,7 +93,7 @@ def _patience(steps: list[dict[str, Any]]) -> float:
 def _read(path: pathlib.Path) -> dict[str, Any]:
     """Returns the object in a JSON file; an empty one if there is none that can be read."""
     with contextlib.suppress(OSError, ValueError):
-        content = json.loads(path.read_text())
+        content = json.loads(path.read_text(encoding="utf-8"))
         return content if isinstance(content, dict) else {}
     return {}
 
@@ -102,7 +102,7 @@ def _read_log(path: pathlib.Path) -> list[dict[str, Any]]:
     """Returns the entries of a log; lines that were cut off by a kill are skipped."""
     entries = []
     with contextlib.suppress(OSError):
-        for line in path.read_text().splitlines():
+        for line in path.read_text(encoding="utf-8").splitlines():
             with contextlib.suppress(ValueError):
                 entries.append(json.loads(line))
     return [entry for entry in entries if isinstance(entry, dict)]

@@ -1,8 +1,11 @@
 """Solves puzzles with a trained model and verifies every answer by the rules of the puzzle.
 
 A PUZZLE is a file, `-` for the standard input, or the puzzle itself. A file has one puzzle per
-line, or puzzles drawn in several lines, or is CSV with a column `question`. An answer that breaks
-the rules is never printed as solved. The exit code is 3 if any puzzle is left unsolved.
+line, or puzzles drawn in several lines or written as lists, or is a table with a column `question`
+or `puzzle`: CSV, JSON Lines or Parquet. It may be compressed. Bad puzzles are an error that lists
+all of them; with `--skip_bad` they are listed and left out. An answer that breaks
+the rules is never printed as solved. The exit code is 3 if any puzzle is left unsolved, and 74 if
+the answers could not be written, for example to a full disk.
 
 With `--json`, each line of the output is one JSON object with the keys `question`, `answer` (null
 if the puzzle is not solved), `verified`, `supervision_steps`, `source` and `line`.
@@ -11,17 +14,19 @@ if the puzzle is not solved), `verified`, `supervision_steps`, `source` and `lin
 import contextlib
 import csv
 import json
+import os
 import pathlib
+import re
 import sys
 import time
 from collections.abc import Sequence
-from typing import Any, TextIO
+from typing import Any, BinaryIO, TextIO
 
 from absl import flags
 
-from cgar_jax import trained_model
-from cgar_jax.commands import command_line
-from cgar_jax.data import Questions, Rules
+from cgar_jax import model_files, runs, trained_model
+from cgar_jax.commands import command_line, console
+from cgar_jax.data import Questions, Rules, read_questions, rules_of
 from cgar_jax.evaluation.solver import CHOICES, STOPS, Solution, Solver
 from cgar_jax.progress import Status
 
@@ -40,6 +45,9 @@ EXAMPLES = (
 
 UNSOLVED = 3  # the exit code
 COMMAND_LINE = "command line"
+_FILE_NAME = re.compile(
+    r".*\.(txt|csv|tsv|sdk|sdm|ss|json|jsonl|parquet|gz|zst|bz2|xz|zip)", re.IGNORECASE
+)
 COLUMNS = ("source", "question", "answer", "verified", "supervision_steps", "halting_probability")
 
 
@@ -47,6 +55,7 @@ def define_flags() -> None:
     """Defines this command's flags."""
     command_line.define_workdir()
     command_line.define_path("output", "CSV file to write the answers to as well")
+    flags.DEFINE_bool("skip_bad", False, "leave out bad puzzles, and list them")
     flags.DEFINE_bool("json", False, "print one JSON object per puzzle")
     flags.DEFINE_bool("quiet", False, "print the summary only")
     flags.DEFINE_bool("show_attempt", False, "show the best attempt if no answer is right")
@@ -70,32 +79,42 @@ def main(values: flags.FlagValues, arguments: Sequence[str]) -> int:
     """Runs the command and returns its exit code."""
     if values.json and values.quiet:
         raise ValueError("--json and --quiet exclude each other")
-    texts = read_texts(arguments)
+    places = [find_puzzles(argument) for argument in arguments]
+    if not places:
+        raise ValueError("no puzzle; give a file, - for the standard input, or the puzzle itself")
     # On a terminal, an animation would break the lines that are printed meanwhile.
     with Status(animated=values.quiet or not sys.stdout.isatty()) as status:
-        status.update("loading the model")
-        model = trained_model.load(values.workdir)
         status.update("reading puzzles")
-        questions = parse(texts, model)
+        folder = model_files.locate(values.workdir)
+        config, task = runs.read_settings(folder)
+        # A bad puzzle is reported before the model is loaded.
+        rules = rules_of(config.data.name)
+        questions = read(places, rules, task.sequence_length, values.skip_bad)
+        status.update("loading the model")
+        model = trained_model.load(folder)
         solver = make_solver(values, model)
         begin = time.perf_counter()
         advance = status.counter("solving puzzles", len(questions.tokens))
         with contextlib.ExitStack() as opened:
-            printer = Printer(questions, model.rules, values.show_attempt)
+            printer = Printer(questions, rules, values.show_attempt)
             if not values.quiet:
                 printer.outputs.append(printer.print_json if values.json else printer.print_text)
             if values.output:
-                file = opened.enter_context(open(values.output, "w", newline=""))
+                file = opened.enter_context(open(values.output, "w", encoding="utf-8", newline=""))
                 printer.outputs.append(CsvWriter(printer, file))
             for number, solution in solver.each(questions.tokens):
                 printer.add(number, solution)
                 advance(1)
+                if not values.output and console.reader_has_left():
+                    return 0
     seconds = time.perf_counter() - begin
     print(
         f"{printer.num_solved:,} of {len(questions.tokens):,} solved in {seconds:.1f} s, "
         "including compilation",
         file=sys.stdout if values.quiet else sys.stderr,
     )
+    if not values.output and console.output_fault():
+        return os.EX_IOERR  # nobody has the answers
     return 0 if printer.num_solved == len(questions.tokens) else UNSOLVED
 
 
@@ -113,46 +132,49 @@ def make_solver(values: flags.FlagValues, model: trained_model.TrainedModel) -> 
     )
 
 
-def read_texts(arguments: Sequence[str]) -> list[tuple[str, str]]:
-    """Returns the text that each argument names, and the name of its source.
+def find_puzzles(argument: str) -> tuple[str | os.PathLike | BinaryIO, str]:
+    """Returns the text, path or open file that an argument names, and the name of its source.
 
     Raises:
-      ValueError: if there is no argument, or a file is not text.
-      FileNotFoundError: if an argument is neither a file nor a puzzle.
+      FileNotFoundError: if the argument is neither a file nor a puzzle.
     """
-    if not arguments:
-        raise ValueError("no puzzle; give a file, - for the standard input, or the puzzle itself")
-    return [_read_text(argument) for argument in arguments]
-
-
-def _read_text(argument: str) -> tuple[str, str]:
     if argument == "-":
-        return sys.stdin.read(), "standard input"
+        if sys.stdin is None:
+            raise ValueError("standard input is closed")
+        return sys.stdin.buffer, "standard input"
     path = pathlib.Path(argument).expanduser()
-    if len(argument) < 256 and path.is_file():
-        try:
-            return path.read_text(encoding="utf-8-sig"), argument
-        except UnicodeDecodeError as error:
-            raise ValueError(f"{argument} is not text in UTF-8 ({error})") from None
-    if path.suffix in (".txt", ".csv") or "/" in argument:
+    if len(argument) < 256 and path.exists():
+        return path, argument
+    if _FILE_NAME.fullmatch(argument) or "/" in argument:
         raise FileNotFoundError(f"there is no file {argument}")
     return argument.replace("\\n", "\n"), COMMAND_LINE
 
 
-def parse(texts: Sequence[tuple[str, str]], model: trained_model.TrainedModel) -> Questions:
-    """Parses the puzzles that the arguments name.
+def read(
+    places: Sequence[tuple[str | os.PathLike | BinaryIO, str]],
+    rules: Rules,
+    num_cells: int,
+    skip_bad: bool,
+) -> Questions:
+    """Reads the puzzles that the arguments name.
+
+    Args:
+      places: results of `find_puzzles`.
+      rules: rules of the puzzle family.
+      num_cells: number of cells of each puzzle.
+      skip_bad: whether bad puzzles are left out.
 
     Raises:
       ValueError: if a puzzle is malformed; the message names its source and line.
     """
     found = []
-    for text, source in texts:
+    for puzzles, source in places:
         try:
-            found.append(model.read(text, source))
+            found.append(read_questions(puzzles, rules, num_cells, source, skip_bad))
         except ValueError as error:
             if source != COMMAND_LINE:
                 raise
-            raise ValueError(f"{error} (and there is no file {text[:100]!r})") from None
+            raise ValueError(f"{error} (and there is no file {puzzles[:100]!r})") from None
     return Questions.join(found)
 
 

@@ -16,7 +16,7 @@ from absl import flags
 from ml_collections import config_flags
 
 from cgar_jax import data, experiment, runs
-from cgar_jax.commands import command_line, runner
+from cgar_jax.commands import command_line, console, runner
 from cgar_jax.config_values import plain_config, stored_config
 from cgar_jax.optimizers import shortened_warmup
 from cgar_jax.progress import Status
@@ -65,6 +65,7 @@ def train(
       Interrupted: if SIGTERM or SIGINT has stopped the run; its state is saved.
       MissingExtraError: if `wandb_project` is given, but wandb is not installed.
     """
+    console.protect()
     config, workdir = plain_config(config), runs.make_folder(workdir)
     mirror = None
     if wandb_project and processes.is_first():

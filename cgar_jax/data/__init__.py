@@ -91,10 +91,11 @@ def expected(config: Mapping[str, Any]) -> Expected:
 
 
 def read_examples(path: str | os.PathLike, name: str, skip_bad: bool = False) -> Examples:
-    """Reads one CSV file of puzzles into the columns of a `Dataset`.
+    """Reads one file of puzzles with answers into the columns of a `Dataset`.
 
     Args:
-      path: file with the columns `source,question,answer,rating`.
+      path: CSV file with the columns `source,question,answer,rating` or `puzzle,solution`, or
+        another table; see `cgar_jax.data.csv_files.read_csv`.
       name: name of the puzzle family, a key of `FAMILIES`.
       skip_bad: whether bad lines are skipped with a warning instead of raising an error.
 

@@ -1,59 +1,61 @@
-"""Reads and writes CSV files of puzzles in the format of the public data sets.
+"""Reads and writes tables of puzzles with answers, usually CSV as in the public data sets.
 
 The header is `source,question,answer,rating`. Question and answer have one character per cell, row
-by row; the rating is the difficulty. Reading checks the format and the rules of the family, but not
-that solutions are unique.
+by row; the rating is the difficulty. Other tables that `puzzle_text` reads do as well. Reading
+checks the format and the rules of the family, but not that solutions are unique.
 """
 
 import csv
+import functools
 import itertools
 import os
 import pathlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from cgar_jax.data.records import RecordError, log_skipped
+from cgar_jax.data.puzzle_text import read_records
+from cgar_jax.data.records import Record, RecordError, parse_valid, report_bad
 from cgar_jax.data.rules import Rules
 from cgar_jax.data.schema import Examples
 
 COLUMNS = ("source", "question", "answer", "rating")
 _ROWS_AT_ONCE = 1 << 12  # bounds the memory of Python strings
+_MOST_ERRORS = 1_000  # a file with more is not read to its end
 
 
 def read_csv(path: str | os.PathLike, rules: Rules, skip_bad: bool = False) -> Examples:
     """Reads the puzzles of one file, which must all have the size of the first.
 
     Args:
-      path: path of the CSV file.
+      path: path of a table with questions and answers: CSV, JSON Lines or Parquet, also compressed.
       rules: rules of the puzzle family.
       skip_bad: whether bad lines are skipped with a warning instead of raising an error.
 
     Returns:
-      `inputs` and `labels`, tokens, uint8 `[num, num_cells]`; `difficulty`, float32 `[num]`;
-      `source`, UTF-8 bytes `[num]`.
+      `inputs` and `labels`, tokens, uint8 `[num, num_cells]`; `difficulty`, float32 `[num]`, zeros
+      without ratings; `source`, UTF-8 bytes `[num]`.
 
     Raises:
-      FileNotFoundError: if the file does not exist.
-      ValueError: if the file has no puzzles, or a line is malformed or breaks a rule of the family;
-        the message names the file and the line.
+      FileNotFoundError, IsADirectoryError: if the file does not exist.
+      ValueError: if the file has no puzzles, or lines are malformed or break a rule of the family;
+        the message names the file and the lines.
     """
-    path = pathlib.Path(path)
-    if not path.is_file():
-        raise FileNotFoundError(
-            f"no puzzle file {path}; expected a CSV file with the header {','.join(COLUMNS)}"
-        )
-    errors = [] if skip_bad else None
-    with path.open(newline="", encoding="utf-8-sig") as file:
-        rows = csv.reader(file)
-        try:
-            _check_header(path, next(rows, []))
-            parts = list(_read_parts(path, rows, rules, errors))
-        except (csv.Error, UnicodeDecodeError) as error:
-            raise ValueError(
-                f"{path}, near line {rows.line_num + 1}: {error}; expected CSV in UTF-8"
-            ) from error
-    log_skipped(path, "lines", errors or ())
+    path = pathlib.Path(path).expanduser()
+    records, faults, parts, num_cells = read_records(path, rules, str(path)), [], [], None
+    while chunk := list(itertools.islice(records, _ROWS_AT_ONCE)):
+        faults += [record for record in chunk if record.fault]
+        valid = [record for record in chunk if not record.fault]
+        while valid and num_cells is None:
+            # The first good puzzle determines the size.
+            parts += parse_valid(functools.partial(_parse, rules, None), valid[:1], faults)
+            num_cells = parts[0]["inputs"].shape[1] if parts else None
+            del valid[0]
+        parts += parse_valid(functools.partial(_parse, rules, num_cells), valid, faults)
+        if len(faults) >= _MOST_ERRORS and not skip_bad:
+            break
+    errors = [f"{path}, line {record.line}: {record.fault}" for record in sorted(faults)]
+    report_bad(path, "lines", errors, skip_bad)
     if not parts:
         kind = "valid puzzles" if errors else "puzzles"
         raise ValueError(f"{path} has a header but no {kind}; expected one puzzle per line")
@@ -72,7 +74,7 @@ def write_csv(
     """
     sources = examples.get("source", itertools.repeat(b""))
     columns = (examples["inputs"], examples["labels"], examples["difficulty"].tolist())
-    with pathlib.Path(path).open("w", newline="", encoding="utf-8") as file:
+    with pathlib.Path(path).expanduser().open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(COLUMNS)
         for source, question, answer, rating in zip(sources, *columns, strict=False):
@@ -80,45 +82,8 @@ def write_csv(
             writer.writerow([source.decode(), to_text(question), to_text(answer), rating])
 
 
-def _check_header(path: pathlib.Path, header: list[str]) -> None:
-    if tuple(header) != COLUMNS:
-        found = f"the header is {','.join(header)!r}" if header else "there is no header"
-        raise ValueError(f"{path}, line 1: {found}; expected {','.join(COLUMNS)!r}")
-
-
-def _read_parts(
-    path: pathlib.Path, rows: Iterator[list[str]], rules: Rules, errors: list[str] | None
-) -> Iterator[Examples]:
-    """Yields the examples of up to `_ROWS_AT_ONCE` lines at a time.
-
-    The errors of bad lines are appended to `errors`; if it is None, the first one is raised.
-    """
-    num_cells = None
-    numbered = enumerate(rows, start=2)
-    while part := list(itertools.islice(numbered, _ROWS_AT_ONCE)):
-        while part:
-            try:
-                examples = _parse(rules, num_cells, [row for _, row in part])
-                break
-            except RecordError as error:
-                line, _ = part.pop(error.index)
-                message = f"{path}, line {line}: {error}"
-                if errors is None:
-                    raise ValueError(message) from None
-                errors.append(message)
-        if part:
-            num_cells = examples["inputs"].shape[1]
-            yield examples
-
-
-def _parse(rules: Rules, num_cells: int | None, rows: list[list[str]]) -> Examples:
-    for index, row in enumerate(rows):
-        if len(row) != len(COLUMNS):
-            fields = ",".join(COLUMNS)
-            raise RecordError(
-                index, f"the line has {len(row)} fields; expected {len(COLUMNS)}: {fields}"
-            )
-    sources, questions, answers, ratings = zip(*rows, strict=True)
+def _parse(rules: Rules, num_cells: int | None, records: Sequence[Record]) -> Examples:
+    _, questions, answers, ratings, sources, _ = zip(*records, strict=True)
     if num_cells is None:
         num_cells = len(questions[0])
         try:
@@ -134,7 +99,7 @@ def _parse(rules: Rules, num_cells: int | None, rows: list[list[str]]) -> Exampl
     }
 
 
-def _parse_ratings(texts: tuple[str, ...]) -> np.ndarray:
+def _parse_ratings(texts: Sequence[str]) -> np.ndarray:
     try:
         ratings = np.array(texts, np.float32)
     except ValueError:

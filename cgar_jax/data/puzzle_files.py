@@ -1,16 +1,21 @@
-"""Finds the CSV files of a puzzle source: in a folder, or in a Hugging Face data set."""
+"""Finds the files of a puzzle source: in a folder, or in a Hugging Face data set."""
 
 import pathlib
 
 _SPLITS = ("train", "test")
 _HUB = "hub:"
+# The endings of files in a folder, in order of preference.
+_FORMATS = ("csv", "tsv", "jsonl", "parquet")
+_COMPRESSIONS = ("", ".gz", ".zst", ".bz2", ".xz", ".zip")
+_ENDINGS = [f".{each}{ending}" for each in _FORMATS for ending in _COMPRESSIONS]
 
 
 def find_files(source: str) -> dict[str, pathlib.Path]:
-    """Returns the paths of `train.csv` and `test.csv` by split.
+    """Returns the paths of the files by split: `train.csv` and `test.csv`.
 
     Args:
-      source: a folder, or `"hub:OWNER/NAME"` for a Hugging Face data set, which is downloaded.
+      source: a folder, whose files may also be `.tsv`, `.jsonl`, `.parquet` or compressed, as in
+        `train.csv.gz`; or `"hub:OWNER/NAME"` for a Hugging Face data set, which is downloaded.
 
     Raises:
       FileNotFoundError: if the folder or a file in it does not exist.
@@ -19,13 +24,16 @@ def find_files(source: str) -> dict[str, pathlib.Path]:
     if source.startswith(_HUB):
         return _download(source.removeprefix(_HUB))
     folder = pathlib.Path(source).expanduser()
-    files = {split: folder / f"{split}.csv" for split in _SPLITS}
-    for file in files.values():
-        if not file.is_file():
+    files = {}
+    for split in _SPLITS:
+        paths = [folder / f"{split}{ending}" for ending in _ENDINGS]
+        found = [path for path in paths if path.is_file()]
+        if not found:
             raise FileNotFoundError(
-                f"data source {source!r}: there is no file {file}; expected 'generated', "
+                f"data source {source!r}: there is no file {paths[0]}; expected 'generated', "
                 "'hub:OWNER/NAME', or a folder with train.csv and test.csv"
             )
+        files[split] = found[0]
     return files
 
 

@@ -1,19 +1,22 @@
 """Reads questions without answers, as people type, paste and store them, and checks them.
 
-The text has one puzzle per line, puzzles drawn in several lines, or is CSV with a column
-`question`. Files of puzzles with answers are read by `csv_files`.
+The formats are those of `puzzle_text`; answers in a file are left out. Files of puzzles with
+answers, for training and evaluation, are read by `csv_files`.
 """
 
-import csv
-import io
+import os
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import BinaryIO, NamedTuple
 
 import numpy as np
 
+from cgar_jax.data.drawn_puzzles import wrong_length
 from cgar_jax.data.parallel import parallel_map
-from cgar_jax.data.records import RecordError
+from cgar_jax.data.puzzle_text import read_records
+from cgar_jax.data.records import Record, RecordError, parse_valid, report_bad
 from cgar_jax.data.rules import Rules
+
+SEVERAL = "the puzzle has several solutions; any of them counts"
 
 
 class Questions(NamedTuple):
@@ -41,108 +44,79 @@ class Questions(NamedTuple):
         )
 
 
-def read_questions(text: str, rules: Rules, num_cells: int, where: str = "the input") -> Questions:
+def read_questions(
+    puzzles: str | os.PathLike | BinaryIO,
+    rules: Rules,
+    num_cells: int,
+    where: str = "the input",
+    skip_bad: bool = False,
+) -> Questions:
     """Reads puzzles and checks that each has a solution.
 
     Args:
-      text: one puzzle per line, puzzles drawn in several lines, or CSV with a column `question`.
+      puzzles: a text, the path of a file, or an open file, in a format of `puzzle_text`.
       rules: rules of the puzzle family.
       num_cells: number of cells that each puzzle must have.
       where: name of the text in error messages.
+      skip_bad: whether bad puzzles are skipped with a warning instead of raising an error.
 
     Raises:
-      ValueError: if there is no puzzle, or one is malformed, has the wrong size, contradicts itself
-        or has no solution; the message names the line.
+      ValueError: if there is no puzzle, or some are malformed, have the wrong size, contradict
+        themselves or have no solution; the message names their lines.
+      FileNotFoundError, IsADirectoryError: if the file does not exist.
     """
-    try:
-        found = _read_rows(text) if _is_csv(text) else _read_lines(text, rules, num_cells)
-        if not found:
-            raise ValueError(f"{where} has no puzzle")
-        for line, question in found:
-            if len(question) != num_cells:
-                raise RecordError(line, _wrong_length(len(question), rules, num_cells))
-        lines, texts = zip(*found, strict=True)
-        tokens = _parse(rules, lines, texts)
-    except RecordError as error:
-        raise ValueError(f"{where}, line {error.index}: {error}") from None
-    found = Questions(tokens, [where] * len(tokens), list(lines), [])
-    return found._replace(remarks=check_questions(tokens, rules, found.places))
+
+    def parse(some: Sequence[Record]) -> tuple[Sequence[Record], np.ndarray]:
+        for index, record in enumerate(some):
+            if len(record.question) != num_cells:
+                fault = wrong_length(len(record.question), rules, num_cells)
+                raise RecordError(index, fault)
+        return some, rules.parse_questions([record.question for record in some])
+
+    records = list(read_records(puzzles, rules, where, num_cells))
+    bad = [record for record in records if record.fault]
+    parts = parse_valid(parse, [record for record in records if not record.fault], bad)
+    good = [record for some, _ in parts for record in some]
+    tokens = np.concatenate([*(part for _, part in parts), np.zeros((0, num_cells), np.uint8)])
+    faults, remarks = _judge(tokens, rules)
+    bad += [record._replace(fault=f) for record, f in zip(good, faults, strict=True) if f]
+    errors = [f"{where}, line {record.line}: {record.fault}" for record in sorted(bad)]
+    report_bad(where, "puzzles", errors, skip_bad)
+    kept = [index for index, fault in enumerate(faults) if not fault]
+    if not kept:
+        raise ValueError(f"{where} has no {'valid ' if bad else ''}puzzle")
+    lines = [good[index].line for index in kept]
+    return Questions(tokens[kept], [where] * len(kept), lines, [remarks[index] for index in kept])
 
 
-def check_questions(
-    tokens: np.ndarray, rules: Rules, places: Sequence[str] | None = None
-) -> list[str]:
+def check_questions(tokens: np.ndarray, rules: Rules) -> list[str]:
     """Checks that puzzles have solutions.
 
     Args:
       tokens: questions, uint8 `[num, num_cells]`.
       rules: rules of the puzzle family.
-      places: name of each puzzle in error messages; by default they are numbered.
 
     Returns:
       A remark for each puzzle that has several solutions, else `""`.
 
     Raises:
-      ValueError: if a puzzle contradicts itself or has no solution; the message names it.
+      ValueError: if puzzles contradict themselves or have no solution; the message numbers them.
     """
-    places = places or [f"puzzle {number}" for number in range(1, len(tokens) + 1)]
-    for place, fault in zip(places, rules.question_faults(tokens), strict=True):
-        if fault:
-            raise ValueError(f"{place}: the puzzle {fault}")
-    counts = parallel_map(rules.num_solutions, list(tokens))
-    for place, count in zip(places, counts, strict=True):
+    faults, remarks = _judge(tokens, rules)
+    errors = [f"puzzle {number}: {fault}" for number, fault in enumerate(faults, 1) if fault]
+    report_bad("the array", "puzzles", errors, skip_bad=False)
+    return remarks
+
+
+def _judge(tokens: np.ndarray, rules: Rules) -> tuple[list[str], list[str]]:
+    """Returns, for each puzzle, the reason why it has no solution, and a remark about it."""
+    faults = [fault and f"the puzzle {fault}" for fault in rules.question_faults(tokens)]
+    consistent = [index for index, fault in enumerate(faults) if not fault]
+    remarks = [""] * len(tokens)
+    counts = parallel_map(rules.num_solutions, [tokens[index] for index in consistent])
+    for index, count in zip(consistent, counts, strict=True):
         if count == 0:
-            raise ValueError(f"{place}: the puzzle has no solution")
-    several = "the puzzle has several solutions; any of them counts"
-    return [several if (count or 0) > 1 else "" for count in counts]
-
-
-def _parse(rules: Rules, lines: Sequence[int], texts: Sequence[str]) -> np.ndarray:
-    try:
-        return rules.parse_questions(texts)
-    except RecordError as error:
-        raise RecordError(lines[error.index], str(error)) from None
-
-
-def _read_lines(text: str, rules: Rules, num_cells: int) -> list[tuple[int, str]]:
-    """Returns the first line number of each puzzle, and its cells row by row."""
-    num_rows, width = rules.grid_shape(num_cells)
-    found, rows = [], []
-    for number, line in enumerate(text.splitlines(), 1):
-        cells = rules.clean_line(line)
-        if len(cells) == num_cells and not rows:
-            found.append((number, cells))
-        elif len(cells) == width:
-            rows.append((number, cells))
-        elif cells:
-            raise RecordError(number, _wrong_length(len(cells), rules, num_cells))
-        if len(rows) == num_rows:
-            found.append((rows[0][0], "".join(row for _, row in rows)))
-            rows = []
-    if rows:
-        raise RecordError(
-            rows[0][0], f"the grid that begins here has {len(rows)} of {num_rows} rows"
-        )
-    return found
-
-
-def _wrong_length(found: int, rules: Rules, num_cells: int) -> str:
-    num_rows, width = rules.grid_shape(num_cells)
-    return (
-        f"{found} cells; expected {num_cells}, or {width} in each of {num_rows} rows, because the "
-        f"model was trained on {num_rows}x{width}"
-    )
-
-
-def _is_csv(text: str) -> bool:
-    return "question" in text.partition("\n")[0].split(",")
-
-
-def _read_rows(text: str) -> list[tuple[int, str]]:
-    rows = csv.DictReader(io.StringIO(text))
-    found = []
-    for row in rows:
-        if row["question"] is None:
-            raise RecordError(rows.line_num, "the line has no question")
-        found.append((rows.line_num, row["question"]))
-    return found
+            faults[index] = "the puzzle has no solution"
+        elif count is not None and count > 1:
+            remarks[index] = SEVERAL
+    return faults, remarks

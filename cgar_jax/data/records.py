@@ -1,8 +1,11 @@
-"""Errors in one of many records: parsers describe the error, readers of files add its location."""
+"""Records of puzzles as text, and errors in some of many records.
+
+Parsers describe an error; readers of files add its location, and report all of them at once.
+"""
 
 import itertools
-import pathlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 from absl import logging
@@ -18,18 +21,77 @@ class RecordError(ValueError):
         self.index = int(index)
 
 
-def log_skipped(path: pathlib.Path, kind: str, errors: Sequence[str]) -> None:
-    """Logs a warning with the number of skipped records and the first errors; silent without any.
+class Record(NamedTuple):
+    """One puzzle as text.
+
+    Attributes:
+      line: line on which it begins, from 1.
+      question: cells of the question, row by row.
+      answer: cells of the answer; "" if there is none.
+      rating: the difficulty.
+      source: origin or name of the puzzle.
+      fault: the reason why it cannot be read, or "".
+    """
+
+    line: int
+    question: str
+    answer: str = ""
+    rating: str = "0"
+    source: str = ""
+    fault: str = ""
+
+
+def parse_valid(
+    parse: Callable[[Sequence[Record]], Any], records: Sequence[Record], faults: list[Record]
+) -> list[Any]:
+    """Parses as many records at once as have no errors among them.
 
     Args:
-      path: file that holds the records.
-      kind: plural noun for the records, such as "lines".
-      errors: location and reason of each skipped record.
+      parse: function of several records that raises a `RecordError` if one of them is malformed.
+      records: records to parse.
+      faults: list to which the malformed records are appended, with their `fault`.
+
+    Returns:
+      The results of `parse`, in order.
     """
-    if errors:
-        more = f"\nand {len(errors) - _NUM_LISTED} more" if len(errors) > _NUM_LISTED else ""
-        listed = "\n".join(errors[:_NUM_LISTED])
-        logging.warning("%s: skipped %d bad %s\n%s%s", path, len(errors), kind, listed, more)
+    if not records:
+        return []
+    try:
+        return [parse(records)]
+    except RecordError as error:
+        if len(records) == 1:
+            faults.append(records[0]._replace(fault=str(error)))
+            return []
+    # Halving keeps the number of calls low both for few and for many errors.
+    middle = len(records) // 2
+    return [
+        *parse_valid(parse, records[:middle], faults),
+        *parse_valid(parse, records[middle:], faults),
+    ]
+
+
+def report_bad(name: Any, kind: str, errors: Sequence[str], skip_bad: bool) -> None:
+    """Reports bad records, of which the first ones are listed; does nothing without any.
+
+    Args:
+      name: name of the text or file that holds the records.
+      kind: plural noun for the records, such as "lines".
+      errors: location and reason of each bad record.
+      skip_bad: whether the report is a logged warning rather than an error.
+
+    Raises:
+      ValueError: if there is a bad record and `skip_bad` is false.
+    """
+    if not errors:
+        return
+    more = f"\nand {len(errors) - _NUM_LISTED} more" if len(errors) > _NUM_LISTED else ""
+    listed = "\n".join(errors[:_NUM_LISTED]) + more
+    if skip_bad:
+        logging.warning("%s: skipped %d bad %s\n%s", name, len(errors), kind, listed)
+    elif len(errors) == 1:
+        raise ValueError(listed)
+    else:
+        raise ValueError(f"{name} has {len(errors)} bad {kind}; skip_bad leaves them out\n{listed}")
 
 
 def named(names: Iterable[str]) -> str:

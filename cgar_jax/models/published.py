@@ -94,7 +94,7 @@ def read_published(path: str | pathlib.Path) -> dict[str, np.ndarray]:
       ValueError: if the file is damaged or has another format, or torch is not installed.
       FileNotFoundError: if the file does not exist.
     """
-    path = pathlib.Path(path)
+    path = pathlib.Path(path).expanduser()
     if not path.is_file():
         raise FileNotFoundError(f"there is no parameter file {path}")
     read = load_file if path.suffix == ".safetensors" else _from_torch

@@ -182,9 +182,13 @@ class Logs:
     def _drop_after(self, step: int) -> None:
         if not self._path.exists():
             return
-        kept = [line for line in self._path.read_text().splitlines() if _is_upto(line, step)]
+        kept = [
+            line
+            for line in self._path.read_text(encoding="utf-8").splitlines()
+            if _is_upto(line, step)
+        ]
         fresh = self._path.with_suffix(".tmp")
-        fresh.write_text("".join(line + "\n" for line in kept))
+        fresh.write_text("".join(line + "\n" for line in kept), encoding="utf-8")
         os.replace(fresh, self._path)
 
 

@@ -119,6 +119,27 @@ def test_the_result_of_other_parameters_is_not_exported(run, tmp_path):
     assert "nothing has been measured" in (tmp_path / "README.md").read_text()
 
 
+def test_a_later_checkpoint_of_a_run_replaces_an_earlier_export_of_it(run, tmp_path):
+    model = trained.load(run)
+    dataclasses.replace(model, step=30).export(tmp_path)
+    model.export(tmp_path)
+    assert trained.load(tmp_path).step == model.step
+    with pytest.raises(FileExistsError, match="holds a later checkpoint of this run"):
+        dataclasses.replace(model, step=30).export(tmp_path)
+
+
+@pytest.mark.parametrize("origin", ["", "step_65100"])
+def test_another_model_in_the_folder_is_replaced_only_if_asked(tmp_path, origin):
+    first, second = fresh(), dataclasses.replace(fresh(), step=9, origin=origin)
+    second.config.seed += 1
+    first.export(tmp_path)
+    with pytest.raises(FileExistsError, match=r"holds another model, .* --overwrite"):
+        second.export(tmp_path)
+    assert trained.load(tmp_path).step == first.step
+    second.export(tmp_path, overwrite=True)
+    assert trained.load(tmp_path).step == 9
+
+
 @pytest.mark.parametrize("path", test_configs.CONFIGS, ids=lambda path: path.stem)
 def test_a_config_written_out_is_the_same_config(path):
     config = test_configs.load(path).get_config()

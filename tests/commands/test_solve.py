@@ -2,7 +2,10 @@
 
 import csv
 import json
+import os
 import re
+import subprocess
+import sys
 
 import pytest
 
@@ -73,6 +76,45 @@ def test_answers_are_written_to_a_csv_file_in_the_order_of_the_puzzles(run, cach
     assert {row["answer"] for row in rows} == {"1234341221434321"}
 
 
+BAD = f"{ALMOST}\n11..............\n{ALMOST[:-1]}\n{ALMOST}\n"
+
+
+def test_bad_puzzles_are_all_listed_before_the_model_is_loaded(run, cache, tmp_path):
+    puzzles, model = tmp_path / "puzzles.txt", tmp_path / "run"
+    puzzles.write_text(BAD)
+    model.mkdir()  # it has settings, but no checkpoint
+    (model / "config.json").write_text((run / "config.json").read_text())
+    code, output = solve(model, cache, str(puzzles))
+    assert code == 2
+    assert f"{puzzles}, line 2: the puzzle has 1 more than once in row 1\n" in output
+    assert f"{puzzles}, line 3: 15 cells; expected 16" in output
+
+
+def test_bad_puzzles_can_be_skipped(run, cache, tmp_path):
+    puzzles = tmp_path / "puzzles.txt"
+    puzzles.write_text(BAD)
+    code, output = solve(run, cache, str(puzzles), "--skip_bad", "--quiet")
+    assert code == 0, output
+    assert "skipped 2 bad puzzles" in output
+    assert "2 of 2 solved" in output
+
+
+@pytest.mark.parametrize(("reader", "code"), [("| true", 0), (">/dev/full", 74), (">&-", 3)])
+def test_solving_ends_quietly_if_nobody_takes_the_answers(run, cache, reader, code):
+    command = f'"{sys.executable}" -m cgar_jax solve --workdir="{run}" {ALMOST} {EMPTY}'
+    done = subprocess.run(
+        ["bash", "-c", f"set -o pipefail; {command} --max_supervision_steps=1 {reader}"],
+        capture_output=True,
+        text=True,
+        cwd=commands.ROOT,
+        env=os.environ | {"CGAR_DATA_DIR": str(cache)},
+    )
+    assert done.returncode == code, done.stderr
+    assert "Broken pipe" not in done.stderr
+    assert "Traceback" not in done.stderr
+    assert ("output was lost" in done.stderr) == (code == 74)
+
+
 def test_a_loaded_model_solves_puzzles(run):
     (one,) = cgar_jax.load(run).solve(ALMOST, stop="halting", num_rollouts=2)
     assert one.verified
@@ -103,7 +145,7 @@ def test_json_is_one_object_per_puzzle_and_nothing_else_on_stdout(run, cache, tm
         "line": 1,
     }
     assert "1 of 2 solved in" in errors
-    assert "loading the model" in errors
+    assert "reading puzzles" in errors
 
 
 def test_quiet_prints_the_summary_only(run, cache):

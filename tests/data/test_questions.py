@@ -79,11 +79,11 @@ def test_a_maze_can_be_drawn_in_several_lines():
             "it, line 1: 36 cells; expected 16, or 4 in each of 4 rows, because the model was "
             "trained on 4x4",
         ),
-        (f"{ONE}\n1.3.3.1.2.4.4.2x", "it, line 2: character 'x' in cell 16"),
+        (f"{ONE}\n1.3.3.1.2.4.4.2q", "it, line 2: character 'q' in cell 16"),
         ("11..............", "it, line 1: the puzzle has 1 more than once in row 1"),
         ("12.....3........", "it, line 1: the puzzle has no solution"),
         ("question\n1.3.", "it, line 2: 4 cells; expected 16"),
-        ("a,question\n1", "it, line 2: the line has no question"),
+        ("a,question\n1", "it, line 2: the line has 1 field; expected 2: a,question"),
     ],
 )
 def test_a_bad_sudoku_is_an_error_with_its_line(text, message):

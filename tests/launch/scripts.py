@@ -56,7 +56,7 @@ def module(script: str) -> types.ModuleType:
 def executable(path: pathlib.Path, program: str) -> pathlib.Path:
     """Writes a Python program that can be called by its name."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(f"#!{sys.executable}\n{program}")
+    path.write_text(f"#!{sys.executable}\n{program}", encoding="utf-8")
     path.chmod(0o755)
     return path
 

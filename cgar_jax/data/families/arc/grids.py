@@ -4,6 +4,8 @@ A grid lies anywhere on the canvas. `END` marks the cells that border it on the 
 other cells are `PAD`. A grid that reaches the edge of the canvas has no mark there.
 """
 
+import reprlib
+
 import numpy as np
 
 PAD, END, FIRST_COLOR = 0, 1, 2
@@ -64,5 +66,5 @@ def grid_fault(grid: object) -> str | None:
         for column, color in enumerate(colors, start=1):
             if type(color) is not int or not 0 <= color < NUM_COLORS:
                 where = f"row {row}, column {column}"
-                return f"has color {color!r} in {where}; expected 0 to {NUM_COLORS - 1}"
+                return f"has color {reprlib.repr(color)} in {where}; expected 0 to {NUM_COLORS - 1}"
     return None

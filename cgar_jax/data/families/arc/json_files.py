@@ -6,12 +6,14 @@
 
 import json
 import pathlib
+import reprlib
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from cgar_jax.data.families.arc.grids import grid_fault
-from cgar_jax.data.records import log_skipped
+from cgar_jax.data.records import report_bad
+from cgar_jax.data.text_files import read_text
 
 Pair = tuple[np.ndarray, np.ndarray]
 """Input and output grid: colors, uint8 `[height, width]` each."""
@@ -56,7 +58,7 @@ def read_set(folder: pathlib.Path, name: str, skip_bad: bool = False) -> list[Ar
 
     Raises:
       FileNotFoundError: if a file does not exist.
-      ValueError: if a puzzle is malformed or has no solution; the message names file and puzzle.
+      ValueError: if puzzles are malformed or have no solution; the message names file and puzzles.
     """
     path, solutions_path = set_paths(folder, name)
     challenges, solutions = _read(path), _read(solutions_path)
@@ -65,20 +67,20 @@ def read_set(folder: pathlib.Path, name: str, skip_bad: bool = False) -> list[Ar
         try:
             puzzles.append(_puzzle(puzzle, challenge, solutions, solutions_path))
         except ValueError as error:
-            message = f"{path}, puzzle {puzzle!r}: {error}"
-            if not skip_bad:
-                raise ValueError(message) from None
-            errors.append(message)
-    log_skipped(path, "puzzles", errors)
+            errors.append(f"{path}, puzzle {puzzle!r}: {error}")
+    report_bad(path, "puzzles", errors, skip_bad)
     return puzzles
 
 
 def _read(path: pathlib.Path) -> dict[str, Any]:
     try:
-        content = json.loads(path.read_text(encoding="utf-8"), object_pairs_hook=_each_key_once)
+        text = read_text(path, "JSON")
+        content = json.loads(text, object_pairs_hook=_each_key_once)
     except _RepeatedKey as error:
         raise ValueError(f"{path}: {error}") from None
-    except ValueError as error:  # malformed JSON or UTF-8
+    except RecursionError:
+        raise ValueError(f"{path}: lists are nested too deeply; expected grids") from None
+    except json.JSONDecodeError as error:
         raise ValueError(f"{path}: {error}; expected JSON") from None
     if not isinstance(content, dict):
         raise ValueError(
@@ -119,7 +121,7 @@ def _puzzle(
         ) from None
     outputs = solutions[name]
     if not isinstance(outputs, list) or len(outputs) != len(inputs):
-        found = len(outputs) if isinstance(outputs, list) else repr(outputs)
+        found = len(outputs) if isinstance(outputs, list) else reprlib.repr(outputs)
         raise ValueError(f"{found} solutions in {solutions_path}; expected {len(inputs)}")
     if not demonstrations or not inputs:
         raise ValueError("no demonstration or no test; expected at least one of each")

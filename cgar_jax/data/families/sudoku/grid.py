@@ -6,6 +6,7 @@ is a row-major `uint8 [num_cells]` array of tokens; strings are used only for pe
 
 import dataclasses
 import functools
+import re
 
 import numpy as np
 
@@ -13,9 +14,12 @@ BLANK = 1
 _SYMBOLS = "?.123456789"  # by token; "?" stands for padding, which no file contains
 _INVALID = 255
 
+_RULER = re.compile(r"[\s|+\-=*:.'`]*(--|==)[\s|+\-=*:.'`]*")
+_DECORATION = re.compile(r"[\s|\u2500-\u257f]+")
+
 _TOKEN_OF_BYTE = np.full(256, _INVALID, np.uint8)
 _TOKEN_OF_BYTE[[ord(symbol) for symbol in _SYMBOLS[1:]]] = np.arange(1, len(_SYMBOLS))
-_TOKEN_OF_BYTE[ord("0")] = BLANK
+_TOKEN_OF_BYTE[[ord(symbol) for symbol in "0_*xX-"]] = BLANK  # all are in use
 
 
 @dataclasses.dataclass(frozen=True)
@@ -182,9 +186,9 @@ def draw(tokens: np.ndarray) -> str:
 
 
 def clean_line(line: str) -> str:
-    """Returns the cells of a drawn line, without spaces, `|` and rulers between boxes."""
-    cells = "".join(line.split()).replace("|", "")
-    return cells if cells.strip("-+=") else ""
+    """Returns the cells of a drawn line, without spaces, box lines, rulers and `#` comments."""
+    line = line.partition("#")[0]
+    return "" if _RULER.fullmatch(line) else _DECORATION.sub("", line)
 
 
 def question_faults(questions: np.ndarray) -> list[str]:
