@@ -48,6 +48,33 @@ def test_a_bad_solution_is_an_error_with_its_place(tmp_path):
         read_set(tmp_path, "x")
 
 
+def test_all_bad_puzzles_are_reported_at_once(tmp_path):
+    write_json(tmp_path, "x", {"one": GOOD, "two": GOOD}, {})
+    with pytest.raises(ValueError, match=r"(?s)2 bad puzzles.*puzzle 'one'.*puzzle 'two'"):
+        read_set(tmp_path, "x")
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
+def test_a_file_with_a_byte_order_mark_is_read(tmp_path, encoding):
+    write_json(tmp_path, "x", {"good": GOOD}, {"good": [[[4]]]})
+    path = tmp_path / "arc-agi_x_challenges.json"
+    path.write_text(path.read_text(), encoding=encoding)
+    assert [puzzle.name for puzzle in read_set(tmp_path, "x")] == ["good"]
+
+
+@pytest.mark.parametrize(
+    ("depth", "message"), [(100_000, "lists are nested too deeply"), (400, "has color \\[\\[\\[")]
+)
+def test_deeply_nested_lists_are_a_short_error(tmp_path, depth, message):
+    write_json(tmp_path, "x", {"bad": with_grid(["GRID"])}, {"bad": [[[4]]]})
+    path = tmp_path / "arc-agi_x_challenges.json"
+    deep = "[" * depth + "]" * depth
+    path.write_text(path.read_text().replace('"GRID"', deep))
+    with pytest.raises(ValueError, match=message) as caught:
+        read_set(tmp_path, "x")
+    assert len(str(caught.value)) < 500
+
+
 def test_skip_bad_skips_bad_puzzles_and_lists_them(tmp_path, caplog):
     write_json(tmp_path, "x", {"good": GOOD, "bad": with_grid([[10]])}, {"good": [[[4]]]})
     with caplog.at_level(logging.WARNING):

@@ -1,5 +1,7 @@
 """Loading puzzles from files: what is chosen, and what is an error."""
 
+import gzip
+
 import numpy as np
 import pytest
 
@@ -32,6 +34,19 @@ def folder(tmp_path):
 def test_training_puzzles_that_are_equivalent_to_test_puzzles_are_not_used(folder):
     dataset = data.load(config(source=str(folder), num_train=-1, num_test=0))
     assert [len(getattr(dataset, split)["inputs"]) for split in SPLITS] == [15, 5, 10]
+
+
+def test_files_may_be_compressed_and_have_the_columns_of_kaggle(folder):
+    expected = data.load(config(source=str(folder), num_train=-1, num_test=0))
+    for split in ("train", "test"):
+        file = folder / f"{split}.csv"
+        lines = file.read_text().replace(
+            "source,question,answer,rating", "id,puzzle,solution,difficulty"
+        )
+        (folder / f"{split}.csv.gz").write_bytes(gzip.compress(lines.encode()))
+        file.unlink()
+    found = data.load(config(source=str(folder), num_train=-1, num_test=0))
+    np.testing.assert_array_equal(found.train["inputs"], expected.train["inputs"])
 
 
 @pytest.mark.parametrize("seed", [0, 1, 2])
