@@ -10,13 +10,13 @@ import functools
 import itertools
 import os
 import pathlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
 from cgar_jax.data.puzzle_text import read_records
 from cgar_jax.data.records import Record, RecordError, parse_valid, report_bad
-from cgar_jax.data.rules import Rules
+from cgar_jax.data.rules import Puzzle, Rules, columns_of
 from cgar_jax.data.schema import Examples
 
 COLUMNS = ("source", "question", "answer", "rating")
@@ -63,15 +63,19 @@ def read_csv(path: str | os.PathLike, rules: Rules, skip_bad: bool = False) -> E
 
 
 def write_csv(
-    path: str | os.PathLike, examples: Examples, to_text: Callable[[np.ndarray], str]
+    path: str | os.PathLike,
+    examples: Examples | Sequence[Puzzle],
+    to_text: Callable[[np.ndarray], str],
 ) -> None:
     """Writes puzzles to one CSV file, which `read_csv` reads back.
 
     Args:
       path: path of the file to write.
-      examples: columns as from `read_csv`; `source` may be missing.
+      examples: columns as from `read_csv`, of which `source` may be missing; or puzzles as from
+        `PuzzleSource.generate`.
       to_text: function from the tokens of one grid to its text, such as `Rules.to_text`.
     """
+    examples = examples if isinstance(examples, Mapping) else columns_of(examples)
     sources = examples.get("source", itertools.repeat(b""))
     columns = (examples["inputs"], examples["labels"], examples["difficulty"].tolist())
     with pathlib.Path(path).expanduser().open("w", newline="", encoding="utf-8") as file:

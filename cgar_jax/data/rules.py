@@ -12,6 +12,7 @@ from typing import ClassVar, NamedTuple
 import numpy as np
 
 from cgar_jax.data.records import RecordError, check_lengths
+from cgar_jax.data.schema import Examples
 from cgar_jax.data.symmetries import Symmetries
 
 
@@ -21,6 +22,17 @@ class Puzzle(NamedTuple):
     question: np.ndarray  # tokens, uint8 [num_cells]
     answer: np.ndarray  # tokens, uint8 [num_cells]
     rating: float  # difficulty
+
+
+def columns_of(puzzles: Sequence[Puzzle]) -> Examples:
+    """Returns generated puzzles as columns, in the form of `cgar_jax.data.read_csv`."""
+    questions, answers, ratings = zip(*puzzles, strict=True)
+    return {
+        "inputs": np.array(questions),
+        "labels": np.array(answers),
+        "difficulty": np.array(ratings, np.float32),
+        "source": np.full(len(puzzles), b"generated"),
+    }
 
 
 class Rules(abc.ABC):

@@ -13,7 +13,7 @@ import numpy as np
 from rich.console import Console
 
 from cgar_jax.data.parallel import parallel_map
-from cgar_jax.data.rules import Puzzle, Rules
+from cgar_jax.data.rules import Puzzle, Rules, columns_of
 from cgar_jax.data.schema import Examples, select
 from cgar_jax.progress import Ticker
 
@@ -72,7 +72,7 @@ def generated_splits(
         min_round = _MIN_ROUND
         if num_missing > 0 and ticker.due():
             console.print(f"generated {len(found):,} of {num_wanted:,} {description}")
-    examples = _as_columns(list(found.values())[:num_wanted])
+    examples = columns_of(list(found.values())[:num_wanted])
     ends = np.cumsum([sizes.test, sizes.validation])
     test, validation, train = np.split(np.arange(num_wanted), ends)
     return {
@@ -176,16 +176,6 @@ def _draw(
         head, order = np.split(order, [num - len(chosen)])
         chosen += head[~held_out.contains(select(examples, head))].tolist()
     return chosen, order
-
-
-def _as_columns(puzzles: list[Puzzle]) -> Examples:
-    questions, answers, ratings = zip(*puzzles, strict=True)
-    return {
-        "inputs": np.array(questions),
-        "labels": np.array(answers),
-        "difficulty": np.array(ratings, np.float32),
-        "source": np.full(len(puzzles), b"generated"),
-    }
 
 
 def _pairs(examples: Examples) -> list[tuple[np.ndarray, np.ndarray]]:

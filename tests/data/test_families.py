@@ -167,6 +167,15 @@ def test_a_file_is_read_back(source, columns, tmp_path):
         np.testing.assert_array_equal(read[name], values)
 
 
+def test_generated_puzzles_are_written_as_they_are(source, tmp_path):
+    puzzles = source.generate(range(2))
+    write_csv(tmp_path / "puzzles.csv", puzzles, source.rules.to_text)
+    read = read_csv(tmp_path / "puzzles.csv", source.rules)
+    np.testing.assert_array_equal(read["inputs"], [puzzle.question for puzzle in puzzles])
+    np.testing.assert_array_equal(read["labels"], [puzzle.answer for puzzle in puzzles])
+    np.testing.assert_array_equal(read["difficulty"], [puzzle.rating for puzzle in puzzles])
+
+
 def too_short(question, answer, rating):
     return [question[:-1], answer, rating], "the question has .* characters; expected"
 
