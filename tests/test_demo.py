@@ -120,12 +120,25 @@ def test_only_the_last_frame_is_shown_before_the_player_starts():
 
 def test_the_table_has_a_row_for_each_mode():
     rows = re.findall(r"<tr>(.*?)</tr>", drawing.draw_modes(outcome_of(WRONG, RIGHT).results))
-    texts = [re.sub(r"(<.*?>)+", " ", row).split(maxsplit=1) for row in rows]
-    assert dict(texts[1:]) == {
-        "plain": "2 25.0% verified 12 ms ",
-        "halting": "2 25.0% not solved 12 ms ",
-        "rollouts": "2 &times; 8 runs 25.0% verified 12 ms ",
-    }
+    cells = [re.findall(r"<t[hd].*?>(.*?)</t[hd]>", row) for row in rows]
+    assert cells[1:] == [
+        ["all steps", "2", "25.0%", "verified", "12.3 ms"],
+        ["until it halts", "2", "25.0%", "not solved", "12.3 ms"],
+        ["several runs", "2 &times; 8 runs", "25.0%", "verified", "12.3 ms"],
+    ]
+
+
+def test_the_page_tells_the_parameters_of_the_model_and_its_accuracy(folder, tmp_path):
+    measured = shutil.copytree(folder, tmp_path / "model")
+    runs.write_json(measured / runs.RESULT, {"exact_accuracy": 0.991, "num_examples": 1000})
+    about = Demonstration(trained_model.load(measured)).about()
+    assert re.match(r"A model of [\d,]+ parameters\. It solves 99\.1% of 1,000 puzzles", about)
+
+
+def test_the_cells_of_a_row_a_column_and_a_box_are_groups_that_must_differ():
+    groups = LOOK.groups
+    assert len(groups) == 12
+    assert {(0, 1, 2, 3), (0, 4, 8, 12), (0, 1, 4, 5)} <= set(map(tuple, groups))
 
 
 def test_thick_lines_separate_the_boxes_of_a_sudoku():
@@ -172,7 +185,7 @@ def test_the_wrong_cells_of_a_sudoku_are_those_that_break_a_rule(answer, wrong):
         (" \n\n ", "there is no puzzle yet"),
         ("." * 16, "the grid is empty"),
         ("11" + "." * 14, "has 1 more than once in row 1"),
-        ("1.3x" + "." * 12, "character 'x' in cell 4"),
+        ("1.3?" + "." * 12, "character '?' in cell 4"),
         ("1.3", "3 cells; expected"),
         ("1" + "." * 80, "81 cells; expected 16, or 4 in each of 4 rows"),
         (f"{PUZZLE}\n{PUZZLE}", "there are 2 puzzles; enter one at a time"),
@@ -279,6 +292,14 @@ def play_with_the_page(port):
             tab.wait_for_selector("#outcome h2, #outcome .sentence")
             return tab.locator("#outcome").inner_text()
 
+        assert "A model of " in tab.locator("h1 + p").inner_text()
+        assert tab.locator("#outcome figure").count() >= 3
+        assert len(text.input_value()) == 19
+        tab.get_by_role("button", name="play").wait_for()  # the animation has ended
+        tab.get_by_role("button", name="play").click()
+        tab.get_by_role("button", name="pause").wait_for()
+        tab.get_by_role("button", name="play").wait_for()
+
         assert re.match("verified|not solved", solve(IN_LINES))
         drawn = tab.locator("#editor .grid > button")
         assert drawn.all_inner_texts() == [symbol.strip(".") for symbol in PUZZLE]
@@ -298,7 +319,7 @@ def play_with_the_page(port):
             assert tab.locator("#outcome figure").count() == 0
 
         tab.get_by_role("button", name="Example").click()
-        tab.wait_for_function("document.querySelector('#text textarea').value.length === 19")
+        assert re.match("verified|not solved", solve())
         tab.get_by_role("button", name="Clear").click()
         tab.wait_for_function("document.querySelector('#text textarea').value === ''")
         drawn.nth(5).click()
@@ -307,6 +328,9 @@ def play_with_the_page(port):
         tab.keyboard.press("4")
         tab.wait_for_function("document.querySelector('#text textarea').value.length === 19")
         assert text.input_value() == "....\n.44.\n....\n...."
+        clashing = tab.locator("#editor .grid > .wrong")
+        assert clashing.count() == 2
+        assert clashing.first.get_attribute("aria-label") == "cell 6: 4, clashes"
         assert "4 more than once in row 2" in solve()
         assert tab.evaluate("window.ran") is None
         browser.close()

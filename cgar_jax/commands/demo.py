@@ -43,5 +43,5 @@ def main(values: flags.FlagValues, arguments: Sequence[str]) -> None:
         model = trained_model.load(folder)
         demonstration = Demonstration(model, values.num_rollouts, values.noise)
         status.update("compiling the model")
-        demonstration.warm_up()
-    page.serve(demonstration, values.port)
+        opening = demonstration.warm_up()
+    page.serve(demonstration, opening, values.port)

@@ -8,8 +8,10 @@ import secrets
 import time
 from typing import NamedTuple
 
+import jax
 import numpy as np
 
+from cgar_jax import runs
 from cgar_jax.data import Rules, read_questions
 from cgar_jax.evaluation import Solution
 from cgar_jax.recursion import Trajectory
@@ -129,6 +131,19 @@ class Demonstration:
             results[name] = ModeResult(num_rollouts, solution, elapsed)
         return Outcome(trajectory, remark, results)
 
-    def warm_up(self) -> None:
-        """Compiles all programs, so that the first visitor does not wait for them."""
-        self.ask(self.example())
+    def warm_up(self) -> Outcome:
+        """Compiles all programs, so that no visitor waits for them, and solves an example."""
+        question = self.example()
+        self.ask(question)
+        return self.ask(question)
+
+    def about(self) -> str:
+        """Returns what the model is and how good it is, in one or two sentences."""
+        parameters = sum(leaf.size for leaf in jax.tree.leaves(self._model.params.variables))
+        trained = f", trained for {self._model.step:,} steps" if self._model.step else ""
+        sentence = f"A model of {parameters:,} parameters{trained}."
+        result = runs.read_result(self._model.folder) if self._model.folder else None
+        if not result:
+            return sentence
+        accuracy, num = result["exact_accuracy"], result["num_examples"]
+        return f"{sentence} It solves {accuracy:.1%} of {num:,} puzzles that it was not trained on."

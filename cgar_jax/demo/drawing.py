@@ -13,13 +13,18 @@ import numpy as np
 from cgar_jax.data import Rules, rules_of, sudoku
 from cgar_jax.data.families.sudoku import Grid
 from cgar_jax.demo.demonstration import ModeResult, Outcome
+from cgar_jax.progress import duration
 
 COLUMNS = ("supervision steps", "halting probability", "answer", "time")
 MODES = {
-    "plain": "takes all supervision steps of training",
-    "halting": "stops when the halting head predicts that the answer is right",
-    "rollouts": "stops when one of {} runs is verified; all but the first run have noise",
+    "plain": ("all steps", "takes all supervision steps of training"),
+    "halting": ("until it halts", "stops when the model predicts that its answer is right"),
+    "rollouts": (
+        "several runs",
+        "stops when one of {} runs is verified; all but the first run have noise",
+    ),
 }
+"""The name of each solving mode on the page, and its explanation."""
 
 
 class Look(NamedTuple):
@@ -31,6 +36,7 @@ class Look(NamedTuple):
       once: symbols that a puzzle contains once.
       brush: symbol that is selected at first, or "".
       css: style rules of this family and size.
+      groups: cells that must differ, such as those of a row; the editor marks equal symbols.
     """
 
     rules: Rules
@@ -38,6 +44,7 @@ class Look(NamedTuple):
     once: str
     brush: str
     css: str
+    groups: list[list[int]]
 
 
 def look_of(name: str, num_cells: int) -> Look:
@@ -50,11 +57,19 @@ def look_of(name: str, num_cells: int) -> Look:
     rules = rules_of(name)
     if name == "maze":
         names = {"#": "wall", " ": "open", "S": "start", "G": "goal"}
-        return Look(rules, names, "SG", "#", "")
+        return Look(rules, names, "SG", "#", "", [])
     grid = Grid.of_length(num_cells)
     symbols = sudoku.decode(np.arange(rules.blank, grid.vocab_size))
     names = {symbol: "blank" if symbol == "." else symbol for symbol in symbols}
-    return Look(rules, names, "", "", _box_lines(grid))
+    return Look(rules, names, "", "", _box_lines(grid), _groups(grid))
+
+
+def _groups(grid: Grid) -> list[list[int]]:
+    """Returns the cells of each row, column and box."""
+    row, column = np.divmod(np.arange(grid.num_cells), grid.size)
+    box = row // grid.box_rows * grid.box_rows + column // grid.box_columns
+    kinds = (row, column, box)
+    return [np.flatnonzero(kind == n).tolist() for kind in kinds for n in range(grid.size)]
 
 
 def _box_lines(grid: Grid) -> str:
@@ -209,19 +224,20 @@ def draw_modes(results: dict[str, ModeResult]) -> str:
     body = "".join(f"<tr>{''.join(row)}</tr>" for row in map(_row, results, results.values()))
     table = f'<table class="modes"><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>'
     explanation = "; ".join(
-        f"<b>{name}</b> {MODES[name].format(results[name].num_rollouts)}" for name in results
+        f"<b>{MODES[name][0]}</b> {MODES[name][1].format(results[name].num_rollouts)}"
+        for name in results
     )
     return f'{table}<p class="hint">{explanation}.</p>'
 
 
 def _row(name: str, result: ModeResult) -> Iterator[str]:
     solution, num = result.solution, result.num_rollouts
-    yield f"<th>{name}</th>"
+    yield f"<th>{MODES[name][0]}</th>"
     yield f"<td>{solution.supervision_steps}{f' &times; {num} runs' if num > 1 else ''}</td>"
     yield f"<td>{solution.halting_probability:.1%}</td>"
     kind, word = ("verified", "verified") if solution.verified else ("unsolved", "not solved")
     yield f'<td class="{kind}">{word}</td>'
-    yield f"<td>{result.milliseconds:,.0f} ms</td>"
+    yield f"<td>{duration(result.milliseconds / 1e3)}</td>"
 
 
 def _steps(count: int) -> str:

@@ -14,14 +14,20 @@ from typing import Any
 import numpy as np
 
 from cgar_jax.demo import drawing
-from cgar_jax.demo.demonstration import Demonstration
+from cgar_jax.demo.demonstration import Demonstration, Outcome
 
 HOST = "127.0.0.1"
 # Gradio executes {{ }} in templates as JavaScript. Our templates only use ${ }, which is safe.
 FILES = importlib.resources.files("cgar_jax.demo")
 HINT = '<p class="hint">Enter a puzzle and press <b>Solve</b> to watch the model think.</p>'
-# The browser itself keeps the drawn grid and the text equal, so that no click waits for the server.
-# Only the server checks the text.
+NUM_EXAMPLES = 20
+# The browser itself shows examples, and keeps the drawn grid and the text equal. So no click waits
+# for the server, and "Solve" always sends what is visible. Only the server checks the text.
+EXAMPLE = """({ size, examples, hint }) => () => {
+  window.exampleNumber = ((window.exampleNumber ?? -1) + 1) % examples.length;
+  const cells = examples[window.exampleNumber];
+  return [cells, cells.match(RegExp(`.{${size}}`, "g")).join("\\n"), hint];
+}"""
 DRAWN = """({ size, hint }) => (cells) =>
   [cells.match(RegExp(`.{${size}}`, "g")).join("\\n"), hint]"""
 TYPED = """({ size, symbols, blank, hint }) => (text, cells) => {
@@ -64,16 +70,17 @@ def check_port(port: int) -> None:
         ) from None
 
 
-def serve(demonstration: Demonstration, port: int) -> None:
+def serve(demonstration: Demonstration, opening: Outcome, port: int) -> None:
     """Serves the page until the process is stopped.
 
     Args:
       demonstration: the model.
+      opening: the puzzle that the page opens with, and its solution.
       port: port on this machine.
     """
     gradio = require_gradio()
     look = drawing.look_of(demonstration.name, demonstration.num_cells)
-    page = build(demonstration, look)
+    page = build(demonstration, look, opening)
     page.launch(
         server_name=HOST,
         server_port=port,
@@ -97,12 +104,13 @@ def serve(demonstration: Demonstration, port: int) -> None:
     page.block_thread()
 
 
-def build(demonstration: Demonstration, look: drawing.Look) -> Any:
+def build(demonstration: Demonstration, look: drawing.Look, opening: Outcome) -> Any:
     """Lays out the page and connects its parts.
 
     Args:
       demonstration: the model.
       look: look of the puzzle family.
+      opening: the puzzle that the page opens with, and its solution.
 
     Returns:
       The page, a `Blocks` of Gradio.
@@ -111,22 +119,25 @@ def build(demonstration: Demonstration, look: drawing.Look) -> Any:
     blank = look.rules.to_text(np.full(demonstration.num_cells, look.rules.blank))
     style = {"apply_default_css": False, "elem_classes": [demonstration.name]}
     with gr.Blocks(title="cgar_jax", analytics_enabled=False) as page:
-        gr.HTML(f"<h1>{_title(demonstration)}</h1>", apply_default_css=False)
+        about = f"<h1>{_title(demonstration)}</h1><p>{demonstration.about()}</p>"
+        gr.HTML(about, apply_default_css=False)
         with gr.Row(equal_height=False):
             with gr.Column(min_width=300):
                 editor = gr.HTML(
-                    blank,
+                    look.rules.to_text(opening.trajectory.question),
                     html_template=_file("editor.html"),
                     js_on_load=_file("editor.js"),
                     elem_id="editor",
                     size=demonstration.size,
                     names=look.names,
                     once=look.once,
+                    groups=look.groups,
                     blank=blank[0],
                     brush=look.brush,
                     **style,
                 )
                 text = gr.Textbox(
+                    _in_lines(demonstration, opening.trajectory.question),
                     label="Type or paste a puzzle here",
                     lines=min(demonstration.size, 9),
                     max_lines=12,
@@ -139,16 +150,23 @@ def build(demonstration: Demonstration, look: drawing.Look) -> Any:
                     )
                     solve = gr.Button("Solve", variant="primary", min_width=80)
             with gr.Column(min_width=300):
-                outcome = gr.HTML(HINT, js_on_load=_file("player.js"), elem_id="outcome", **style)
+                outcome = gr.HTML(
+                    drawing.draw_outcome(opening, look),
+                    js_on_load=_file("player.js"),
+                    elem_id="outcome",
+                    **style,
+                )
         settings = {"size": demonstration.size, "symbols": "".join(look.names), "blank": blank[0]}
+        examples = [demonstration.example() for _ in range(NUM_EXAMPLES)]
+        settings["examples"] = [look.rules.to_text(each) for each in examples]
         settings = json.dumps(settings | {"hint": HINT})
         editor.input(None, editor, [text, outcome], js=f"({DRAWN})({settings})")
         text.change(None, [text, editor], [editor, outcome], js=f"({TYPED})({settings})")
-        private = {"api_visibility": "private"}
-        fresh = {"outputs": [editor, text, outcome], "queue": False, **private}
-        example.click(functools.partial(_example, demonstration), **fresh)
-        clear.click(lambda: (blank, "", HINT), **fresh)
-        solve.click(functools.partial(answer, demonstration, look), text, outcome, **private)
+        everything = [editor, text, outcome]
+        example.click(None, None, everything, js=f"({EXAMPLE})({settings})")
+        clear.click(None, None, everything, js=f"() => {json.dumps([blank, '', HINT])}")
+        ask = functools.partial(answer, demonstration, look)
+        solve.click(ask, text, outcome, api_visibility="private")
     return page.queue(default_concurrency_limit=1, max_size=16)
 
 
@@ -167,11 +185,10 @@ def answer(demonstration: Demonstration, look: drawing.Look, text: str) -> str:
     return drawing.draw_outcome(demonstration.ask(question, remark), look)
 
 
-def _example(demonstration: Demonstration) -> tuple[str, str, str]:
-    """Returns an example for the editor and the text field, and the hint to replace an outcome."""
-    rows = demonstration.example().reshape(demonstration.size, -1)
-    lines = [demonstration.rules.to_text(row) for row in rows]
-    return "".join(lines), "\n".join(lines), HINT
+def _in_lines(demonstration: Demonstration, question: np.ndarray) -> str:
+    """Returns a puzzle as text with one line per row."""
+    rows = question.reshape(demonstration.size, -1)
+    return "\n".join(map(demonstration.rules.to_text, rows))
 
 
 def _title(demonstration: Demonstration) -> str:

@@ -1,27 +1,46 @@
 // The player: shows one frame at a time, and plays all frames when an outcome arrives.
 // Gradio provides `element` and `watch`.
 
-let timer;
+let timer = null;
+const frames = () => element.querySelectorAll("[data-step]");
+const slider = () => element.querySelector("[type=range]");
 const show = (step) => {
-  element.querySelectorAll("[data-step]").forEach((frame) => {
+  frames().forEach((frame) => {
     frame.hidden = frame.dataset.step !== String(step);
   });
-  element.querySelector("[type=range]").value = step;
+  slider().value = step;
+};
+const label = () => {
+  const button = element.querySelector("[data-play]");
+  if (button) button.textContent = timer === null ? "\u25b6 play" : "\u23f8 pause";
+};
+const pause = () => {
+  clearInterval(timer);
+  timer = null;
+  label();
 };
 const play = () => {
-  clearInterval(timer);
-  const last = element.querySelectorAll("[data-step]").length;
+  pause();
+  const last = frames().length;
   if (!last) return;
-  let step = 1;
-  show(step);
-  timer = setInterval(() => (step < last ? show(++step) : clearInterval(timer)), 600);
+  if (+slider().value === last) show(1);
+  timer = setInterval(() => {
+    const step = +slider().value;
+    if (step < last) show(step + 1);
+    if (step + 1 >= last) pause();
+  }, 600);
+  label();
 };
-watch("value", () => {
-  clearInterval(timer);
+const open = () => {
+  pause();
   if (!matchMedia("(prefers-reduced-motion: reduce)").matches) play();
+};
+watch("value", open);
+element.addEventListener("click", (event) => {
+  if ("play" in event.target.dataset) timer === null ? play() : pause();
 });
-element.addEventListener("click", (event) => "play" in event.target.dataset && play());
 element.addEventListener("input", (event) => {
-  clearInterval(timer);
+  pause();
   show(event.target.value);
 });
+open();
