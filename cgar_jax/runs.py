@@ -2,15 +2,20 @@
 
 import contextlib
 import dataclasses
+import datetime
 import json
 import os
 import pathlib
+import platform
+import subprocess
 import tempfile
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import jax
 import ml_collections
 
+import cgar_jax
 from cgar_jax.config_values import plain_config, stored_config
 from cgar_jax.data import Dataset
 from cgar_jax.experiment import Experiment, Task
@@ -85,6 +90,38 @@ def read_result(workdir: pathlib.Path) -> dict[str, Any] | None:
     """Returns the result of a finished run, or None while it is still training."""
     path = workdir / RESULT
     return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
+
+
+def provenance() -> dict[str, str | None]:
+    """Returns the program and the machine that write a result, and the current date.
+
+    Returns:
+      `version` of cgar_jax, `jax_version`, `commit` of the checkout that cgar_jax was imported from
+      (with "-dirty" after uncommitted changes; None without a checkout), and the time `finished`
+      in UTC; `machine` describes the processor of the host.
+    """
+    now = datetime.datetime.now(datetime.UTC)
+    return {
+        "version": cgar_jax.__version__,
+        "jax_version": jax.__version__,
+        "machine": f"{os.cpu_count()} CPU cores, {platform.machine()}",
+        "commit": _commit(pathlib.Path(__file__).resolve().parents[1]),
+        "finished": now.isoformat(timespec="seconds"),
+    }
+
+
+def _commit(checkout: pathlib.Path) -> str | None:
+    """Returns the commit of a checkout; None if the folder is not the top of one."""
+    if not (checkout / ".git").exists():
+        return None
+    command = ["git", "-C", str(checkout), "describe", "--always", "--dirty", "--exclude=*"]
+    try:
+        found = subprocess.run(
+            [*command, "--abbrev=12"], capture_output=True, text=True, timeout=10, check=True
+        )
+    except (OSError, subprocess.SubprocessError):  # without git, or without the right to read
+        return None
+    return found.stdout.strip() or None
 
 
 def make_folder(workdir: str | os.PathLike, name: str = "workdir") -> pathlib.Path:

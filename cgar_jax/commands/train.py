@@ -143,6 +143,7 @@ def _train(
             except StopRequested:
                 raise Interrupted(stop_signals.received, total_steps, checkpoints.newest) from None
             result = scores | _costs(config.seed, state, clock) | {"device": _device_name(built)}
+            result |= runs.provenance()
             runs.write_json(workdir / runs.RESULT, result)
             logs.print(result_table(result, "held-out test puzzles"), f"results are in {workdir}")
     return result

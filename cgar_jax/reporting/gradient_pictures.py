@@ -9,6 +9,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from cgar_jax.reporting.estimates import Estimate
 from cgar_jax.reporting.figures import (
     COLORS,
     GRAY,
@@ -17,6 +18,7 @@ from cgar_jax.reporting.figures import (
     legend_outside,
     line_styles,
     new_figure,
+    plot_with_band,
 )
 
 UNIFORM = "#B8B8B8"
@@ -48,15 +50,15 @@ def loss_weights(runs: Mapping[str, Mapping[str, Sequence[float]]]) -> Figure:
     return figure
 
 
-def gradient_norms(runs: Mapping[str, Sequence[float]]) -> Figure:
+def gradient_norms(runs: Mapping[str, Estimate]) -> Figure:
     """Draws the gradient norm of each supervision step's loss.
 
     Args:
-      runs: norms `[steps]` by name.
+      runs: norms `[steps]` by name, with their ranges.
     """
     figure, ((axes,),) = new_figure(3.4, runs)
     for norms, style in line_styles(runs):
-        axes.plot(range(1, len(norms) + 1), norms, "o-", **style)
+        plot_with_band(axes, range(1, len(norms.values) + 1), norms, style)
     axes.set(ylabel="gradient norm, root mean square")
     axes.set_ylim(bottom=0)
     by_supervision_step(axes)
@@ -69,9 +71,9 @@ def gradient_variances(rows: Mapping[str, Mapping[str, np.ndarray]]) -> Figure:
     Args:
       rows: changes from `gradients.changes_by_hsw`, by label of the row.
     """
-    figure, (pair,) = new_figure(1.4 + 0.55 * len(rows), shape=(1, 2), sharey=True)
+    figure, grid = new_figure(2 * (0.8 + 0.55 * len(rows)), shape=(2, 1), sharex=True)
     titles = {"absolute": "variance", "relative": "variance / squared norm of the mean"}
-    for axes, (kind, title) in zip(pair, titles.items(), strict=True):
+    for axes, (kind, title) in zip(grid.flat, titles.items(), strict=True):
         for place, changes in enumerate(rows.values()):
             ratios = 1 + changes[kind]
             known = np.isfinite(ratios).all()
@@ -82,15 +84,18 @@ def gradient_variances(rows: Mapping[str, Mapping[str, np.ndarray]]) -> Figure:
                 axes.barh(place + 0.19, mean, 0.36, color=COLORS[0], xerr=spread, ecolor=GRAY)
             shown = f" {mean - 1:+.0%}" if known else " unknown: the mean is lost in noise"
             beside = ratios.max() if known else 0
-            text = axes.text(beside, place + 0.19, shown, va="center", fontsize=8)
-            text.set_bbox({"facecolor": "white", "edgecolor": "none", "pad": 0})
+            axes.text(beside, place + 0.19, shown, va="center", fontsize=9)
         axes.axvline(1 - CLAIMED_REDUCTION, color=COLORS[1], lw=1, ls="--")
         axes.set_title(title, fontsize=9)
-        axes.margins(x=0.2)
+        axes.margins(x=0.25)
         axes.set_xlim(left=0)
         axes.grid(axis="y", visible=False)
-    pair[0].set_yticks(range(len(rows)), as_labels(rows), fontsize=8)
-    pair[0].invert_yaxis()
+        # Each part on a line of its own, so that long names of runs are not cut.
+        parts = [label.replace(", ", ",\n").split("\n") for label in rows]
+        axes.set_yticks(
+            range(len(rows)), ["\n".join(as_labels(lines)) for lines in parts], fontsize=8
+        )
+        axes.set_ylim(len(rows) - 0.4, -0.6)
     figure.supxlabel("relative to uniform weights (= 1)", fontsize=9)
     handles = [
         Line2D([], [], color=UNIFORM, lw=6, label="uniform weights"),

@@ -8,38 +8,49 @@ from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 _STYLE = """
-body { margin: 0 auto; max-width: 54rem; padding: 0 1rem 3rem; color: #1a1a1a; background: #fff;
-       font: 1rem/1.5 system-ui, sans-serif; }
+:root { color-scheme: light dark; --ink: #1a1a1a; --soft: #444; --line: #ccc; --paper: #fff; }
+@media (prefers-color-scheme: dark) {
+  :root { --ink: #e8e8e8; --soft: #b8b8b8; --line: #444; --paper: #16191d; }
+}
+body { margin: 0 auto; max-width: 54rem; padding: 0 1rem 3rem; color: var(--ink);
+       background: var(--paper); font: 1rem/1.5 system-ui, sans-serif; }
 h1 { font-size: 1.5rem; overflow-wrap: anywhere; }
-h2 { font-size: 1.15rem; margin: 2.5rem 0 0.5rem; border-top: 1px solid #ccc; padding-top: 1rem; }
+h2 { font-size: 1.15rem; margin: 2.5rem 0 0.5rem;
+     border-top: 1px solid var(--line); padding-top: 1rem; }
 p, figcaption { max-width: 44rem; overflow-wrap: anywhere; }
 figure { margin: 1rem 0; }
-figcaption { color: #444; font-size: 0.9rem; }
+figcaption { color: var(--soft); font-size: 0.9rem; }
 img { max-width: 100%; height: auto; }
+img.chart { width: 37rem; }
+img.animation { background: #fff; border-radius: 6px; }
+pre { overflow-x: auto; font-size: 0.85rem; border: 1px solid var(--line); padding: 0.5rem; }
+summary { cursor: pointer; }
 .scroll { overflow-x: auto; }
 .beside { display: flex; flex-wrap: wrap; gap: 0 1.5rem; }
 .beside figure { max-width: 100%; }
 .beside figcaption { max-width: 26rem; }
 table { border-collapse: collapse; font-size: 0.9rem; }
-th, td { border-bottom: 1px solid #ddd; padding: 0.2rem 1rem 0.2rem 0; text-align: left;
+th, td { border-bottom: 1px solid var(--line); padding: 0.2rem 1rem 0.2rem 0; text-align: left;
          vertical-align: top; }
-thead th { border-bottom: 2px solid #999; }
+thead th { border-bottom: 2px solid var(--soft); }
 td { font-variant-numeric: tabular-nums; }
 th.part { font-weight: normal; padding-left: 1rem; }
 """
-_TYPES = {".png": "image/png", ".gif": "image/gif"}
+_TYPES = {".svg": ("chart", "image/svg+xml"), ".gif": ("animation", "image/gif")}
 
 
 class Picture(NamedTuple):
     """A picture file with its caption.
 
     Attributes:
-      path: a PNG or GIF file.
-      caption: text below the picture, which also describes it to screen readers.
+      path: an SVG or GIF file.
+      caption: text below the picture.
+      alt: alternative text, which describes the picture to screen readers.
     """
 
     path: pathlib.Path
     caption: str
+    alt: str
 
 
 class Page:
@@ -91,6 +102,16 @@ class Page:
         table = f"<table>\n<thead><tr>{head}</tr></thead>\n<tbody>\n{body}\n</tbody>\n</table>"
         self._parts.append(f'<div class="scroll">{table}</div>')
 
+    def add_details(self, summary: str, text: str) -> None:
+        """Adds preformatted text that opens with a click.
+
+        Args:
+          summary: text to click on.
+          text: the text.
+        """
+        summary, text = html.escape(summary), html.escape(text)
+        self._parts.append(f"<details><summary>{summary}</summary><pre>{text}</pre></details>")
+
     def add_picture(self, picture: Picture) -> None:
         """Adds a picture with its caption.
 
@@ -126,7 +147,9 @@ class Page:
 
 def _figure(picture: Picture) -> str:
     content = base64.b64encode(picture.path.read_bytes()).decode()
-    text = html.escape(picture.caption)
-    source = f"data:{_TYPES[picture.path.suffix]};base64,{content}"
-    # An empty alternative text: the caption already describes the picture.
-    return f'<figure><img src="{source}" alt=""><figcaption>{text}</figcaption></figure>'
+    kind, media_type = _TYPES[picture.path.suffix]
+    image = (
+        f'<img class="{kind}" src="data:{media_type};base64,{content}" '
+        f'alt="{html.escape(picture.alt)}">'
+    )
+    return f"<figure>{image}<figcaption>{html.escape(picture.caption)}</figcaption></figure>"

@@ -10,7 +10,8 @@ from cgar_jax.data import Dataset, Examples, schema
 from cgar_jax.evaluation import StepPredictions, accuracy_by_difficulty
 from cgar_jax.evaluation.accuracy import first_halting_steps
 from cgar_jax.evaluation.evaluator import join
-from cgar_jax.reporting import gradients
+from cgar_jax.reporting import estimates, gradients
+from cgar_jax.reporting.estimates import Estimate
 from cgar_jax.reporting.gradients import GradientMoments
 from cgar_jax.reporting.html import Picture
 from cgar_jax.reporting.reported_model import ReportedModel
@@ -38,11 +39,13 @@ class Measurements(NamedTuple):
         """The number of test puzzles that count."""
         return int(self.predictions.counts.sum())
 
-    def accuracy_by_step(self) -> tuple[np.ndarray, np.ndarray]:
+    def accuracy_by_step(self) -> tuple[Estimate, Estimate]:
         """Returns exact and cell accuracy after each supervision step, `[steps]` each."""
         counts = self.predictions.counts
-        exact, cells = self.predictions.exact, self.predictions.cell_accuracy
-        return exact[:, counts].mean(1), cells[:, counts].mean(1)
+        right = self.predictions.exact[:, counts].sum(1)
+        cells = estimates.of_means(self.predictions.cell_accuracy[:, counts])
+        cells = cells._replace(high=np.minimum(cells.high, 1), low=np.maximum(cells.low, 0))
+        return estimates.of_shares(right, self.num_puzzles), cells
 
     def halting_counts(self) -> np.ndarray:
         """Returns numbers of puzzles by first halting step, with "never" last, `[steps + 1]`."""
@@ -116,7 +119,8 @@ def animate_examples(
             file = path.with_name(f"{path.name}_{suffix}.gif")
             identifier = int(columns["puzzle_identifiers"])
             model.animate(columns["inputs"], file, columns["labels"], identifier)
-            found.append(Picture(file, f"{name}: {caption}"))
+            alt = f"Animation of {name} filling in a puzzle, one frame per cycle of the recursion"
+            found.append(Picture(file, f"{name}: {caption}", alt))
     return found
 
 

@@ -5,22 +5,26 @@ figure. Models and files are left to `run_report`. Pictures of gradients are in 
 """
 
 import itertools
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import EngFormatter, PercentFormatter
+from matplotlib.ticker import EngFormatter, MaxNLocator, PercentFormatter, StrMethodFormatter
 
+from cgar_jax.reporting.estimates import Estimate, of_shares
 from cgar_jax.reporting.figures import (
+    GRAY,
     as_labels,
     by_supervision_step,
     colored,
     legend_outside,
     line_styles,
     new_figure,
+    percent_axis,
+    plot_with_band,
 )
-from cgar_jax.reporting.learning_curves import LearningCurve
+from cgar_jax.reporting.learning_curves import LearningCurve, TrainingSignals
 
 _LINES = ("-", "--", ":", "-.")
 _STAGES = ("#EDF2F7", "#D3DEE9", "#B4C6D8", "#94ADC6")  # later stages are darker
@@ -36,7 +40,7 @@ def learning_curves(runs: Mapping[str, LearningCurve]) -> Figure:
     figure, grid = new_figure(1 + sum(heights), runs, (3, 1), sharex=True, height_ratios=heights)
     accuracy, loss, stages = grid.flat
     for curve, style in line_styles(runs):
-        accuracy.plot(curve.validated_steps, curve.accuracies, "o-", **style)
+        plot_with_band(accuracy, curve.validated_steps, curve.accuracies, style)
         loss.plot(curve.steps, curve.losses, color=style["color"], lw=1.2)
         for _, first, _ in curve.stages[1:]:
             for axes in (accuracy, loss):
@@ -52,8 +56,8 @@ def learning_curves(runs: Mapping[str, LearningCurve]) -> Figure:
     stages.spines["left"].set_visible(False)
     stages.tick_params(left=False)
     stages.grid(False)
-    accuracy.set(ylabel="exact accuracy, validation", ylim=(-0.03, 1.03))
-    accuracy.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+    accuracy.set(ylabel="exact accuracy\n(validation)")
+    percent_axis(accuracy.yaxis, _accuracies(runs))
     loss.set(ylabel="training loss", yscale="log")
     return figure
 
@@ -66,28 +70,54 @@ def accuracy_by_flops(runs: Mapping[str, LearningCurve]) -> Figure:
     """
     figure, ((axes,),) = new_figure(3.6, runs)
     for curve, style in line_styles(runs):
-        axes.plot(curve.validated_flops, curve.accuracies, "o-", **style)
-    axes.set(xlabel="model FLOPs of training", ylabel="exact accuracy, validation")
-    axes.set(ylim=(-0.03, 1.03), xlim=(0, None))
+        plot_with_band(axes, curve.validated_flops, curve.accuracies, style)
+    axes.set(xlabel="model FLOPs of training", ylabel="exact accuracy (validation)")
+    axes.set(xlim=(0, None))
+    percent_axis(axes.yaxis, _accuracies(runs))
+    axes.xaxis.set_major_locator(MaxNLocator(5))
     axes.xaxis.set_major_formatter(EngFormatter())
-    axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
     return figure
 
 
-def accuracy_by_step(runs: Mapping[str, tuple[Sequence[float], Sequence[float]]]) -> Figure:
+def training_signals(runs: Mapping[str, TrainingSignals]) -> Figure:
+    """Draws learning rate, gradient norm, halting accuracy and speed by optimizer step.
+
+    Args:
+      runs: signals by name of the run.
+    """
+    figure, grid = new_figure(6.4, runs, (4, 1), sharex=True)
+    for signals, style in line_styles(runs):
+        for axes, values in zip(grid.flat, signals[1:], strict=True):
+            axes.plot(signals.steps, values, color=style["color"], lw=style["lw"])
+    labels = ("learning rate", "gradient norm", "halting accuracy\n(training)", "examples/s")
+    for axes, label in zip(grid.flat, labels, strict=True):
+        axes.set(ylabel=label)
+    rate, norm, halting, speed = grid.flat
+    rate.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+    norm.set_ylim(bottom=0)
+    percent_axis(halting.yaxis, [signals.halting_accuracies for signals in runs.values()])
+    speed.set_ylim(bottom=0)
+    speed.set(xlabel="optimizer step")
+    figure.align_ylabels()
+    return figure
+
+
+def accuracy_by_step(runs: Mapping[str, tuple[Estimate, Estimate]]) -> Figure:
     """Draws exact and cell accuracy after each supervision step.
 
     Args:
       runs: exact and cell accuracies, `[steps]` each, by name of the run.
     """
-    figure, (pair,) = new_figure(3.4, runs, (1, 2))
+    figure, grid = new_figure(4.6, runs, (2, 1), sharex=True)
     for both, style in line_styles(runs):
-        for axes, values in zip(pair, both, strict=True):
-            axes.plot(range(1, len(values) + 1), values, "o-", **style)
-    for axes, label in zip(pair, ("exact accuracy", "cell accuracy"), strict=True):
+        for axes, estimate in zip(grid.flat, both, strict=True):
+            plot_with_band(axes, range(1, len(estimate.values) + 1), estimate, style)
+    for index, label in enumerate(("exact accuracy", "cell accuracy")):
+        axes = grid[index, 0]
         axes.set(ylabel=label)
-        by_supervision_step(axes)
-        axes.yaxis.set_major_formatter(PercentFormatter(1))
+        percent_axis(axes.yaxis, [each for both in runs.values() for each in both[index]])
+    by_supervision_step(axes)
+    figure.align_ylabels()
     return figure
 
 
@@ -107,11 +137,14 @@ def halting_histogram(runs: Mapping[str, Sequence[int]]) -> Figure:
         positions = positions + (place - (len(runs) - 1) / 2) * width
         bars = axes.bar(positions, np.asarray(counts) / max(sum(counts), 1), width, color=color)
         if len(runs) == 1:
-            axes.bar_label(bars, [f"{count:,}" for count in counts], fontsize=8)
-    axes.set_xticks(range(1, longest + 1), [*map(str, range(1, longest)), "never"])
+            shown = [f"{count:,}" if count else "" for count in counts]
+            axes.bar_label(bars, shown, fontsize=9, rotation=0 if longest <= 10 else 90, padding=2)
+    every = -(-longest // 10)
+    steps = [*range(1, longest - every + 1, every), longest]
+    axes.set_xticks(steps, [*map(str, steps[:-1]), "never"])
     axes.set(xlabel="supervision step at which the model first halts", ylabel="share of puzzles")
     axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
-    axes.margins(y=0.1)
+    axes.margins(y=0.15)
     axes.grid(axis="x", visible=False)
     return figure
 
@@ -124,19 +157,20 @@ def accuracy_by_difficulty(runs: Mapping[str, Sequence[Mapping[str, float]]]) ->
         different puzzles have different groups.
     """
     most = max(len(groups) for groups in runs.values())
-    rows = -(-len(runs) // 2)
-    shape = (rows, min(len(runs), 2))
-    figure, grid = new_figure(rows * (1.1 + 0.27 * most), shape=shape)
-    for axes in grid.flat[len(runs) :]:
-        axes.set_visible(False)
+    figure, grid = new_figure(len(runs) * (1.1 + 0.27 * most), shape=(len(runs), 1))
     for axes, ((name, groups), color) in zip(grid.flat, colored(runs), strict=False):
         accuracies = [group["exact_accuracy"] for group in groups]
-        bars = axes.barh(range(len(groups)), accuracies, 0.75, color=color)
-        shown = [f" {g['exact_accuracy']:.0%} of {g['num_examples']:,}" for g in groups]
-        axes.bar_label(bars, shown, fontsize=8)
+        sizes = [group["num_examples"] for group in groups]
+        right = [round(share * num) for share, num in zip(accuracies, sizes, strict=True)]
+        _, low, high = of_shares(right, sizes)
+        axes.barh(range(len(groups)), accuracies, 0.75, color=color)
+        whiskers = {"color": GRAY, "lw": 1.2, "capstyle": "butt"}
+        axes.hlines(range(len(groups)), low, high, **whiskers)
+        for place, (end, share, num) in enumerate(zip(high, accuracies, sizes, strict=True)):
+            axes.text(end + 0.02, place, f"{share:.0%} of {num:,}", va="center", fontsize=9)
         axes.set_yticks(range(len(groups)), [_span(group) for group in groups])
         axes.set_ylim(most - 0.5, -0.5)  # Easy groups on top, equally thick bars in all axes.
-        axes.set(xlim=(0, 1.35), xlabel="exact accuracy", ylabel="difficulty")
+        axes.set(xlim=(0, 1.45), xlabel="exact accuracy", ylabel="difficulty")
         axes.set_xticks((0, 0.5, 1), ("0%", "50%", "100%"))
         axes.grid(axis="y", visible=False)
         if len(runs) > 1:
@@ -168,6 +202,11 @@ def accuracy_by_rollouts(rows: Sequence[Mapping[str, float]]) -> Figure:
     return figure
 
 
+def _accuracies(runs: Mapping[str, LearningCurve]) -> Iterator[np.ndarray]:
+    for curve in runs.values():
+        yield from curve.accuracies
+
+
 def _shades_of_depths(curves: Iterable[LearningCurve]) -> dict[str, str]:
     """Returns the color of each depth: the same in all runs, and darker for later stages."""
     longest_first = sorted(curves, key=lambda curve: -len(curve.stages))
@@ -177,4 +216,6 @@ def _shades_of_depths(curves: Iterable[LearningCurve]) -> dict[str, str]:
 
 def _span(group: Mapping[str, float]) -> str:
     low, high = (f"{group[end]:,.4g}" for end in ("low", "high"))
+    if "nan" in (low, high):
+        return "unknown"
     return low if low == high else f"{low} to {high}"

@@ -1,9 +1,12 @@
 """The results of a run in words: rows for the terminal, the report page and the model card."""
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
 from rich.table import Table
+
+MISSING = "–"
 
 
 def result_table(result: Mapping[str, Any], title: str) -> Table:
@@ -33,12 +36,14 @@ def result_rows(result: Mapping[str, Any]) -> dict[str, str]:
     shown = sorted({1, 2, 4, 8, 16, len(by_step)} & set(range(1, len(by_step) + 1)))
     rows = {
         "puzzles": f"{result['num_examples']:,}",
-        "exact accuracy": f"{result['exact_accuracy']:.2%}{_interval(result)}",
-        "  by supervision step": "  ".join(f"{step}: {by_step[step - 1]:.1%}" for step in shown),
+        "exact accuracy": _percent(result["exact_accuracy"], 2) + _interval(result),
+        "  by supervision step": "  ".join(
+            f"{step}: {_percent(by_step[step - 1])}" for step in shown
+        ),
         **_details(result),
-        "cell accuracy": f"{result['cell_accuracy']:.2%}",
-        "halting accuracy": f"{result['halting_accuracy']:.2%}",
-        "mean halting step": f"{result['mean_halting_step']:.2f} of {len(by_step)}",
+        "cell accuracy": _percent(result["cell_accuracy"], 2),
+        "halting accuracy": _percent(result["halting_accuracy"], 2),
+        "mean halting step": f"{_known(result['mean_halting_step'], '.2f')} of {len(by_step)}",
     }
     if "train_seconds" in result:
         rows |= {
@@ -48,7 +53,21 @@ def result_rows(result: Mapping[str, Any]) -> dict[str, str]:
         }
     if "device" in result:
         rows["device"] = result["device"]
+    if "finished" in result:
+        rows["host"] = result["machine"]
+        rows["finished"] = result["finished"].replace("T", " ").replace("+00:00", " UTC")
+        rows["cgar_jax"] = f"{result['version']}, JAX {result['jax_version']}"
+        rows["commit"] = result["commit"] or MISSING
     return rows
+
+
+def _known(value: float | None, form: str) -> str:
+    """Formats a number, or a dash if it is unknown: NaN, or null in JSON."""
+    return MISSING if value is None or math.isnan(value) else format(value, form)
+
+
+def _percent(value: float | None, decimals: int = 1) -> str:
+    return _known(value, f".{decimals}%")
 
 
 def _interval(result: Mapping[str, Any]) -> str:
@@ -64,13 +83,13 @@ def _details(result: Mapping[str, Any]) -> dict[str, str]:
     rows = {}
     accepted = result.get("accepted_accuracy", result["exact_accuracy"])
     if accepted != result["exact_accuracy"]:
-        rows["  by the rules of the puzzle"] = f"{accepted:.2%}"
+        rows["  by the rules of the puzzle"] = _percent(accepted, 2)
     groups = result.get("exact_accuracy_by_difficulty", [])
     if len(groups) > 1:
-        rows["  from easy to hard"] = "  ".join(f"{g['exact_accuracy']:.0%}" for g in groups)
+        rows["  from easy to hard"] = "  ".join(_percent(g["exact_accuracy"], 0) for g in groups)
     if "pass_at" in result:
-        rows["  on training pairs"] = f"{result['train_exact_accuracy']:.2%}"
-        shares = [f"{k}: {result['pass_at'][k]:.1%}" for k in ("1", "2", "10", "1000")]
+        rows["  on training pairs"] = _percent(result["train_exact_accuracy"], 2)
+        shares = [f"{k}: {_percent(result['pass_at'][k])}" for k in ("1", "2", "10", "1000")]
         rows["solved within k answers"] = "  ".join(shares)
         if "left_out_puzzles" in result:
             num = len(result["left_out_puzzles"])

@@ -5,6 +5,7 @@ numbers; this file arranges the page and writes the captions.
 """
 
 import dataclasses
+import json
 import pathlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import NamedTuple
@@ -12,11 +13,20 @@ from typing import NamedTuple
 import numpy as np
 from matplotlib.figure import Figure
 
+from cgar_jax import runs as run_folders
+from cgar_jax.optimizers import learning_rate_schedule
 from cgar_jax.reporting import gradient_pictures, gradients, pictures, run_tables
+from cgar_jax.reporting.estimates import Estimate
 from cgar_jax.reporting.html import Page, Picture
-from cgar_jax.reporting.learning_curves import read_learning_curve
+from cgar_jax.reporting.learning_curves import (
+    LearningCurve,
+    TrainingSignals,
+    read_learning_curve,
+    read_training_signals,
+)
 from cgar_jax.reporting.measurements import Measurements, animate_examples, measure_model
 from cgar_jax.reporting.run_tables import Run
+from cgar_jax.reporting.svg import save_svg
 
 PAGE = "index.html"
 
@@ -51,12 +61,14 @@ class _Section(NamedTuple):
       name: name of its file, without suffix.
       figure: the picture.
       caption: text below the picture.
+      alt: alternative text.
     """
 
     title: str
     name: str
     figure: Figure
     caption: str
+    alt: str
 
 
 def write_report(
@@ -91,9 +103,9 @@ def write_report(
     _add_results(page, runs)
     for section in _sections(runs, measured):
         page.add_heading(section.title)
-        path = folder / f"{section.name}.png"
-        section.figure.savefig(path, dpi=130, metadata={"Software": None})
-        page.add_picture(Picture(path, section.caption))
+        path = folder / f"{section.name}.svg"
+        save_svg(section.figure, path)
+        page.add_picture(Picture(path, section.caption, section.alt))
     if options.num_minibatches:
         page.add_table(*run_tables.variance_table(_variances(measured)))
         numbers = [f"{options.num_minibatches} of {name}" for name in measured]
@@ -123,6 +135,10 @@ def _add_results(page: Page, runs: Sequence[Run]) -> None:
             page.add_table(header, rows)
         else:
             page.add_text("None.")
+    for run in runs:
+        config, task = run.model.experiment.config, run.model.experiment.task
+        settings = json.dumps(run_folders.settings(config, task), indent=2)
+        page.add_details(f"Config of {run.name}", settings)
 
 
 def _add_animations(page: Page, animations: Sequence[Picture]) -> None:
@@ -143,6 +159,7 @@ def _sections(runs: Sequence[Run], measured: Mapping[str, Measurements]) -> Iter
         "loss_weights",
         gradient_pictures.loss_weights({run.name: _loss_weights(run) for run in runs}),
         _loss_weights_caption(runs),
+        f"Line chart of the loss weight of each supervision step: {', '.join(measured)}",
     )
     if any(each.moments for each in measured.values()):
         yield from _gradient_sections(measured)
@@ -152,15 +169,19 @@ def _training_sections(runs: Sequence[Run]) -> Iterator[_Section]:
     curves = {run.name: read_learning_curve(run.metrics) for run in runs}
     if not any(curve.steps for curve in curves.values()):
         return
+    names = ", ".join(curves)
     yield _Section(
         "Learning curves",
         "learning_curves",
         pictures.learning_curves(curves),
-        "Top: exact accuracy on the validation split, with averaged parameters at full depth. With "
-        "evaluation.until_halted (the default), each puzzle's answer is the one at which the model "
-        "halts. Middle: training loss, including the loss weights of the run. It can rise while "
+        "Top: exact accuracy on the validation split, with averaged parameters at full depth; the "
+        "band is its 95% interval. With evaluation.until_halted (the default), each puzzle's "
+        "answer is the one at which the model halts. Middle: training loss, including the loss "
+        "weights of the run. It can rise while "
         "accuracy rises, because easy examples halt early and leave the batch. Dotted lines mark "
         "the steps at which the depth grows.",
+        f"Line charts of validation accuracy and training loss by optimizer step: {names}. "
+        f"{_final_accuracies(curves)}",
     )
     yield _Section(
         "Accuracy against training FLOPs",
@@ -168,8 +189,43 @@ def _training_sections(runs: Sequence[Run]) -> Iterator[_Section]:
         pictures.accuracy_by_flops(curves),
         "Model FLOPs that training had spent at each validation, computed from the curriculum: "
         "they count matrix products, and a backward pass as two forward passes. "
-        "G, T and P are 10 to the power of 9, 12 and 15.",
+        "G, T and P are 10 to the power of 9, 12 and 15. Bands are 95% intervals.",
+        f"Line chart of validation accuracy by model FLOPs of training: {names}. "
+        f"{_final_accuracies(curves)}",
     )
+    yield _Section(
+        "Further signals of training",
+        "training_signals",
+        pictures.training_signals({run.name: _signals(run) for run in runs}),
+        "The learning rate follows from the config. The other numbers are means since the previous "
+        "log entry: the norm of the gradient of the weighted loss; the share of finished examples "
+        "whose halting decision was right; and the training examples per second, without "
+        "compilation, validation and checkpoints.",
+        f"Line charts of learning rate, gradient norm, halting accuracy and speed: {names}",
+    )
+
+
+def _final_accuracies(curves: Mapping[str, LearningCurve]) -> str:
+    """Returns a sentence with the last validation accuracy of each run."""
+    last = [
+        f"{name}: {curve.accuracies.values[-1]:.1%} at step {curve.validated_steps[-1]:,}"
+        for name, curve in curves.items()
+        if curve.validated_steps and np.isfinite(curve.accuracies.values[-1])
+    ]
+    return f"Last validation of {'; '.join(last)}" if last else "Nothing was validated"
+
+
+def _signals(run: Run) -> TrainingSignals:
+    config = run.model.experiment.config
+    optimizer = config.optimizer
+    schedule = learning_rate_schedule(
+        optimizer.learning_rate,
+        optimizer.warmup_steps,
+        config.training.steps,
+        optimizer.schedule,
+        optimizer.final_fraction,
+    )
+    return read_training_signals(run.metrics, schedule, config.batch_size)
 
 
 def _prediction_sections(measured: Mapping[str, Measurements]) -> Iterator[_Section]:
@@ -181,7 +237,9 @@ def _prediction_sections(measured: Mapping[str, Measurements]) -> Iterator[_Sect
         pictures.accuracy_by_step(
             {name: each.accuracy_by_step() for name, each in measured.items()}
         ),
-        f"{sample} An answer is exact if all its cells agree with the labeled answer.",
+        f"{sample} An answer is exact if all its cells agree with the labeled answer. Bands are "
+        "95% intervals: Wilson's for exact, normal for cell accuracy.",
+        f"Line charts of exact and cell accuracy by supervision step: {', '.join(measured)}",
     )
     yield _Section(
         "Halting",
@@ -190,32 +248,40 @@ def _prediction_sections(measured: Mapping[str, Measurements]) -> Iterator[_Sect
             {name: each.halting_counts() for name, each in measured.items()}
         ),
         f"{sample} The model halts once its halting probability is above one half.",
+        f"Histogram of the supervision step at which the model halts: {', '.join(measured)}",
     )
+    groups = {name: each.accuracy_by_difficulty() for name, each in measured.items()}
+    groups = {name: found for name, found in groups.items() if len(found) > 1}
+    if not groups:  # a single bar would only repeat the accuracy
+        return
     yield _Section(
         "Accuracy by difficulty",
         "accuracy_by_difficulty",
-        pictures.accuracy_by_difficulty(
-            {name: each.accuracy_by_difficulty() for name, each in measured.items()}
-        ),
+        pictures.accuracy_by_difficulty(groups),
         f"{sample} Groups of about equal size, from easy to hard; there are fewer groups if many "
         "puzzles are equally difficult. Difficulty is the rating in the data: guesses of a Sudoku "
-        "solver, steps of a shortest path, or cells of an ARC grid.",
+        "solver, steps of a shortest path, or cells of an ARC grid. Thin lines are "
+        "95% Wilson intervals.",
+        f"Bar chart of exact accuracy from easy to hard puzzles: {', '.join(groups)}",
     )
 
 
 def _gradient_sections(measured: Mapping[str, Measurements]) -> Iterator[_Section]:
-    norms = {
-        f"{name}, {when}": np.sqrt(np.mean([np.square(part.norms) for part in sets], 0))
-        for name, each in measured.items()
-        for when, sets in each.moments.items()
-    }
+    norms = {}
+    for name, each in measured.items():
+        for when, sets in each.moments.items():
+            found = np.array([part.norms for part in sets])
+            mean = np.sqrt(np.square(found).mean(0))
+            norms[f"{name}, {when}"] = Estimate(mean, found.min(0), found.max(0))
     yield _Section(
         "Gradient norm by supervision step",
         "gradient_norms",
         gradient_pictures.gradient_norms(norms),
         "Norm of the gradient of one supervision step's answer and halting loss, without loss "
         "weights, with averaged parameters at full depth. The minibatches consist of augmented "
-        "training examples, none of which halts.",
+        "training examples, none of which halts. Bands show the range over disjoint sets of "
+        "minibatches.",
+        f"Line chart of the gradient norm by supervision step: {', '.join(norms)}",
     )
     yield _Section(
         "Gradient variance with and without HSW",
@@ -224,12 +290,14 @@ def _gradient_sections(measured: Mapping[str, Measurements]) -> Iterator[_Sectio
         "Variance of the weighted gradient between minibatches, with uniform weights and with HSW "
         "(decay 0.7); each set of weights sums to 1. All at once: the weighted sum over all "
         "supervision steps of a minibatch. One at a time: one random supervision step per "
-        "minibatch, as in a trainer whose examples all began together. Right: the variance divided "
+        "minibatch, as in a trainer whose examples all began together. Below: the variance divided "
         "by the squared norm of the mean gradient. Lines show the range over disjoint sets of "
         "minibatches. The paper (Qasim and Zhang 2025, arXiv "
         "2511.08653) claims a reduction of 40%; we do not know how it was measured. These are "
         "our definitions, and the results hold for these parameters only. In a trained model, a "
         "few puzzles cause most of the gradient: use many minibatches before you rely on a number.",
+        f"Bar charts of the gradient's variance with HSW relative to uniform weights: "
+        f"{', '.join(measured)}; the table below has the numbers",
     )
 
 

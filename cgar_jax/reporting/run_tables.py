@@ -9,9 +9,7 @@ from flax.traverse_util import flatten_dict
 
 from cgar_jax import runs as run_folders
 from cgar_jax.reporting.reported_model import ReportedModel
-from cgar_jax.reporting.result_table import result_rows
-
-MISSING = "–"
+from cgar_jax.reporting.result_table import MISSING, result_rows
 
 
 class Run(NamedTuple):

@@ -74,7 +74,8 @@ class Loop:
       step_flops: model FLOPs of an optimizer step at a depth.
       steps_per_dispatch: largest number of steps in a dispatch.
       save_every: number of steps between checkpoints.
-      validate_every: number of steps between validations.
+      validate_every: number of steps between validations; the last step is validated too, unless
+        the run is shorter than this.
       stop_signals: signals that stop the run; by default, no signal does.
     """
 
@@ -180,7 +181,9 @@ class _Run:
         while self.step < end:
             self._dispatch(program, data, end)
         saves = end % loop.save_every == 0 or end == loop.total_steps
-        validates = end % loop.validate_every == 0 and end < loop.total_steps
+        # A run without any validation on the way has none at its end either: it would compile.
+        is_last = end == loop.total_steps and loop.validate_every <= end
+        validates = end % loop.validate_every == 0 or is_last
         if saves or validates:
             self._settle()
             self._stopwatch.pause()

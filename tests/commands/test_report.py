@@ -13,9 +13,9 @@ from tests import running as commands
 PICTURES = {
     "learning_curves",
     "accuracy_by_flops",
+    "training_signals",
     "accuracy_by_step",
     "halting_histogram",
-    "accuracy_by_difficulty",
     "loss_weights",
     "gradient_norms",
     "gradient_variances",
@@ -57,11 +57,11 @@ def page(finished, in_training, cache):
 
 def test_every_picture_is_inside_the_page_and_beside_it(page):
     folder, text, _ = page
-    assert {path.stem for path in folder.glob("*.png")} == PICTURES
+    assert {path.stem for path in folder.glob("*.svg")} == PICTURES
     inside = {
-        base64.b64decode(each) for each in re.findall(r'src="data:image/\w+;base64,(.*?)"', text)
+        base64.b64decode(each) for each in re.findall(r'src="data:image/[\w+]+;base64,(.*?)"', text)
     }
-    files = [*folder.glob("*.png"), *folder.glob("*.gif")]
+    files = [*folder.glob("*.svg"), *folder.glob("*.gif")]
     assert len(files) > len(PICTURES)
     assert inside == {path.read_bytes() for path in files}
 
@@ -93,6 +93,30 @@ def test_the_page_says_how_much_was_measured(page, finished):
     _, text, _ = page
     assert f"15 of {finished.name}" in text
     assert f"Number of minibatches: 2 of {finished.name}" in text
+
+
+def test_every_picture_has_an_alternative_text(page):
+    _, text, _ = page
+    alternatives = re.findall(r'<img [^>]*alt="(.*?)"', text)
+    assert len(alternatives) == text.count("<img")
+    assert all(alternatives)
+    assert any("Last validation of finished" in each for each in alternatives)
+
+
+def test_the_page_follows_dark_mode(page):
+    assert "prefers-color-scheme: dark" in page[1]
+
+
+def test_config_device_commit_and_date_are_shown(page, finished):
+    _, text, _ = page
+    assert f"<summary>Config of {finished.name}</summary>" in text
+    for name in ("device", "commit", "finished", "cgar_jax"):
+        assert f">{name}</th>" in text
+
+
+def test_the_page_never_prints_nan(page):
+    visible = re.sub('base64,.*?"|<style>.*?</style>', "", page[1], flags=re.DOTALL)
+    assert not re.search(r"\bnan\b", visible, re.IGNORECASE)
 
 
 def test_a_loaded_model_animates_a_puzzle_given_as_text(finished, tmp_path, monkeypatch, cache):

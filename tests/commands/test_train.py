@@ -3,8 +3,10 @@
 import json
 import shutil
 
+import jax
 import pytest
 
+import cgar_jax
 from tests import running as commands
 
 TRAIN = "train"
@@ -36,6 +38,23 @@ def test_the_result_has_every_figure(finished_run):
     for name in ("train_seconds", "compile_seconds", "model_flops", "mean_halting_step"):
         assert figures[name] > 0, name
     assert figures["seed"] == 0
+
+
+def test_the_result_names_the_program_and_the_date(finished_run):
+    result = commands.result(finished_run[0])
+    assert result["version"] == cgar_jax.__version__
+    assert result["jax_version"] == jax.__version__
+    assert result["finished"].endswith("+00:00")
+    assert "commit" in result  # null without a checkout
+
+
+def test_the_last_step_is_validated(finished_run):
+    validated = [
+        entry["step"]
+        for entry in commands.metrics(finished_run[0])
+        if "validation/exact_accuracy" in entry
+    ]
+    assert validated == [20, 40]
 
 
 def test_the_progress_line_shows_stage_depth_loss_and_accuracy(finished_run):

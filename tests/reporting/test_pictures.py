@@ -1,23 +1,30 @@
 """Pictures of training and predictions, read back from what matplotlib has drawn."""
 
 import io
+import re
 
 import numpy as np
 import pytest
 
 from cgar_jax.reporting import gradient_pictures, pictures, run_tables
-from cgar_jax.reporting.learning_curves import LearningCurve
+from cgar_jax.reporting.estimates import of_means, of_shares
+from cgar_jax.reporting.figures import new_figure, percent_axis
+from cgar_jax.reporting.learning_curves import LearningCurve, TrainingSignals
+from cgar_jax.reporting.svg import save_svg
 
+GRIDS = {"#b0b0b0", "#ffffff"}  # grid lines, and the invisible background
 AWKWARD = ("_hidden", "$x_1$ <b>", "a" * 80)  # names that matplotlib would hide or typeset
 
 CURVE = LearningCurve(
     steps=[10, 20, 30, 40],
     losses=[2.0, np.nan, 1.0, 0.5],
     validated_steps=[20, 40],
-    accuracies=[0.1, 0.9],
+    accuracies=of_shares([1, 9], 10),
     validated_flops=[1e9, 2e9],
     stages=[("(1, 1)", 0, 15), ("(2, 2)", 15, 40)],
 )
+SIGNALS = TrainingSignals([10, 20], [0.01, 0.02], [1.0, 2.0], [0.5, np.nan], [np.nan, 300.0])
+SHARES = of_shares([1, 2], 10)
 GROUPS = [{"low": 0, "high": 1, "num_examples": 9, "exact_accuracy": 0.5}]
 VARIANCES = {"absolute": np.array([-0.6, -0.4]), "relative": np.array([0.5, np.nan])}
 ROLLOUTS = [
@@ -29,11 +36,12 @@ ROLLOUTS = [
 DRAW = {
     pictures.learning_curves: CURVE,
     pictures.accuracy_by_flops: CURVE,
-    pictures.accuracy_by_step: ([0.1, 0.2], [0.3, 0.4]),
+    pictures.training_signals: SIGNALS,
+    pictures.accuracy_by_step: (SHARES, SHARES),
     pictures.halting_histogram: [5, 3, 2],
     pictures.accuracy_by_difficulty: GROUPS,
     gradient_pictures.loss_weights: {"answer": [0.6, 0.4], "halt": [0.6, 0.4]},
-    gradient_pictures.gradient_norms: [2.0, 1.0],
+    gradient_pictures.gradient_norms: of_means([[2.0, 1.0], [1.0, 3.0]]),
     gradient_pictures.gradient_variances: VARIANCES,
 }
 
@@ -88,9 +96,54 @@ def test_halting_shares_of_each_run_sum_to_one():
     assert never == [5, 5]
 
 
-def test_the_change_of_the_variance_is_written_beside_its_bar():
-    figure = gradient_pictures.gradient_variances({"run": VARIANCES})
-    assert texts(figure) == [" -50%", " unknown: the mean is lost in noise"]
+@pytest.mark.parametrize(
+    "shares", [[0.0], [0.991, 0.9915], [0.004, 0.99], [1.0], [0.93, 0.97], [np.nan], []]
+)
+def test_percentages_have_distinct_labels_within_the_possible_range(shares):
+    figure, ((axes,),) = new_figure(2)
+    percent_axis(axes.yaxis, [shares])
+    figure.savefig(io.BytesIO())
+    labels = [label.get_text() for label in axes.get_yticklabels()]
+    assert len(labels) == len(set(labels)) >= 2
+    assert all(0 <= float(label.rstrip("%")) <= 100 for label in labels)
+    low, high = axes.get_ylim()
+    assert all(low < share < high for share in shares if np.isfinite(share))
+
+
+def test_high_accuracies_are_not_squeezed_into_a_tenth_of_the_axis():
+    _, ((axes,),) = new_figure(2)
+    percent_axis(axes.yaxis, [[0.98, 0.99]])
+    assert axes.get_ylim()[0] > 0.9
+
+
+def test_accuracies_have_the_intervals_of_the_log():
+    accuracy = pictures.learning_curves({"run": CURVE}).axes[0]
+    bounds = accuracy.collections[0].get_paths()[0].vertices[:, 1]
+    assert bounds.min() == pytest.approx(CURVE.accuracies.low[0])
+    assert bounds.max() == pytest.approx(CURVE.accuracies.high[1])
+
+
+@pytest.mark.parametrize("draw", DRAW, ids=lambda draw: draw.__name__)
+def test_no_text_leaves_the_picture(draw):
+    figure = draw({"one": DRAW[draw]})
+    figure.savefig(io.BytesIO())
+    drawn, frame = figure.get_tightbbox(), figure.bbox_inches
+    assert drawn.x0 >= frame.x0 - 0.01
+    assert drawn.y0 >= frame.y0 - 0.01
+    assert drawn.x1 <= frame.x1 + 0.01
+    assert drawn.y1 <= frame.y1 + 0.01
+
+
+@pytest.mark.parametrize("draw", DRAW, ids=lambda draw: draw.__name__)
+def test_every_color_has_a_counterpart_for_dark_mode(draw, tmp_path):
+    path = tmp_path / "picture.svg"
+    save_svg(draw(dict.fromkeys("abcd", DRAW[draw])), path)
+    style, drawing = re.search("<style>(.*?)</style>(.*)", path.read_text(), re.DOTALL).groups()
+    used = set(re.findall("(?:fill|stroke): (#[0-9a-f]{6})", drawing))
+    known = set(re.findall(r'\*="(?:fill|stroke): (#[0-9a-f]{6})"', style))
+    assert used <= known | GRIDS
+    assert "prefers-color-scheme: dark" in style
+    assert "http" not in style
 
 
 def test_the_table_of_variances_shows_the_range_over_the_sets_of_minibatches():
@@ -98,15 +151,20 @@ def test_the_table_of_variances_shows_the_range_over_the_sets_of_minibatches():
     assert row == ["run, all at once", "-50% (-60% to -40%)", "unknown: the mean is lost in noise"]
 
 
+def test_the_change_of_the_variance_is_written_beside_its_bar():
+    figure = gradient_pictures.gradient_variances({"run": VARIANCES})
+    assert texts(figure) == [" -50%", " unknown: the mean is lost in noise"]
+
+
 def test_the_legend_lists_every_run_even_if_its_name_begins_with_an_underscore():
-    figure = gradient_pictures.gradient_norms(dict.fromkeys(AWKWARD, (1.0, 2.0)))
+    figure = gradient_pictures.gradient_norms(dict.fromkeys(AWKWARD, SHARES))
     (legend,) = figure.legends
     assert len([text for text in legend.get_texts() if text.get_visible()]) == len(AWKWARD)
     assert legend.get_texts()[0].get_text().endswith("_hidden")
 
 
 def test_lines_with_the_same_values_all_stay_visible():
-    figure = pictures.accuracy_by_step(dict.fromkeys(("one", "two", "three"), ([0.5], [0.5])))
+    figure = pictures.accuracy_by_step(dict.fromkeys(("one", "two", "three"), (SHARES, SHARES)))
     widths = [line.get_linewidth() for line in figure.axes[0].lines]
     assert widths == sorted(widths, reverse=True)
     assert len(set(widths)) == 3
