@@ -132,7 +132,10 @@ def test_the_page_tells_the_parameters_of_the_model_and_its_accuracy(folder, tmp
     measured = shutil.copytree(folder, tmp_path / "model")
     runs.write_json(measured / runs.RESULT, {"exact_accuracy": 0.991, "num_examples": 1000})
     about = Demonstration(trained_model.load(measured)).about()
-    assert re.match(r"A model of [\d,]+ parameters\. It solves 99\.1% of 1,000 puzzles", about)
+    expected = (
+        r"A model of [\d,]+ parameters\. It solves 99\.1% \(95% interval 98\.3% to 99\.5%\) of"
+    )
+    assert re.match(f"{expected} 1,000 puzzles", about)
 
 
 def test_the_cells_of_a_row_a_column_and_a_box_are_groups_that_must_differ():
@@ -328,6 +331,8 @@ def play_with_the_page(port):
         tab.keyboard.press("4")
         tab.wait_for_function("document.querySelector('#text textarea').value.length === 19")
         assert text.input_value() == "....\n.44.\n....\n...."
+        style = "cell => getComputedStyle(cell).borderRightColor"
+        assert drawn.nth(0).evaluate(style) == "rgb(184, 192, 202)"  # not the color of the text
         clashing = tab.locator("#editor .grid > .wrong")
         assert clashing.count() == 2
         assert clashing.first.get_attribute("aria-label") == "cell 6: 4, clashes"

@@ -14,6 +14,7 @@ import numpy as np
 from cgar_jax import runs
 from cgar_jax.data import Rules, read_questions
 from cgar_jax.evaluation import Solution
+from cgar_jax.metrics import wilson_interval
 from cgar_jax.recursion import Trajectory
 from cgar_jax.reporting.example_puzzles import puzzle_generator
 from cgar_jax.trained_model import TrainedModel
@@ -146,4 +147,8 @@ class Demonstration:
         if not result:
             return sentence
         accuracy, num = result["exact_accuracy"], result["num_examples"]
-        return f"{sentence} It solves {accuracy:.1%} of {num:,} puzzles that it was not trained on."
+        low, high = wilson_interval(round(accuracy * num), num)
+        return (
+            f"{sentence} It solves {accuracy:.1%} (95% interval {low:.1%} to {high:.1%}) "
+            f"of {num:,} puzzles that it was not trained on."
+        )

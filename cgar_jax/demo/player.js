@@ -12,7 +12,7 @@ const show = (step) => {
 };
 const label = () => {
   const button = element.querySelector("[data-play]");
-  if (button) button.textContent = timer === null ? "\u25b6 play" : "\u23f8 pause";
+  if (button) button.textContent = timer === null ? "\u25b6 play" : "pause";
 };
 const pause = () => {
   clearInterval(timer);
