@@ -25,7 +25,7 @@ def plain_config(config: Mapping[str, Any]) -> ml_collections.ConfigDict:
       config: a `ConfigDict`, a `FrozenConfigDict` or another mapping.
 
     Raises:
-      ValueError: a value cannot be stored; the message names its key.
+      ValueError: if a value cannot be stored; the message names its key.
     """
     return ml_collections.ConfigDict(_plain_group("config", config))
 

@@ -2,7 +2,6 @@
 
 import dataclasses
 import functools
-import operator
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -12,8 +11,8 @@ import numpy as np
 from jax.sharding import Mesh
 
 from cgar_jax import contrib, curricula, data, losses, models, optimizers, sampling, weighting
-from cgar_jax._core.checks import check_integer, check_number
 from cgar_jax._core.registry import check_name
+from cgar_jax.config_ranges import check_numbers
 from cgar_jax.config_values import plain_config
 from cgar_jax.data import schema
 from cgar_jax.evaluation import Evaluator, voting
@@ -256,7 +255,7 @@ def build(
     """
     config = plain_config(config)
     check_name("answer loss", config.loss.answer, ANSWER_LOSSES)
-    _check_numbers(config)
+    check_numbers(config)
     mesh = make_mesh(config.mesh, config.batch_size, config.training.microbatches, num_devices)
     model = models.build(config.model, **dataclasses.asdict(task))
     curriculum = curricula.build(**config.curriculum)
@@ -303,40 +302,3 @@ def _train_step(
 
 def _megabytes(examples: Mapping[str, np.ndarray]) -> float:
     return sum(column.nbytes for column in examples.values()) / 2**20
-
-
-INTEGERS = {
-    "seed": "[0, 4294967295]",
-    "batch_size": "[1, inf)",
-    "training.steps": "[1, inf)",
-    "training.steps_per_dispatch": "[1, inf)",
-    "training.microbatches": "[1, inf)",
-    "checkpoint.every_steps": "[1, inf)",
-    "checkpoint.keep": "[1, inf)",
-    "evaluation.every_steps": "[1, inf)",
-    "evaluation.num_examples": "[1, inf)",
-    "evaluation.batch_size": "[1, inf)",
-    "evaluation.num_variants": "[0, inf)",
-}
-NUMBERS = {
-    "loss.halting_weight": "[0, inf)",
-    "optimizer.ema_decay": "[0, 1]",
-    "optimizer.puzzle_learning_rate": "[0, inf)",
-    "optimizer.puzzle_weight_decay": "[0, inf)",
-}
-
-
-def _check_numbers(config: ml_collections.ConfigDict) -> None:
-    """Checks the numbers that no other object of the experiment checks."""
-    values = config.to_dict()
-    for ranges, check in ((INTEGERS, check_integer), (NUMBERS, check_number)):
-        for key, interval in ranges.items():
-            value = functools.reduce(operator.getitem, key.split("."), values)
-            check("config", key, value, interval)
-    for settings in (values["sampling"], *(dict(entry[1]) for entry in values["weighting"])):
-        found, wanted = settings.get("num_domains"), config.data.num_domains
-        if found is not None and found != wanted:
-            raise ValueError(
-                f"num_domains is {found} in {settings}, but config.data.num_domains is {wanted}; "
-                "they must be equal"
-            )

@@ -25,7 +25,7 @@ ORDER = (
     {"data", "models"},
     {"recursion"},
     {"evaluation", "training"},
-    {"config", "config_values"},
+    {"config", "config_ranges", "config_values"},
     {"config_source"},
     {"experiment"},
     {"runs"},
