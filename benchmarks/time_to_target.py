@@ -153,7 +153,9 @@ def run(
             validate_every=config.evaluation.every_steps,
         )
         with contextlib.suppress(_Done):
-            tracker.evaluate(loop.run(state, feed, tracker.clock), steps)
+            state = loop.run(state, feed, tracker.clock)
+            if not tracker.curve:  # a run without a validation, because it is too short for one
+                tracker.evaluate(state, steps)
     return {"reached": tracker.reached, "curve": tracker.curve, "steps": steps}
 
 

@@ -8,7 +8,7 @@ import operator
 
 import ml_collections
 
-from cgar_jax._core.checks import check_integer, check_number
+from cgar_jax._core.ranges import check_integer, check_number
 
 INTEGERS = {
     "seed": "[0, 4294967295]",

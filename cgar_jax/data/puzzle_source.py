@@ -13,7 +13,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from cgar_jax._core.checks import check_integer, check_number
+from cgar_jax._core.ranges import check_integer, check_number
 from cgar_jax.data import schema
 from cgar_jax.data.csv_files import read_csv
 from cgar_jax.data.dataset import Dataset, Expected

@@ -15,7 +15,7 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 
-from cgar_jax._core.checks import check_integer, check_number
+from cgar_jax._core.ranges import check_integer, check_number
 from cgar_jax._core.registry import check_name
 from cgar_jax.data.dataset import Dataset, Expected
 from cgar_jax.data.rules import Rules

@@ -115,7 +115,7 @@ def test_the_flops_formula_agrees_with_the_compiler(mixing):
         ({"positions": "rope"}, "'none', 'rotary' or 'learned'"),
         ({"positions": "rotary"}, "mixing='attention'"),
         ({"mixing": "attention", "num_heads": 5}, "not divisible by num_heads 5"),
-        ({"puzzle_embedding_tokens": 0}, "at least 1"),
+        ({"puzzle_embedding_tokens": 0}, "a positive integer"),
         ({"puzzle_embedding_size": 65}, "at most 64"),
     ],
 )

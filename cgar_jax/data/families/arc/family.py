@@ -12,8 +12,8 @@ from collections.abc import Mapping
 import numpy as np
 from absl import logging
 
-from cgar_jax._core.checks import check_integer
 from cgar_jax._core.labels import IGNORE_LABEL
+from cgar_jax._core.ranges import check_integer
 from cgar_jax.data import schema
 from cgar_jax.data.dataset import Dataset, Expected
 from cgar_jax.data.families.arc.grids import MAX_SIZE, PAD, VOCAB_SIZE, decode, encode

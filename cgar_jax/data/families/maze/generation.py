@@ -10,7 +10,7 @@ import functools
 
 import numpy as np
 
-from cgar_jax._core.checks import check_integer, check_number
+from cgar_jax._core.ranges import check_integer, check_number
 from cgar_jax.data.families.maze.grid import GOAL, OPEN, PATH, START, WALL
 from cgar_jax.data.families.maze.solver import distances, on_shortest_paths
 from cgar_jax.data.parallel import parallel_map

@@ -9,7 +9,7 @@ import functools
 
 import numpy as np
 
-from cgar_jax._core.checks import check_integer
+from cgar_jax._core.ranges import check_integer
 from cgar_jax.data.families.sudoku.grid import BLANK, Grid
 from cgar_jax.data.families.sudoku.solver import Searcher, random_solution, solve
 from cgar_jax.data.parallel import parallel_map
