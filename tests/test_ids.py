@@ -69,7 +69,8 @@ def test_an_id_out_of_range_weighs_nothing_and_changes_nothing_else(name, argume
         ids[OUTSIDE] = outsider
         found = updated(name, extras | {argument: ids})
         assert found[0][OUTSIDE] == 0
-        jax.tree.map(np.testing.assert_array_equal, found, expected)
+        # Programs with other constants may round differently.
+        jax.tree.map(functools.partial(np.testing.assert_allclose, rtol=1e-5), found, expected)
 
 
 @pytest.mark.parametrize(("name", "argument"), INTEGER_EXTRAS)
