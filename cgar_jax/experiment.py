@@ -287,12 +287,8 @@ def _train_step(
         batch_size=config.batch_size,
         halting_rule=reasoner.halting_rule,
         ema_decay=optimizer.ema_decay,
-        puzzle_learning_rate=optimizers.learning_rate_schedule(
-            optimizer.puzzle_learning_rate,
-            optimizer.warmup_steps,
-            steps,
-            optimizer.schedule,
-            optimizer.final_fraction,
+        puzzle_learning_rate=optimizers.schedule_of(
+            optimizer, steps, optimizer.puzzle_learning_rate
         ),
         puzzle_weight_decay=optimizer.puzzle_weight_decay,
         mesh=reasoner.mesh,

@@ -12,7 +12,7 @@ import jax
 import numpy as np
 from jax.sharding import AbstractMesh, AxisType, Mesh, NamedSharding, PartitionSpec
 
-from cgar_jax._core.checks import check_integer
+from cgar_jax._core.ranges import check_integer
 
 AXES = ("data", "fsdp")
 BATCH = PartitionSpec(AXES)

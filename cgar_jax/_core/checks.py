@@ -9,9 +9,7 @@ from typing import Any
 import jax.numpy as jnp
 from jax.core import Tracer
 
-from cgar_jax._core.ranges import check_integer, check_number
-
-__all__ = ["check_integer", "check_number", "check_shape", "check_static", "static_number"]
+from cgar_jax._core.ranges import check_number
 
 
 def static_number(owner: str, setting: str, value: Any, interval: str) -> int:

@@ -5,7 +5,7 @@ from typing import Any
 
 import jax
 
-from cgar_jax._core.checks import check_number
+from cgar_jax._core.ranges import check_number
 
 
 def map_examples(

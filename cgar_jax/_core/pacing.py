@@ -15,8 +15,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from cgar_jax._core.checks import check_number, check_shape
+from cgar_jax._core.checks import check_shape
 from cgar_jax._core.random import own_key
+from cgar_jax._core.ranges import check_number
 from cgar_jax._core.registry import check_name
 from cgar_jax._core.shares import ceil_of_share
 

@@ -23,10 +23,20 @@ def check_name(kind: str, name: Any, accepted: Iterable[str]) -> None:
     accepted = list(accepted)
     if name in accepted:
         return
-    nearest = difflib.get_close_matches(str(name), accepted, n=1)
-    suggestion = f"did you mean {nearest[0]!r}? " if nearest else ""
     expected = ", ".join(map(repr, accepted)) or "none"
-    raise ValueError(f"unknown {kind} {name!r}; {suggestion}expected one of: {expected}")
+    hint = suggestion(str(name), accepted)
+    raise ValueError(f"unknown {kind} {name!r}; {hint}expected one of: {expected}")
+
+
+def suggestion(name: str, accepted: Iterable[str]) -> str:
+    """Returns a question that suggests the accepted name nearest to `name`; "" without any.
+
+    Args:
+      name: name that is not accepted.
+      accepted: accepted names.
+    """
+    nearest = difflib.get_close_matches(name, list(accepted), n=1)
+    return f"did you mean {nearest[0]!r}? " if nearest else ""
 
 
 def call_by_name(

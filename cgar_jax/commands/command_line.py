@@ -4,7 +4,6 @@ This module imports nothing heavy, so that launchers of commands start at once. 
 command line is reported as one sentence on stderr, with exit code 2.
 """
 
-import difflib
 import hashlib
 import json
 import pathlib
@@ -17,6 +16,7 @@ import ml_collections
 from absl import flags, logging
 from ml_collections import config_flags
 
+from cgar_jax._core.registry import suggestion
 from cgar_jax.commands import console, run_list, usage
 from cgar_jax.config_values import stored_config
 
@@ -61,11 +61,9 @@ def find_config(text: str) -> str:
     if path.parent == pathlib.Path() and path.stem in config_names():
         return f"{config_folder() / path.stem}.py{colon}{argument}"
     names = config_names()
-    nearest = difflib.get_close_matches(path.stem, names, n=1)
-    suggestion = f"did you mean {nearest[0]!r}? " if nearest else ""
     raise ValueError(
-        f"there is no config {name!r}; {suggestion}give the path of a config file, or one of the "
-        f"names {', '.join(names)}"
+        f"there is no config {name!r}; {suggestion(path.stem, names)}give the path of a config "
+        f"file, or one of the names {', '.join(names)}"
     )
 
 
@@ -143,10 +141,9 @@ def _check_override(config: ml_collections.ConfigDict, key: str) -> None:
         if not isinstance(group, ml_collections.ConfigDict):
             raise AttributeError(f"{path} is {group!r}, so there is no {path}.{name}")
         if name not in group:
-            nearest = difflib.get_close_matches(name, group, n=1)
-            suggestion = f"did you mean {nearest[0]!r}? " if nearest else ""
+            hint = suggestion(name, group)
             raise AttributeError(
-                f"{path} has no key {name!r}; {suggestion}its keys are {', '.join(group)}"
+                f"{path} has no key {name!r}; {hint}its keys are {', '.join(group)}"
             )
         path, group = f"{path}.{name}", group[name]
 

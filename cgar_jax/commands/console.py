@@ -43,7 +43,7 @@ def output_fault() -> OSError | None:
 
 
 def reader_has_left() -> bool:
-    """Returns whether stdout is a pipe that nobody reads any more, as after `| head`."""
+    """Returns whether stdout is a pipe whose reader has ended, as after `| head`."""
     fault = output_fault()
     return fault is not None and fault.errno == errno.EPIPE
 
@@ -63,7 +63,7 @@ class _SafeFile(io.RawIOBase):
 
     def __init__(self, file: io.RawIOBase, owner: Any):
         self._file, self.fault = file, None
-        self._owner = owner  # a stream that nobody holds would close the file
+        self._owner = owner  # without a reference, the stream would close the file
         self.name, self.mode = getattr(file, "name", ""), getattr(file, "mode", "wb")
 
     def writable(self) -> bool:

@@ -16,8 +16,9 @@ import chex
 import jax
 import jax.numpy as jnp
 
-from cgar_jax._core.checks import check_number, check_shape
+from cgar_jax._core.checks import check_shape
 from cgar_jax._core.lists import both, dense_ranks, differences, log_one_plus_sum_exp, read_lists
+from cgar_jax._core.ranges import check_number
 from cgar_jax._core.registry import check_name
 
 

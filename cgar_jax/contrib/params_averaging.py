@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from cgar_jax._core.checks import check_number
+from cgar_jax._core.ranges import check_number
 from cgar_jax._core.registry import check_name
 
 

@@ -14,7 +14,7 @@ import chex
 import jax
 import jax.numpy as jnp
 
-from cgar_jax._core.checks import check_number
+from cgar_jax._core.ranges import check_number
 from cgar_jax._core.shares import floor_of_share
 
 

@@ -21,9 +21,10 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from cgar_jax._core.checks import check_number, check_shape, static_number
+from cgar_jax._core.checks import check_shape, static_number
 from cgar_jax._core.masking import masked_mean
 from cgar_jax._core.random import own_key
+from cgar_jax._core.ranges import check_number
 from cgar_jax.weighting.base import Extras, Term, stateful
 
 _NUM_FEATURES = 5

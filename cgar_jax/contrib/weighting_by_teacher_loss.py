@@ -19,8 +19,8 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from cgar_jax._core.checks import check_number
 from cgar_jax._core.masking import masked_ranks
+from cgar_jax._core.ranges import check_number
 from cgar_jax._core.shares import ceil_of_share, floor_of_share
 from cgar_jax.weighting.base import Extras, Term, stateless
 

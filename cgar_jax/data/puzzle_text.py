@@ -30,6 +30,7 @@ ALIASES = {
     "rating": ("rating", "difficulty"),
     "source": ("source", "name", "id"),
 }
+_DEFAULTS = {"answer": "", "rating": "0", "source": ""}
 _ROWS_AT_ONCE = 1 << 12
 
 
@@ -153,10 +154,9 @@ def _csv_rows(
 def _read_rows(columns: Columns, rows: Iterable[tuple[int, list[str]]]) -> Iterator[Record]:
     width, indices = len(columns.names), columns.indices
     # Missing columns are taken from values that are appended to every row.
-    missing = list({"answer": "", "rating": "0", "source": ""}.items() - indices.keys())
-    missing = [(field, text) for field, text in missing if field not in indices]
-    defaults = [text for _, text in missing]
-    places = indices | {field: width + place for place, (field, _) in enumerate(missing)}
+    missing = {field: text for field, text in _DEFAULTS.items() if field not in indices}
+    defaults = list(missing.values())
+    places = indices | {field: width + place for place, field in enumerate(missing)}
     pick = operator.itemgetter(*(places[field] for field in ALIASES))
     for line, row in rows:
         if len(row) == width:

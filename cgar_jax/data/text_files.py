@@ -85,8 +85,8 @@ def read_text(path: str | os.PathLike, expected: str) -> str:
     """Returns the text of a file.
 
     Args:
-      path: as for `opened`.
-      expected: as for `opened`.
+      path: path of the file.
+      expected: description of the file, for error messages.
 
     Raises:
       FileNotFoundError, IsADirectoryError: see `opened`.

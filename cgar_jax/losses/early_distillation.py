@@ -15,8 +15,9 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from cgar_jax._core.checks import check_number, check_shape
+from cgar_jax._core.checks import check_shape
 from cgar_jax._core.masking import read_labels
+from cgar_jax._core.ranges import check_number
 from cgar_jax.losses.cross_entropy import softmax_cross_entropy_loss
 
 

@@ -18,8 +18,9 @@ import jax
 import jax.numpy as jnp
 
 from cgar_jax._core import loss_maps as _loss_maps
-from cgar_jax._core.checks import check_number, check_shape
+from cgar_jax._core.checks import check_shape
 from cgar_jax._core.masking import read_labels, valid_entries
+from cgar_jax._core.ranges import check_number
 from cgar_jax._core.registry import check_name
 from cgar_jax._core.vectors import lengths
 from cgar_jax.losses.cross_entropy import softmax_cross_entropy_loss

@@ -15,10 +15,11 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from cgar_jax._core.checks import check_number, check_shape
+from cgar_jax._core.checks import check_shape
 from cgar_jax._core.ids import widen
 from cgar_jax._core.lists import both, log_one_plus_sum_exp, read_lists
 from cgar_jax._core.masking import masked_max, valid_entries
+from cgar_jax._core.ranges import check_number
 from cgar_jax._core.vectors import products, read_vectors, unit_vectors
 
 

@@ -18,8 +18,8 @@ import chex
 import jax
 import jax.numpy as jnp
 
-from cgar_jax._core.checks import check_number
 from cgar_jax._core.lists import read_lists
+from cgar_jax._core.ranges import check_number
 from cgar_jax._core.registry import check_name
 
 

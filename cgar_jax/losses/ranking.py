@@ -18,10 +18,11 @@ import jax
 import jax.numpy as jnp
 import rax
 
-from cgar_jax._core.checks import check_number, check_shape
+from cgar_jax._core.checks import check_shape
 from cgar_jax._core.ids import known_ids
 from cgar_jax._core.lists import both, dense_ranks, differences, read_lists
 from cgar_jax._core.masking import valid_entries
+from cgar_jax._core.ranges import check_number
 from cgar_jax._core.registry import check_name
 
 # Typed `Any`, because the protocols of rax declare arguments that these functions do not have.

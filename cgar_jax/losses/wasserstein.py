@@ -13,9 +13,10 @@ import chex
 import jax
 import jax.numpy as jnp
 
-from cgar_jax._core.checks import check_number, check_shape
+from cgar_jax._core.checks import check_shape
 from cgar_jax._core.lists import read_lists
 from cgar_jax._core.masking import read_labels, valid_entries
+from cgar_jax._core.ranges import check_number
 
 
 def wasserstein_list_loss(

@@ -16,7 +16,7 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
-from cgar_jax._core.checks import check_integer, check_number
+from cgar_jax._core.ranges import check_integer, check_number
 from cgar_jax._core.registry import check_name
 from cgar_jax.layers import LECUN_NORMAL, Attention, SwiGLU, gated_inner_size, rms_norm
 from cgar_jax.models.base import Outputs, ShardingRules

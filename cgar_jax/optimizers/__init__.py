@@ -27,7 +27,7 @@ from typing import Any
 
 import optax
 
-from cgar_jax._core.checks import check_number
+from cgar_jax._core.ranges import check_number
 from cgar_jax._core.registry import check_name
 from cgar_jax.optimizers.atan2 import adam_atan2, scale_by_adam_atan2
 from cgar_jax.optimizers.muon import muon
@@ -80,19 +80,48 @@ def build(config: Any, total_steps: int) -> optax.GradientTransformation:
     check_name("optimizer", config.name, OPTIMIZERS)
     for name, interval in RANGES.items():
         check_number(config.name, name, getattr(config, name), interval)
-    learning_rate = learning_rate_schedule(
-        config.learning_rate,
-        config.warmup_steps,
-        total_steps,
-        config.schedule,
-        config.final_fraction,
-    )
     optimizer = OPTIMIZERS[config.name](
-        learning_rate, b1=config.b1, b2=config.b2, weight_decay=config.weight_decay
+        schedule_of(config, total_steps),
+        b1=config.b1,
+        b2=config.b2,
+        weight_decay=config.weight_decay,
     )
     if config.clip_norm == 0:
         return optimizer
     return optax.chain(optax.clip_by_global_norm(config.clip_norm), optimizer)
+
+
+def schedule_of(
+    config: Any, total_steps: int, learning_rate: float | None = None
+) -> optax.Schedule:
+    """Returns the schedule of the learning rate that a config describes.
+
+    Args:
+      config: object with the attributes `learning_rate`, `warmup_steps`, `schedule` and
+        `final_fraction`, as for `build`.
+      total_steps: number of optimizer updates in the run.
+      learning_rate: peak learning rate in place of the config's; None means the config's.
+
+    Returns:
+      The schedule from `learning_rate_schedule`.
+
+    Raises:
+      ValueError: if a setting is out of its range.
+
+    Example:
+      >>> import types
+      >>> from cgar_jax import optimizers
+      >>> config = types.SimpleNamespace(
+      ...     learning_rate=0.1, warmup_steps=2, schedule="constant", final_fraction=1.0
+      ... )
+      >>> rate = optimizers.schedule_of(config, total_steps=10, learning_rate=1.0)
+      >>> float(rate(0)), float(rate(9))
+      (0.5, 1.0)
+    """
+    peak = config.learning_rate if learning_rate is None else learning_rate
+    return learning_rate_schedule(
+        peak, config.warmup_steps, total_steps, config.schedule, config.final_fraction
+    )
 
 
 __all__ = [
@@ -102,6 +131,7 @@ __all__ = [
     "learning_rate_schedule",
     "muon",
     "scale_by_adam_atan2",
+    "schedule_of",
     "shortened_warmup",
     "sparse_sign_sgd",
 ]

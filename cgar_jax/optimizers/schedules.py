@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 import optax
 
-from cgar_jax._core.checks import check_integer, check_number
+from cgar_jax._core.ranges import check_integer, check_number
 from cgar_jax._core.registry import check_name
 
 

@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from cgar_jax._core.checks import check_integer, check_number
+from cgar_jax._core.ranges import check_integer, check_number
 from cgar_jax.recursion.deep_recursion import States
 
 

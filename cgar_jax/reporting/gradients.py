@@ -87,7 +87,8 @@ def changes_by_hsw(
 
     Args:
       sets: moments of disjoint sets of minibatches, whose spread shows how sure the numbers are.
-      one_step_at_a_time: as in `GradientMoments.variance`.
+      one_step_at_a_time: whether a minibatch has the gradient of one random supervision step
+        instead of the weighted sum over all of them.
 
     Returns:
       Relative changes `[sets]` of the "absolute" and the "relative" variance, such as -0.4 for

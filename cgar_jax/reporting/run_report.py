@@ -14,7 +14,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from cgar_jax import runs as run_folders
-from cgar_jax.optimizers import learning_rate_schedule
+from cgar_jax.optimizers import schedule_of
 from cgar_jax.reporting import gradient_pictures, gradients, pictures, run_tables
 from cgar_jax.reporting.estimates import Estimate
 from cgar_jax.reporting.html import Page, Picture
@@ -217,14 +217,7 @@ def _final_accuracies(curves: Mapping[str, LearningCurve]) -> str:
 
 def _signals(run: Run) -> TrainingSignals:
     config = run.model.experiment.config
-    optimizer = config.optimizer
-    schedule = learning_rate_schedule(
-        optimizer.learning_rate,
-        optimizer.warmup_steps,
-        config.training.steps,
-        optimizer.schedule,
-        optimizer.final_fraction,
-    )
+    schedule = schedule_of(config.optimizer, config.training.steps)
     return read_training_signals(run.metrics, schedule, config.batch_size)
 
 

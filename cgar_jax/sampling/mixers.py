@@ -21,10 +21,11 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from cgar_jax._core.checks import check_number, check_shape
+from cgar_jax._core.checks import check_shape
 from cgar_jax._core.ids import known_ids
 from cgar_jax._core.masking import valid_entries
 from cgar_jax._core.random import own_key
+from cgar_jax._core.ranges import check_number
 from cgar_jax._core.registry import check_name
 
 

@@ -14,7 +14,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from cgar_jax._core.checks import check_number, check_shape
+from cgar_jax._core.checks import check_shape
+from cgar_jax._core.ranges import check_number
 
 
 def folding_order(scores: chex.Array, folds: int = 3, ascending: bool = True) -> jax.Array:

@@ -15,9 +15,10 @@ import chex
 import jax
 import jax.numpy as jnp
 
-from cgar_jax._core.checks import check_number, check_shape
+from cgar_jax._core.checks import check_shape
 from cgar_jax._core.masking import valid_entries
 from cgar_jax._core.random import own_key
+from cgar_jax._core.ranges import check_number
 
 
 def personal_loss_sampling(

@@ -112,7 +112,8 @@ class Extras:
         """Returns an extra argument that chooses one of `count` things for each loss.
 
         Args:
-          argument: name of the extra argument, which has shape [batch] or the shape of the losses.
+          argument: name of the extra argument, which has shape `[batch]` or the shape of the
+            losses.
           meaning: description of the expected value, for the error message.
           count: number of things to choose from.
           term: the loss term.
@@ -122,7 +123,7 @@ class Extras:
           masked nor outside, bool. Both have the shape of the losses.
 
         Raises:
-          ValueError: The argument is missing, has another shape or is not an array of integers.
+          ValueError: if the argument is missing, has another shape or is not an array of integers.
         """
         owner = f"{self.name}: the extra argument {argument!r}"
         ids, known = known_ids(self.name, argument, self._given(argument, meaning), count)
@@ -135,7 +136,8 @@ class Extras:
         """Returns an extra argument that counts steps or positions from 1.
 
         Args:
-          argument: name of the extra argument, which has shape [batch] or the shape of the losses.
+          argument: name of the extra argument, which has shape `[batch]` or the shape of the
+            losses.
           meaning: description of the expected value, for the error message.
           term: the loss term.
           last: largest step; None means that there is none.
@@ -145,8 +147,8 @@ class Extras:
           have the shape of the losses.
 
         Raises:
-          ValueError: The argument is missing, has another shape or is not an array of integers, or,
-            outside of `jax.jit`, has a step out of range that is not masked.
+          ValueError: if the argument is missing, has another shape or is not an array of integers,
+            or, outside of `jax.jit`, has a step out of range that is not masked.
         """
         owner = f"{self.name}: the extra argument {argument!r}"
         step = align(

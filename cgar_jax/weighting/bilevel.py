@@ -20,9 +20,10 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from cgar_jax._core.checks import check_number, check_shape, static_number
+from cgar_jax._core.checks import check_shape, static_number
 from cgar_jax._core.ids import known_ids
 from cgar_jax._core.masking import align, mean_one_softmax, valid_entries
+from cgar_jax._core.ranges import check_number
 from cgar_jax.weighting.base import Extras, Term, stateful
 from cgar_jax.weighting.domains import means_by_domain
 

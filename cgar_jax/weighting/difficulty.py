@@ -23,7 +23,8 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from cgar_jax._core.checks import check_number, check_shape, check_static
+from cgar_jax._core.checks import check_shape, check_static
+from cgar_jax._core.ranges import check_number
 from cgar_jax._core.registry import check_name
 from cgar_jax.weighting.base import Extras, Term, stateful
 from cgar_jax.weighting.ease import min_max_ease, quantile_ease, reciprocal_rank_ease

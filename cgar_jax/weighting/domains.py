@@ -23,8 +23,9 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from cgar_jax._core.checks import check_number, static_number
+from cgar_jax._core.checks import static_number
 from cgar_jax._core.masking import mean_one_softmax
+from cgar_jax._core.ranges import check_number
 from cgar_jax.weighting.base import Extras, Term, stateful
 
 

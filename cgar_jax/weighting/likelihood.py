@@ -17,7 +17,7 @@ import jax.numpy as jnp
 import optax
 
 from cgar_jax._core import loss_maps
-from cgar_jax._core.checks import check_number
+from cgar_jax._core.ranges import check_number
 from cgar_jax.weighting.base import Extras, Term, stateless
 
 

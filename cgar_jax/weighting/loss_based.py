@@ -19,8 +19,8 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from cgar_jax._core.checks import check_number
 from cgar_jax._core.masking import masked_max, mean_one_softmax
+from cgar_jax._core.ranges import check_number
 from cgar_jax._core.registry import check_name
 from cgar_jax.weighting.base import Extras, Term, stateful
 

@@ -18,8 +18,8 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from cgar_jax._core.checks import check_number
 from cgar_jax._core.random import own_key
+from cgar_jax._core.ranges import check_number
 from cgar_jax._core.registry import check_name
 from cgar_jax._core.shares import ceil_of_share
 from cgar_jax.weighting.base import Extras, Term, stateful

@@ -15,8 +15,8 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from cgar_jax._core.checks import check_number
 from cgar_jax._core.masking import masked_max, valid_entries
+from cgar_jax._core.ranges import check_number
 from cgar_jax.weighting.base import Extras, Term, stateless
 
 

@@ -18,9 +18,10 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from cgar_jax._core.checks import check_number, check_shape, static_number
+from cgar_jax._core.checks import check_shape, static_number
 from cgar_jax._core.ids import known_ids
 from cgar_jax._core.masking import align, valid_entries
+from cgar_jax._core.ranges import check_number
 from cgar_jax._core.registry import check_name
 from cgar_jax.weighting._similarity import cosines, lead
 from cgar_jax.weighting.base import Extras, Term, stateful

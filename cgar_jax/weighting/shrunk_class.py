@@ -18,8 +18,8 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from cgar_jax._core.checks import check_number
 from cgar_jax._core.masking import masked_mean
+from cgar_jax._core.ranges import check_number
 from cgar_jax._core.shrunk_classes import shrunk_classes
 from cgar_jax.weighting.base import Extras, Term, moving_average, stateful
 

@@ -20,8 +20,9 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from cgar_jax._core.checks import check_number, check_static
+from cgar_jax._core.checks import check_static
 from cgar_jax._core.random import own_key
+from cgar_jax._core.ranges import check_number
 from cgar_jax._core.registry import check_name
 from cgar_jax.weighting.base import Extras, Term, stateless
 
