@@ -19,6 +19,7 @@ from cgar_jax.evaluation import Evaluator, voting
 from cgar_jax.mesh import make_mesh, place, replicated
 from cgar_jax.models import ModelParams
 from cgar_jax.recursion import HaltingRule, Reasoner
+from cgar_jax.training.deep_supervision import DeepSupervision
 from cgar_jax.training.feed import Stream, TrainingSet, as_partial, resident
 from cgar_jax.training.shardings import abstract_state
 from cgar_jax.training.state import TrainState
@@ -275,17 +276,17 @@ def _train_step(
     config: ml_collections.ConfigDict, reasoner: Reasoner, curriculum: curricula.DepthCurriculum
 ) -> TrainStep:
     steps, optimizer = config.training.steps, config.optimizer
+    supervision = DeepSupervision(
+        reasoner.model, reasoner.halting_rule, reasoner.answer_loss, config.loss.halting_weight
+    )
     return TrainStep(
-        model=reasoner.model,
+        supervision=supervision,
         optimizer=optimizers.build(optimizer, steps),
         weighting=weighting.build(config.weighting, weighting.WEIGHTINGS | contrib.WEIGHTINGS),
         sampling=sampling.build(**config.sampling),
         curriculum=curriculum,
         total_steps=steps,
-        answer_loss=reasoner.answer_loss,
-        halting_loss_weight=config.loss.halting_weight,
         batch_size=config.batch_size,
-        halting_rule=reasoner.halting_rule,
         ema_decay=optimizer.ema_decay,
         puzzle_learning_rate=optimizers.schedule_of(
             optimizer, steps, optimizer.puzzle_learning_rate

@@ -22,7 +22,7 @@ from cgar_jax.recursion import (
     replace_halted,
     supervision_step,
 )
-from cgar_jax.training.forward import example_losses
+from cgar_jax.training.deep_supervision import example_losses
 
 FOLDER = pathlib.Path(os.environ.get("CGAR_FIXTURES", "../shared/fixtures"))
 NUM_STEPS = 3

@@ -20,8 +20,8 @@ from cgar_jax.data import Dataset
 from cgar_jax.mesh import over_batch, place
 from cgar_jax.models import ModelParams
 from cgar_jax.recursion import Question, supervision_step
+from cgar_jax.training.deep_supervision import DeepSupervision, example_losses
 from cgar_jax.training.feed import as_partial
-from cgar_jax.training.forward import example_losses
 from cgar_jax.training.step import TrainStep
 
 HIERARCHICAL = "hierarchical_supervision_weighting"
@@ -128,13 +128,7 @@ def measure(
     """
     if num_minibatches < 2:
         raise ValueError(f"num_minibatches is {num_minibatches}; a variance needs 2 or more")
-    gradients = _compiled(
-        train_step.model,
-        depth,
-        train_step.halting_rule.max_supervision_steps,
-        train_step.answer_loss,
-        train_step.halting_loss_weight,
-    )
+    gradients = _compiled(train_step.supervision, depth)
     products, sums = 0.0, None
     for batch in _minibatches(dataset, num_minibatches, train_step.batch_size, seed):
         batch = place(batch, over_batch(train_step.mesh))
@@ -201,15 +195,19 @@ def _minibatches(
 
 
 @functools.lru_cache
-def _compiled(model, depth, supervision_steps, answer_loss, halting_loss_weight) -> Callable:
+def _compiled(supervision: DeepSupervision, depth: Depth) -> Callable:
     """Returns a compiled function from a minibatch to sums and products of all gradients."""
+    model = supervision.model
+    supervision_steps = supervision.halting_rule.max_supervision_steps
 
     def loss(trained, model_params, batch, states):
         rows = model_params.puzzle_rows(batch["puzzle_identifiers"])
         variables = model_params.variables | {"params": trained}
         question = Question(batch["inputs"], rows)
         states, outputs = supervision_step(model, variables, question, states, depth)
-        each = example_losses(outputs, batch["labels"], answer_loss, halting_loss_weight)
+        each = example_losses(
+            outputs, batch["labels"], supervision.answer_loss, supervision.halting_loss_weight
+        )
         num_classes = outputs.logits.shape[-1]
         counts = losses.valid_labels(batch["labels"], num_classes=num_classes).any(-1)
         means = [losses.masked_mean(term, where=counts, axis=-1) for term in each.values()]

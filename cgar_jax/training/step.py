@@ -2,7 +2,8 @@
 
 `TrainStep` holds the settings that are fixed during a run, and `TrainStep.run` performs many steps
 in one dispatch. Depth is a static argument: the loop compiles one program per curriculum stage. The
-forward pass and its losses are in `cgar_jax.training.forward`.
+form of supervision, such as `cgar_jax.training.deep_supervision`, defines what a slot carries,
+computes and learns; `cgar_jax.training.forward` runs it over the mesh.
 """
 
 import dataclasses
@@ -20,12 +21,12 @@ from cgar_jax.curricula import DepthCurriculum, StageDepth, as_depth_choice
 from cgar_jax.data import schema
 from cgar_jax.mesh import over_batch
 from cgar_jax.models import Model, puzzle_rows
-from cgar_jax.recursion import HaltingRule, advance, initial_carry, replace_halted
 from cgar_jax.sampling import Request, Sampling
 from cgar_jax.training.feed import TrainingBlock, TrainingSet
 from cgar_jax.training.forward import Forward
 from cgar_jax.training.state import TrainState, variables
 from cgar_jax.training.step_metrics import batch_metrics
+from cgar_jax.training.supervision import Supervision
 
 Examples = dict[str, jax.Array]
 TrainingData = TrainingSet | TrainingBlock
@@ -36,17 +37,14 @@ class TrainStep:
     """The fixed settings of a training run, and the pure functions that train with them.
 
     Attributes:
-      model: the model.
+      supervision: form of supervision, with the model and its losses.
       optimizer: optimizer of all parameters except the puzzle embedding.
-      weighting: weighting of the per-example losses `{"answer", "halt"}`.
+      weighting: weighting of the per-example losses of the supervision's loss terms.
       sampling: rule that chooses the examples of each batch.
       curriculum: depth curriculum.
       total_steps: optimizer steps of the whole run; defines the progress that sampling and
         curriculum follow.
-      answer_loss: unreduced answer loss, see `example_losses`.
-      halting_loss_weight: factor of the halting loss, see `example_losses`.
       batch_size: number of slots.
-      halting_rule: rule that decides when an example leaves its slot.
       ema_decay: decay of the moving average of the parameters.
       puzzle_learning_rate: schedule `step -> learning rate` of the puzzle embedding's sign-SGD.
       puzzle_weight_decay: weight decay of the puzzle embedding.
@@ -56,21 +54,23 @@ class TrainStep:
         after the other; only the activations of one part are kept for the gradient.
     """
 
-    model: Model
+    supervision: Supervision
     optimizer: optax.GradientTransformation
     weighting: optax.GradientTransformationExtraArgs
     sampling: Sampling
     curriculum: DepthCurriculum
     total_steps: int
-    answer_loss: Callable[..., jax.Array]
-    halting_loss_weight: float
     batch_size: int
-    halting_rule: HaltingRule
     ema_decay: float
     puzzle_learning_rate: Callable[[jax.Array], jax.Array]
     puzzle_weight_decay: float
     mesh: Mesh
     microbatches: int = 1
+
+    @property
+    def model(self) -> Model:
+        """The model."""
+        return self.supervision.model
 
     def init(self, key: jax.Array, sequence_length: int) -> TrainState:
         """Returns the state before the first step, for examples of `sequence_length` cells."""
@@ -81,7 +81,7 @@ class TrainStep:
         }
         collections = self.model.init(init_key, examples["inputs"], examples["puzzle_identifiers"])
         params = collections["params"]
-        losses_like = {name: jnp.zeros(self.batch_size) for name in ("answer", "halt")}
+        losses_like = {name: jnp.zeros(self.batch_size) for name in self.supervision.loss_terms}
         return TrainState(
             step=jnp.zeros((), jnp.int32),
             key=run_key,
@@ -94,7 +94,7 @@ class TrainStep:
             weighting_state=self.weighting.init(losses_like),
             sampling_state=self.sampling.init(),
             depth_state=self.curriculum.init(self.total_steps),
-            carry=initial_carry(examples, self.model.state_shape, self.model.dtype),
+            carry=self.supervision.initial_slots(examples),
         )
 
     def step_flops(self, depth: StageDepth) -> float:
@@ -142,11 +142,11 @@ class TrainStep:
         """Performs one optimizer step; returns the new state and metrics for `finish_metrics`."""
         key = jax.random.fold_in(state.key, state.step)
         draw_key, halt_key = jax.random.split(key)
-        # In JAX, split(key, 2) equals fold_in(key, 0) and fold_in(key, 1), so 2 and 3 are unused.
-        depth_key, weighting_key = (jax.random.fold_in(key, data) for data in (2, 3))
+        # In JAX, split(key, 2) equals fold_in(key, 0) and fold_in(key, 1), so 2 to 4 are unused.
+        depth_key, weighting_key, fresh_key = (jax.random.fold_in(key, data) for data in (2, 3, 4))
         fresh, sampling_state = self.draw(draw_key, state, data)
-        initial = self.model.apply(variables(state.params, state.constants), method="initial_state")
-        carry = replace_halted(state.carry, fresh, initial)
+        model_variables = variables(state.params, state.constants)
+        carry = self.supervision.refill(state.carry, fresh, model_variables, fresh_key)
 
         def gradient_at(depth):
             return lambda: jax.value_and_grad(self._loss, (0, 1), has_aux=True)(
@@ -162,18 +162,18 @@ class TrainStep:
         chosen = choice.choose(state.depth_state, depth_key, self._progress(state))
         branches = [gradient_at(each) for _, each in choice.draws]
         (loss, aux), gradients = lax.switch(chosen, branches)
-        output = aux["output"]
-        answer_losses = output.losses["answer"].reshape(self.batch_size, -1).mean(-1)
+        output, before = aux["output"], carry
+        first_term = output.losses[self.supervision.loss_terms[0]]
+        answer_losses = first_term.reshape(self.batch_size, -1).mean(-1)
         sampling_state = self.sampling.update(
             sampling_state, answer_losses, carry.examples["domain_ids"], output.right.counts
         )
         mean_loss = losses.masked_mean(answer_losses, where=output.right.counts)
         depth_state = choice.update(state.depth_state, mean_loss, self.total_steps)
-        carry = advance(
-            carry, (output.y, output.z), output.halt_logits, self.halting_rule, halt_key
-        )
+        carry = self.supervision.advance(carry, output, halt_key)
         metrics = {"loss": loss, "gradient_norm": optax.tree.norm(gradients)}
         metrics |= batch_metrics(output, aux["info"], carry)
+        metrics |= self.supervision.metrics(before, output, carry)
         metrics |= self._depth_metrics(choice, chosen)
         state = self._update(state, gradients, carry)._replace(
             weighting_state=aux["weighting_state"],
@@ -222,9 +222,7 @@ class TrainStep:
 
     @property
     def _forward(self) -> Forward:
-        return Forward(
-            self.model, self.answer_loss, self.halting_loss_weight, self.mesh, self.microbatches
-        )
+        return Forward(self.supervision, self.mesh, self.microbatches)
 
     def _progress(self, state) -> jax.Array:
         return state.step.astype(jnp.float32) / self.total_steps
@@ -241,7 +239,7 @@ class TrainStep:
             output.losses,
             state.weighting_state,
             where=output.right.counts,
-            supervision_step=carry.supervision_step + 1,
+            supervision_step=self.supervision.loss_steps(carry, depth),
             # Before halted slots were refilled, as the published code of CGAR counts.
             incoming_steps=state.carry.supervision_step,
             difficulty=carry.examples["difficulty"],

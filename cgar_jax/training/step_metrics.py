@@ -5,8 +5,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from cgar_jax.recursion import halting
-from cgar_jax.training.forward import StepOutput
+from cgar_jax.training.supervision import Slots, StepOutput
 
 # These are summed over the examples that finished in a step; all other metrics over the steps.
 PER_FINISHED_EXAMPLE = (
@@ -17,36 +16,33 @@ PER_FINISHED_EXAMPLE = (
 )
 
 
-def batch_metrics(
-    output: StepOutput, info: dict[str, Any], carry: halting.Carry
-) -> dict[str, jax.Array]:
-    """Computes the metrics of one step.
+def batch_metrics(output: StepOutput, info: dict[str, Any], slots: Slots) -> dict[str, jax.Array]:
+    """Computes the metrics of one step that all forms of supervision have.
 
     As in the published code, accuracies are sums over the examples that halted in this step.
 
     Args:
-      output: result of the supervision step.
+      output: result of the forward pass.
       info: statistics of the loss weights by loss term, as from `weighting.weighted_mean`.
-      carry: slots after the step.
+      slots: slots after the step.
     """
     right = output.right
-    finished = carry.halted & right.counts
-    predicts_solved = output.halt_logits > 0
-
-    def total(values):
-        return jnp.sum(jnp.where(finished, values, 0), dtype=jnp.float32)
-
+    finished = slots.halted & right.counts
     metrics = {f"{name}_loss": jnp.mean(values) for name, values in output.losses.items()}
     for term, statistics in info.items():
         spread = statistics._asdict().items()
         metrics |= {f"{term}_weight_{name}": value for name, value in spread}
     return metrics | {
-        "finished": total(1),
-        "exact_accuracy": total(right.exact),
-        "cell_accuracy": total(right.cell_accuracy),
-        "halting_accuracy": total(predicts_solved == right.exact),
-        "supervision_steps": total(carry.supervision_step),
+        "finished": masked_sum(finished, 1),
+        "exact_accuracy": masked_sum(finished, right.exact),
+        "cell_accuracy": masked_sum(finished, right.cell_accuracy),
+        "supervision_steps": masked_sum(finished, slots.supervision_step),
     }
+
+
+def masked_sum(where: jax.Array, values: Any) -> jax.Array:
+    """Returns the sum of `values` over the slots where `where`, bool `[batch]`, holds; float32."""
+    return jnp.sum(jnp.where(where, values, 0), dtype=jnp.float32)
 
 
 def finish_metrics(sums: dict[str, Any]) -> dict[str, float]:

@@ -11,7 +11,7 @@ from cgar_jax.data import Dataset
 from cgar_jax.recursion import Question, supervision_step
 from cgar_jax.reporting import gradients
 from cgar_jax.reporting.gradients import GradientMoments
-from cgar_jax.training.forward import example_losses
+from cgar_jax.training.deep_supervision import example_losses
 from cgar_jax.training.state import averaged
 from tests.training import problem
 
@@ -48,7 +48,10 @@ def one_by_one(setting):
             question = Question(batch["inputs"], rows)
             after, outputs = supervision_step(experiment.model, variables, question, states, DEPTH)
             terms = example_losses(
-                outputs, batch["labels"], train_step.answer_loss, train_step.halting_loss_weight
+                outputs,
+                batch["labels"],
+                train_step.supervision.answer_loss,
+                train_step.supervision.halting_loss_weight,
             )
             return terms["answer"].mean() + terms["halt"].mean(), after
 
