@@ -5,8 +5,10 @@ import numpy as np
 
 from cgar_jax import experiment
 from cgar_jax.config import default_config
+from cgar_jax.training.programs import Programs
 
 CELLS, VOCABULARY = 12, 6
+PROGRAMS = {}  # by everything that a compiled program depends on; each takes seconds
 
 
 def config(**changes):
@@ -55,3 +57,14 @@ def build(**changes):
     task = experiment.Task(VOCABULARY, CELLS, num_puzzle_identifiers=3)
     pieces = experiment.build(config(**changes), task)
     return pieces, pieces.on_device(examples(), reverse_some), pieces.initial_state()
+
+
+def program(pieces, state, dataset, depth):
+    """The compiled program of a depth, the same one for equal configs and shapes."""
+    leaves, structure = jax.tree.flatten((state, dataset))
+    shapes = tuple((leaf.shape, leaf.dtype) for leaf in leaves)
+    key = (pieces.config.to_json(), depth, structure, shapes)
+    if key not in PROGRAMS:
+        with Programs(pieces.train_step, state, dataset) as programs:
+            PROGRAMS[key] = programs.prepare(depth).result()
+    return PROGRAMS[key]

@@ -12,7 +12,6 @@ from cgar_jax import losses
 from cgar_jax.curricula import Depth
 from cgar_jax.training.checkpoints import Checkpoints
 from cgar_jax.training.clock import Clock
-from cgar_jax.training.programs import Programs
 from cgar_jax.training.step_metrics import finish_metrics
 from tests.training import problem
 
@@ -21,10 +20,9 @@ DEPTH = Depth(2, 2)
 
 def run(pieces, dataset, state, *chunks, depth=DEPTH):
     """Trains with dispatches of `chunks` steps; returns the state and the last sums."""
-    with Programs(pieces.train_step, state, dataset) as programs:
-        program = programs.prepare(depth).result()
-        for chunk in chunks:
-            state, sums = program(state, dataset, np.int32(chunk))
+    program = problem.program(pieces, state, dataset, depth)
+    for chunk in chunks:
+        state, sums = program(state, dataset, np.int32(chunk))
     return state, jax.device_get(sums)
 
 
@@ -59,7 +57,7 @@ def test_the_published_weight_counts_slots_about_to_be_refilled_at_their_old_ste
     np.testing.assert_allclose(metrics["loss"], 0.5**2 * unweighted, rtol=1e-5)
 
 
-# Each case compiles programs; attention differs from the MLP only in the mixing.
+# Each case compiles a program; attention differs from the MLP only in the mixing.
 MESHES = [
     ("mlp", {"data": 8}, 1),
     ("mlp", {"fsdp": 8}, 1),
@@ -80,11 +78,9 @@ def twenty_steps(mixing, data=1, fsdp=1, microbatches=1):
         optimizer__learning_rate=1e-3,
     )
     losses = []
-    with Programs(pieces.train_step, state, dataset) as programs:
-        program = programs.prepare(DEPTH).result()
-        for _ in range(20):
-            state, sums = program(state, dataset, np.int32(1))
-            losses.append(float(sums["loss"]))
+    for _ in range(20):
+        state, sums = run(pieces, dataset, state, 1)
+        losses.append(float(sums["loss"]))
     return losses, jax.device_get(state)
 
 
@@ -98,14 +94,20 @@ def test_many_devices_and_microbatches_train_like_one_device(mixing, mesh, micro
     chex.assert_trees_all_equal(many.carry.supervision_step, one.carry.supervision_step)
 
 
-ELASTIC = {"model__mixing": "mlp", "optimizer__learning_rate": 1e-3}
+# As above, so that some programs are the same.
+MESH = {"data": 1, "fsdp": 1}
+ELASTIC = {
+    "training__microbatches": 1,
+    "model__mixing": "mlp",
+    "optimizer__learning_rate": 1e-3,
+}
 
 
 @pytest.fixture(scope="module")
 def saved(tmp_path_factory):
     """Folder with step 10 of a run on eight devices, and the state and sums of step 20."""
     folder = tmp_path_factory.mktemp("saved")
-    pieces, dataset, state = problem.build(mesh={"data": 8}, **ELASTIC)
+    pieces, dataset, state = problem.build(mesh=MESH | {"data": 8}, **ELASTIC)
     state, _ = run(pieces, dataset, state, 10)
     with Checkpoints(folder, {}, keep=1) as checkpoints:
         checkpoints.save(state, 10, Clock())
@@ -118,7 +120,7 @@ def saved(tmp_path_factory):
 )
 def test_a_checkpoint_of_eight_devices_is_resumed_on_another_mesh(saved, mesh):
     folder, undisturbed, sums = saved
-    pieces, dataset, _ = problem.build(mesh=mesh, **ELASTIC)
+    pieces, dataset, _ = problem.build(mesh=MESH | mesh, **ELASTIC)
     with Checkpoints(folder, {}, keep=1, read_only=True) as checkpoints:
         state = checkpoints.restore(pieces.abstract_state()).state
     resumed, resumed_sums = run(pieces, dataset, state, 10)
