@@ -59,6 +59,12 @@ TINY = [
     "--config.checkpoint.every_steps=10",
     "--config.evaluation.every_steps=20",
 ]
+# A single depth, so that there is less to compile.
+TINY_AND_SHALLOW = [
+    *(flag for flag in TINY if "curriculum" not in flag),
+    "--config.curriculum.stages=((1, 1),)",
+    "--config.curriculum.boundaries=()",
+]
 
 
 def load(path: pathlib.Path) -> types.ModuleType:
@@ -124,13 +130,14 @@ def start(
 def start_two(
     command: str, *arguments: str, cache: pathlib.Path, log: pathlib.Path
 ) -> list[Forked]:
-    """Starts two processes of one run, with four devices each, on this machine.
+    """Starts two processes of one run, with two devices each, on this machine.
 
-    The output of process k goes to the file `<log>.<k>`.
+    The output of process k goes to the file `<log>.<k>`. A dead process is noticed sooner than in
+    an ordinary run.
     """
     both = (*arguments, f"--coordinator_address={free_address()}", "--num_processes=2")
     return [
-        start(command, *both, f"--process_id={k}", cache=cache, log=log_of, devices=4)
+        Forked(log_of, _run_watched, command, (*both, f"--process_id={k}"), cache, 2, ROOT)
         for k, log_of in enumerate((log.with_suffix(".0"), log.with_suffix(".1")))
     ]
 
@@ -184,6 +191,13 @@ def _run(command, arguments, cache, devices, folder):
     os.environ["XLA_FLAGS"] = f"{HASTY} --xla_force_host_platform_device_count={devices}"
     os.environ["CGAR_DATA_DIR"] = str(cache)
     cli.main(["cgar", command, *arguments])
+
+
+def _run_watched(*arguments):
+    from cgar_jax.training import processes
+
+    processes.HEARTBEAT_TIMEOUT_SECONDS = 10
+    _run(*arguments)
 
 
 def newest_step(workdir: pathlib.Path) -> int:

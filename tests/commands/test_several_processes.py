@@ -14,27 +14,21 @@ from cgar_jax.training import processes
 from tests import running as commands
 
 TRAIN = "train"
-# A single depth, so that there is less to compile.
-TINY = (
-    *(flag for flag in commands.TINY if not flag.startswith("--config.curriculum")),
-    "--config.curriculum.stages=((1, 1),)",
-    "--config.curriculum.boundaries=()",
-    "--config.evaluation.every_steps=1000",
-)
+TINY = (*commands.TINY_AND_SHALLOW, "--config.evaluation.every_steps=1000")
 
 
 @pytest.fixture(scope="module")
 def one_process(tmp_path_factory, cache):
-    """The workdir of a run in one process with eight devices."""
+    """The workdir of a run in one process with four devices."""
     workdir = tmp_path_factory.mktemp("one")
-    code, output = commands.run(TRAIN, *TINY, f"--workdir={workdir}", cache=cache, devices=8)
+    code, output = commands.run(TRAIN, *TINY, f"--workdir={workdir}", cache=cache, devices=4)
     assert code == 0, output
     return workdir
 
 
 @pytest.fixture(scope="module")
 def two_processes(tmp_path_factory, cache):
-    """The workdir of the same run in two processes with four devices each, and their outputs."""
+    """The workdir of the same run in two processes with two devices each, and their outputs."""
     workdir = tmp_path_factory.mktemp("two")
     return workdir, [process.output() for process in finish(workdir, cache)]
 

@@ -123,7 +123,8 @@ sys.exit(trainer.wait())
 
 def test_a_run_that_reaches_its_time_limit_resumes_in_the_next_job(slurm):
     workdir = slurm.folder / "run"
-    trainer = [*commands.TINY, "--config.checkpoint.every_steps=1000", f"--workdir={workdir}"]
+    settings = [*commands.TINY_AND_SHALLOW, "--config.checkpoint.every_steps=1000"]
+    trainer = [*settings, f"--workdir={workdir}"]
     code, output = slurm.submit(
         "--nodes=2",
         "--gpus_per_node=0",
