@@ -7,12 +7,8 @@ from tests.launch import scripts
 
 
 def test_more_microbatches_need_less_memory():
-    code, output = scripts.run(
-        "benchmarks/memory.py",
-        *commands.TINY,
-        "--config.batch_size=1024",
-        "--microbatches=1,4",
-        XLA_FLAGS=commands.HASTY,
+    code, output = scripts.run_benchmark(
+        "memory", *commands.TINY, "--config.batch_size=1024", "--microbatches=1,4"
     )
     assert code == 0, output
     rows = [line for line in output.splitlines() if "GB" in line]

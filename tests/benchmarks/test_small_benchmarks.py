@@ -8,9 +8,7 @@ from tests.launch import scripts
 
 def benchmark(cache, name, *arguments):
     """Runs a benchmark and returns everything printed."""
-    code, output = scripts.run(
-        f"benchmarks/{name}.py", *arguments, CGAR_DATA_DIR=str(cache), XLA_FLAGS=commands.HASTY
-    )
+    code, output = scripts.run_benchmark(name, *arguments, CGAR_DATA_DIR=str(cache))
     assert code == 0, output
     return output
 

@@ -10,15 +10,14 @@ from tests.launch import scripts
 
 def benchmark(folder, *flags):
     """Runs the benchmark on a tiny config, and returns its figures and everything printed."""
-    code, output = scripts.run(
-        "benchmarks/step_cost.py",
+    code, output = scripts.run_benchmark(
+        "step_cost",
         *commands.TINY,
         "--steps=2",
         "--matrix_size=64",
         f"--json={folder / 'figures.json'}",
         *flags,
         CGAR_DATA_DIR=str(folder),
-        XLA_FLAGS=commands.HASTY,
     )
     assert code == 0, output
     return json.loads((folder / "figures.json").read_text()), output

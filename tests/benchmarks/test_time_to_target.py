@@ -20,15 +20,14 @@ def times(tmp_path_factory):
     file = folder / "times.jsonl"
 
     def run(*flags):
-        code, output = scripts.run(
-            "benchmarks/time_to_target.py",
+        code, output = scripts.run_benchmark(
+            "time_to_target",
             *commands.TINY,
             f"--output={file}",
             f"--targets=0,{NEVER}",
             "--evaluate_every=20",
             *flags,
             CGAR_DATA_DIR=str(folder),
-            XLA_FLAGS=commands.HASTY,
         )
         return code, [json.loads(line) for line in file.read_text().splitlines()], output
 

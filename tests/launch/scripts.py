@@ -2,8 +2,10 @@
 
 import os
 import pathlib
+import runpy
 import subprocess
 import sys
+import tempfile
 import types
 
 from tests import running as commands
@@ -46,6 +48,31 @@ def run(script: str, *arguments: str, cwd: pathlib.Path = ROOT, **more: str) -> 
         timeout=800,
     )
     return done.returncode, done.stdout
+
+
+def run_benchmark(name: str, *arguments: str, **more: str) -> tuple[int, str]:
+    """Runs a benchmark on one device, in a process that starts with the library imported.
+
+    Args:
+      name: name of the benchmark's file, without its ending.
+      *arguments: arguments of the benchmark.
+      **more: environment variables.
+
+    Returns:
+      The exit code, and everything printed.
+    """
+    with tempfile.NamedTemporaryFile() as log:
+        path = ROOT / "benchmarks" / f"{name}.py"
+        process = commands.Forked(pathlib.Path(log.name), _run_benchmark, path, arguments, more)
+        return process.wait(), process.output()
+
+
+def _run_benchmark(path, arguments, variables):
+    os.chdir(ROOT)
+    os.environ.update({"XLA_FLAGS": commands.HASTY} | variables)
+    sys.argv = [str(path), *arguments]
+    sys.path.insert(0, str(path.parent))
+    runpy.run_path(str(path), run_name="__main__")
 
 
 def module(script: str) -> types.ModuleType:
