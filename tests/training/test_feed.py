@@ -12,7 +12,6 @@ from cgar_jax.mesh import make_mesh
 from cgar_jax.sampling import epoch_sampling
 from cgar_jax.sampling.samplings import Request
 from cgar_jax.training.feed import Stream
-from cgar_jax.training.programs import Programs
 from cgar_jax.training.state import averaged
 from tests.training import problem
 
@@ -113,14 +112,13 @@ def streamed(steps, state=None, mesh__data=1, first_step=0, size=4):
     pieces, _, fresh = problem.build(sampling=EPOCHS, mesh__data=mesh__data)
     feed = pieces.stream(problem.examples(), problem.reverse_some)
     state = fresh if state is None else state
-    with Programs(pieces.train_step, state, feed.template) as programs:
-        program = programs.prepare(Depth(1, 1)).result()
-        spans = [(first, min(first + 4, steps)) for first in range(first_step, steps, 4)]
-        for (first, stop), block in zip(spans, feed(spans), strict=True):
-            for begin in range(first, stop, size):
-                num_steps = min(size, stop - begin)
-                state, sums = program(state, block, np.int32(num_steps))
-                assert sums["steps"] == num_steps
+    program = problem.program(pieces, state, feed.template, Depth(1, 1))
+    spans = [(first, min(first + 4, steps)) for first in range(first_step, steps, 4)]
+    for (first, stop), block in zip(spans, feed(spans), strict=True):
+        for begin in range(first, stop, size):
+            num_steps = min(size, stop - begin)
+            state, sums = program(state, block, np.int32(num_steps))
+            assert sums["steps"] == num_steps
     return jax.device_get(state)
 
 
@@ -178,9 +176,8 @@ def large_table(devices):
 
 def after_a_step(devices):
     pieces, data, state = large_table(devices)
-    with Programs(pieces.train_step, state, data) as programs:
-        program = programs.prepare(Depth(1, 1)).result()
-        return program, program(state, data, np.int32(1))[0]
+    program = problem.program(pieces, state, data, Depth(1, 1))
+    return program, program(state, data, np.int32(1))[0]
 
 
 def test_the_rows_of_a_large_table_are_split_over_the_devices():

@@ -14,10 +14,15 @@ from cgar_jax.training.checkpoints import Checkpoints
 from cgar_jax.training.clock import Clock
 from tests.training import problem
 
+STEPS = {}  # jitted, by config
+
 
 def trained(steps, state=None, **changes):
     pieces, dataset, fresh = problem.build(**changes)
-    step = jax.jit(functools.partial(pieces.train_step.step, Depth(1, 1)))
+    config = pieces.config.to_json()
+    if config not in STEPS:
+        STEPS[config] = jax.jit(functools.partial(pieces.train_step.step, Depth(1, 1)))
+    step = STEPS[config]
     state = fresh if state is None else state
     for _ in range(steps):
         state, metrics = step(state, dataset)
