@@ -78,16 +78,16 @@ def assert_stops_in_time(run, number=signal.SIGTERM):
     assert f"stopped by {signal.Signals(number).name}" in run.output()
 
 
-def test_a_run_survives_being_killed_at_ten_random_moments(workdir, undisturbed):
+def test_a_run_survives_being_killed_while_it_starts_and_while_it_trains(workdir, undisturbed):
     moments = random.Random(0)
-    for life in range(10):
+    for trains in (False, True, False, True):  # from the first step on, and resumed
         kept = commands.newest_step(workdir)
         run = Run(workdir)
-        if life % 3:  # while it trains and writes; otherwise at any moment of its start
+        if trains:
             wait_for_step(run, kept + 1)
             time.sleep(moments.uniform(0, 0.1))
         else:
-            time.sleep(moments.uniform(0, 4))
+            time.sleep(moments.uniform(0, 2))
         run.signal(signal.SIGKILL)
         run.wait()
         assert kept <= commands.newest_step(workdir) < STEPS
