@@ -45,7 +45,9 @@ def default_config() -> ml_collections.ConfigDict:
     config.model.dtype = "bfloat16"
     config.model.param_dtype = "float32"
 
+    # A form of supervision of `cgar_jax.training.supervisions.SUPERVISIONS`, and its settings.
     config.supervision = ml_collections.ConfigDict()
+    config.supervision.name = "deep_supervision"
     config.supervision.max_supervision_steps = 16
     config.supervision.exploration_probability = 0.1
 
@@ -144,6 +146,64 @@ def set_arc(config: ml_collections.ConfigDict) -> None:
     config.evaluation.every_steps = 10_000
 
 
+def set_elimination(config: ml_collections.ConfigDict) -> None:
+    """Changes a config to the relational network, trained by candidate elimination.
+
+    Call `set_method` afterwards.
+
+    Args:
+      config: the config to change.
+    """
+    config.model = ml_collections.ConfigDict()
+    config.model.name = "relational"
+    config.model.hidden_size = 48
+    config.model.inner_size = 64
+    config.model.num_layers = 2
+    config.model.dtype = "float32"
+    config.model.param_dtype = "float32"
+
+    # The rule of elimination, how long puzzles stay, and the mixture of states in which they begin.
+    config.supervision = ml_collections.ConfigDict({"name": "candidate_elimination"})
+    config.supervision.threshold = 0.1
+    config.supervision.conflict_threshold = 0.5
+    config.supervision.temperature = 1.5
+    config.supervision.max_passes = 100
+    config.supervision.max_thoughts = 8
+    config.supervision.thinking = 0.5
+    config.supervision.hinted = 0.4
+    config.supervision.max_hints = 8
+    config.supervision.plain = 0.2
+    config.supervision.wrong = 0.25
+    config.supervision.wrong_cells = 0.15
+
+    config.loss = ml_collections.ConfigDict()
+    config.loss.digit_weight = 1.0
+    config.loss.keep_weight = 1.0
+    config.loss.conflict_weight = 0.1
+
+    # The verified search of the final evaluation; `num_examples` 0 means all test puzzles, `loops`
+    # 0 the depth of the last stage.
+    config.search = ml_collections.ConfigDict()
+    config.search.thresholds = (0.1, 0.05, 0.02, 0.01)
+    config.search.conflict_threshold = 0.95
+    config.search.temperature = 1.5
+    config.search.loops = 0
+    config.search.budget = 1_000
+    config.search.num_examples = 0
+
+    # The network has every symmetry of the board, so augmentation would change nothing.
+    config.data.augment = False
+    config.curriculum.stages = ((0, 4), (0, 8), (0, 16))
+    config.optimizer.name = "muon"
+    config.optimizer.learning_rate = 7e-3
+    config.optimizer.schedule = "cosine"
+    config.optimizer.final_fraction = 0.02
+    config.optimizer.weight_decay = 0.0
+    config.optimizer.clip_norm = 1.0
+    config.optimizer.ema_decay = 0.98
+    config.evaluation.batch_size = 64
+
+
 def set_mini(config: ml_collections.ConfigDict) -> None:
     """Changes a config to a small model and a short training: minutes on two CPU cores."""
     config.batch_size = 32
@@ -219,7 +279,8 @@ def set_method(config: ml_collections.ConfigDict, method: str, decay: float = 0.
     }
     if method in curriculum:
         config.curriculum = ml_collections.ConfigDict(curriculum[method])
-    settings = (("decay", decay), ("num_steps", config.supervision.max_supervision_steps))
+    steps = cycles if n == 0 else config.supervision.max_supervision_steps
+    settings = (("decay", decay), ("num_steps", steps))
     hierarchical = (("hierarchical_supervision_weighting", settings),)
     config.weighting = hierarchical if method in ("cgar", "hsw") else ()
 

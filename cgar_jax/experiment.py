@@ -10,28 +10,24 @@ import ml_collections
 import numpy as np
 from jax.sharding import Mesh
 
-from cgar_jax import contrib, curricula, data, losses, models, optimizers, sampling, weighting
-from cgar_jax._core.registry import check_name
+from cgar_jax import contrib, curricula, data, models, optimizers, sampling, weighting
 from cgar_jax.config_ranges import check_numbers
 from cgar_jax.config_values import plain_config
 from cgar_jax.data import schema
-from cgar_jax.evaluation import Evaluator, voting
+from cgar_jax.evaluation import CandidateEvaluator, Evaluator, SearchOptions, voting
 from cgar_jax.mesh import make_mesh, place, replicated
 from cgar_jax.models import ModelParams
-from cgar_jax.recursion import HaltingRule, Reasoner
-from cgar_jax.training.deep_supervision import DeepSupervision
+from cgar_jax.recursion import CandidateReasoner, Reasoner, SearchRule
+from cgar_jax.training import supervisions
+from cgar_jax.training.candidate_elimination import CandidateElimination
 from cgar_jax.training.feed import Stream, TrainingSet, as_partial, resident
 from cgar_jax.training.shardings import abstract_state
 from cgar_jax.training.state import TrainState
 from cgar_jax.training.step import TrainingData, TrainStep
+from cgar_jax.training.supervision import Supervision
 
 Examples = dict[str, np.ndarray]
 Accepts = Callable[[np.ndarray, np.ndarray], np.ndarray]
-
-ANSWER_LOSSES = {
-    "stablemax_cross_entropy_loss": losses.stablemax_cross_entropy_loss,
-    "softmax_cross_entropy_loss": losses.softmax_cross_entropy_loss,
-}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -69,7 +65,8 @@ class Experiment:
       task: task of the data.
       curriculum: the depth curriculum.
       train_step: the training step.
-      reasoner: the model at full depth, as it is evaluated.
+      reasoner: the model at full depth, as it is evaluated; a `CandidateReasoner` for a candidate
+        model.
       evaluator: scores examples with the reasoner.
     """
 
@@ -77,8 +74,8 @@ class Experiment:
     task: Task
     curriculum: curricula.DepthCurriculum
     train_step: TrainStep
-    reasoner: Reasoner
-    evaluator: Evaluator
+    reasoner: Reasoner | CandidateReasoner
+    evaluator: Evaluator | CandidateEvaluator
 
     @property
     def model(self) -> models.Model:
@@ -255,30 +252,57 @@ def build(
       ValueError: if a setting is unknown or out of range, or does not fit the devices.
     """
     config = plain_config(config)
-    check_name("answer loss", config.loss.answer, ANSWER_LOSSES)
     check_numbers(config)
     mesh = make_mesh(config.mesh, config.batch_size, config.training.microbatches, num_devices)
-    model = models.build(config.model, **dataclasses.asdict(task))
-    curriculum = curricula.build(**config.curriculum)
-    reasoner = Reasoner(
-        model,
-        curriculum.full_depth,
-        HaltingRule(**config.supervision),
-        mesh,
-        ANSWER_LOSSES[config.loss.answer],
+    model = models.build(
+        config.model, **dataclasses.asdict(task), **_constraints(config.data.name, task)
     )
-    train_step = _train_step(config, reasoner, curriculum)
-    evaluator = Evaluator(reasoner, config.evaluation.batch_size)
+    curriculum = curricula.build(**config.curriculum)
+    supervision = supervisions.build(config.supervision, config.loss, model, curriculum)
+    reasoner = _reasoner(config, supervision, curriculum.full_depth, mesh)
+    train_step = _train_step(config, supervision, curriculum, mesh)
+    if isinstance(reasoner, CandidateReasoner):
+        options = SearchOptions(
+            budget=config.search.budget, batch_size=config.evaluation.batch_size
+        )
+        evaluator = CandidateEvaluator(reasoner, options, config.search.num_examples)
+    else:
+        evaluator = Evaluator(reasoner, config.evaluation.batch_size)
     return Experiment(config, task, curriculum, train_step, reasoner, evaluator)
 
 
+def _constraints(family: str, task: Task) -> dict[str, Any]:
+    """Returns what the rules of a family tell candidate models; empty without rules."""
+    rules = data.family_of(family).rules
+    if rules is None:
+        return {}
+    return {
+        "relations": rules.relations(task.sequence_length),
+        "num_symbols": task.vocab_size - rules.blank - 1,
+    }
+
+
+def _reasoner(
+    config: ml_collections.ConfigDict, supervision: Supervision, depth: curricula.Depth, mesh: Mesh
+) -> Reasoner | CandidateReasoner:
+    if isinstance(supervision, CandidateElimination):
+        search = config.search
+        rule = SearchRule(search.thresholds, search.conflict_threshold, search.temperature)
+        return CandidateReasoner(
+            supervision.model, curricula.Depth(0, search.loops or depth.T), mesh, rule
+        )
+    return Reasoner(
+        supervision.model, depth, supervision.halting_rule, mesh, supervision.answer_loss
+    )
+
+
 def _train_step(
-    config: ml_collections.ConfigDict, reasoner: Reasoner, curriculum: curricula.DepthCurriculum
+    config: ml_collections.ConfigDict,
+    supervision: Supervision,
+    curriculum: curricula.DepthCurriculum,
+    mesh: Mesh,
 ) -> TrainStep:
     steps, optimizer = config.training.steps, config.optimizer
-    supervision = DeepSupervision(
-        reasoner.model, reasoner.halting_rule, reasoner.answer_loss, config.loss.halting_weight
-    )
     return TrainStep(
         supervision=supervision,
         optimizer=optimizers.build(optimizer, steps),
@@ -292,7 +316,7 @@ def _train_step(
             optimizer, steps, optimizer.puzzle_learning_rate
         ),
         puzzle_weight_decay=optimizer.puzzle_weight_decay,
-        mesh=reasoner.mesh,
+        mesh=mesh,
         microbatches=config.training.microbatches,
     )
 

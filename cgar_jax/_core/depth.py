@@ -14,18 +14,22 @@ from collections.abc import Sequence
 class Depth:
     """The depth of one supervision step: T cycles of n latent recursions and one answer update.
 
+    With n = 0 there is only one state: a cycle is one network call, and the answer is read and
+    supervised after each of them, as in candidate elimination.
+
     `Depth` is hashable and compares by value, so it can be a static argument of a compiled
     function. Every depth is its own program, and a shallow program really is cheaper.
 
     Attributes:
-      n: number of latent recursions `z <- f(x + y + z)` in each cycle, int, at least 1.
+      n: number of latent recursions `z <- f(x + y + z)` in each cycle, int, at least 0.
       T: number of cycles, int, at least 1.
       exits: cycles after which the answer is read and supervised, increasing, ending with T.
-        An empty tuple (the default) means only the last cycle. A cycle that ends in an exit runs
-        with gradient, all other cycles without.
+        An empty tuple (the default) means only the last cycle, or all cycles if n is 0. A cycle
+        that ends in an exit runs with gradient, all other cycles without.
 
     Raises:
-      ValueError: if `n` or `T` is not a positive int, or `exits` does not increase to `T`.
+      ValueError: if `n` is not an int from 0 or `T` not one from 1, or `exits` does not increase to
+        `T`.
 
     Example:
       >>> from cgar_jax.curricula import Depth
@@ -43,13 +47,13 @@ class Depth:
     exits: tuple[int, ...] = ()
 
     def __post_init__(self):
-        for name, value in (("n", self.n), ("T", self.T)):
-            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        for name, value, least in (("n", self.n, 0), ("T", self.T, 1)):
+            if isinstance(value, bool) or not isinstance(value, int) or value < least:
                 raise ValueError(
-                    f"{name} of the depth ({self.n}, {self.T}) is {value!r}, but it must be a "
-                    "positive int; the full depth of TRM is Depth(n=6, T=3)"
+                    f"{name} of the depth ({self.n}, {self.T}) is {value!r}, but it must be an int "
+                    f"from {least}; the full depth of TRM is Depth(n=6, T=3)"
                 )
-        exits = tuple(self.exits) or (self.T,)
+        exits = tuple(self.exits) or (tuple(range(1, self.T + 1)) if self.n == 0 else (self.T,))
         if exits[-1] != self.T or not all(a < b for a, b in itertools.pairwise((0, *exits))):
             raise ValueError(
                 f"the exits of the depth ({self.n}, {self.T}) are {exits}, but they must increase "
@@ -58,6 +62,8 @@ class Depth:
         object.__setattr__(self, "exits", exits)
 
     def __str__(self) -> str:
+        if self == self.full and self.n == 0:
+            return f"{self.T} loops" if self.T > 1 else "1 loop"
         early = f" exits {', '.join(map(str, self.exits))}" if len(self.exits) > 1 else ""
         return f"({self.n}, {self.T}){early}"
 

@@ -11,6 +11,7 @@ from typing import ClassVar, NamedTuple
 
 import numpy as np
 
+from cgar_jax._core.relations import Relation
 from cgar_jax.data.records import RecordError, check_lengths
 from cgar_jax.data.schema import Examples
 from cgar_jax.data.symmetries import Symmetries
@@ -154,6 +155,17 @@ class Rules(abc.ABC):
         Args:
           question: tokens of a question without faults, uint8 `[num_cells]`.
         """
+
+    def relations(self, num_cells: int) -> tuple[Relation, ...]:
+        """Returns the groups of cells whose symbols must all differ, by relation.
+
+        Candidate models need them. A family without such groups returns none.
+
+        Raises:
+          ValueError: if the family has no grid with `num_cells` cells.
+        """
+        del num_cells
+        return ()
 
     # Symmetries
 

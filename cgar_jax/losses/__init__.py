@@ -22,6 +22,7 @@ gradient are 0. Losses that are computed from other losses (`comp_sum_loss`, `lo
 | `early_distillation_loss` | (1 - omega) CE(label) + omega T^2 CE(teacher) | the first steps, with the help of a smaller teacher (SALT) | 2410.18779 | omega, T |
 | `halting_loss` | binary cross-entropy of "solved", sigmoid(halt logit) | a head that decides when to stop | 2510.04871 | |
 | `info_nce_loss` | -log softmax of cos / T over the keys, at the query's own key | two views of the same thing | 1807.03748 | |
+| `keep_loss` | -4 log sigmoid(k) for right candidates, -log(1 - sigmoid(k)) / 2 for wrong ones | eliminating candidates: a wrong elimination is worse than none | 2605.08605 | |
 | `lambda_preference_loss` | sum Delta_ij softplus(s_j - s_i), Delta the change of DCG | preferences over lists of answers (LiPO) | 2402.01878 | base of the logarithm |
 | `loss_over_loss` | l_j + strength (S / P) sum_{i < j} max(0, l_j - l_i + margin) | several steps, where later ones should be better | 2204.11545 | |
 | `multi_similarity_loss` | soft maxima of hard pairs' cosines, over the batch | embeddings from class labels | 1904.06627 | base, beta |
@@ -48,6 +49,7 @@ Losses whose formula is not confirmed are in `cgar_jax.contrib`.
 from cgar_jax._core.labels import IGNORE_LABEL
 from cgar_jax._core.masking import masked_mean, valid_labels
 from cgar_jax._core.shrunk_classes import ShrunkClasses, shrunk_classes
+from cgar_jax.losses.candidates import keep_loss
 from cgar_jax.losses.consistency import shrunk_class_consistency_loss
 from cgar_jax.losses.cross_entropy import (
     log_stablemax,
@@ -94,6 +96,7 @@ __all__ = [
     "halting_loss",
     "info_nce_loss",
     "inverse_rank_sum_lambdaweight",
+    "keep_loss",
     "lambda_preference_loss",
     "log_stablemax",
     "loss_over_loss",
@@ -123,6 +126,7 @@ LOSSES = {
         early_distillation_loss,
         halting_loss,
         info_nce_loss,
+        keep_loss,
         lambda_preference_loss,
         loss_over_loss,
         multi_similarity_loss,

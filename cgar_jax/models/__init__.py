@@ -8,38 +8,70 @@ from collections.abc import Mapping
 from typing import Any
 
 from cgar_jax._core.registry import call_by_name
-from cgar_jax.models.base import Model, ModelParams, Outputs, ShardingRules, puzzle_rows
+from cgar_jax._core.relations import Relation
+from cgar_jax.models.base import (
+    CandidateModel,
+    CandidateOutputs,
+    Model,
+    ModelParams,
+    Outputs,
+    ShardingRules,
+    puzzle_rows,
+)
 from cgar_jax.models.published import export_published, import_published, read_published
+from cgar_jax.models.relational import Relational
 from cgar_jax.models.trm import TRM
 
-MODELS = {"trm": TRM}
+CANDIDATE_MODELS = {"relational": Relational}
+"""The models that read candidates instead of tokens."""
+
+MODELS = {"trm": TRM} | CANDIDATE_MODELS
 """Every model that a config may name."""
 
 
-def build(config: Mapping[str, Any], **task: int) -> Model:
+def build(
+    config: Mapping[str, Any],
+    relations: tuple[Relation, ...] = (),
+    num_symbols: int = 0,
+    **task: int,
+) -> Model:
     """Builds the model that a config names for a task.
 
     Args:
       config: `name` (a key of `MODELS`) and any attributes of that model.
+      relations: groups of cells that must all differ; candidate models need them.
+      num_symbols: number of symbols that a cell can have; for candidate models.
       **task: `vocab_size`, `sequence_length` and `num_puzzle_identifiers` of the data.
 
     Returns:
       The model.
 
     Raises:
-      ValueError: if the name or a setting is unknown (the message suggests the nearest one), or
-        settings are incompatible.
+      ValueError: if the name or a setting is unknown (the message suggests the nearest one),
+        settings are incompatible, or a candidate model has no relations.
     """
     settings = dict(config)
-    return call_by_name("model", MODELS, settings.pop("name"), settings | task)
+    name = settings.pop("name")
+    if name in CANDIDATE_MODELS:
+        if not relations:
+            raise ValueError(
+                f"the model {name!r} reads candidates, so it needs puzzles with groups of cells "
+                "that must all differ, such as 'sudoku'; these puzzles have none"
+            )
+        settings |= {"relations": relations, "num_symbols": num_symbols}
+    return call_by_name("model", MODELS, name, settings | task)
 
 
 __all__ = [
+    "CANDIDATE_MODELS",
     "MODELS",
     "TRM",
+    "CandidateModel",
+    "CandidateOutputs",
     "Model",
     "ModelParams",
     "Outputs",
+    "Relational",
     "ShardingRules",
     "build",
     "export_published",

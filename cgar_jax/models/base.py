@@ -13,6 +13,7 @@ import jax
 import jax.numpy as jnp
 
 from cgar_jax._core.ids import known_ids
+from cgar_jax._core.relations import Relation
 
 ShardingRules = tuple[tuple[str, int], ...]
 """Pairs `(pattern, axis)`: matrices whose name matches `pattern` are split along `axis`."""
@@ -30,6 +31,20 @@ class Outputs(NamedTuple):
     logits: jax.Array
     halt_logits: jax.Array
     continue_logits: jax.Array
+
+
+class CandidateOutputs(NamedTuple):
+    """The outputs of the heads of a model that reads candidate sets; all float32.
+
+    Attributes:
+      keep_logits: logits of each candidate being right, `[batch, sequence_length, num_symbols]`.
+      digit_logits: scores of the symbols of each cell, `[batch, sequence_length, num_symbols]`.
+      conflict_logits: logits of the candidates excluding the solution, `[batch]`.
+    """
+
+    keep_logits: jax.Array
+    digit_logits: jax.Array
+    conflict_logits: jax.Array
 
 
 class ModelParams(NamedTuple):
@@ -189,4 +204,23 @@ class Model(Protocol):
 
     def network_traffic(self) -> int:
         """Counts the bytes that one `network` call moves to and from memory for one example."""
+        ...
+
+
+@runtime_checkable
+class CandidateModel(Model, Protocol):
+    """A model that reads the symbols that are still possible in each cell instead of tokens.
+
+    Its `embed` takes candidates, bool or float `[batch, sequence_length, num_symbols]`, in place of
+    tokens, and its `heads` return `CandidateOutputs`.
+    """
+
+    @property
+    def num_symbols(self) -> int:
+        """The number of symbols of an answer; they are the last tokens of the vocabulary."""
+        ...
+
+    @property
+    def relations(self) -> tuple[Relation, ...]:
+        """The groups of cells that must all differ, by relation."""
         ...

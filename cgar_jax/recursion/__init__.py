@@ -6,6 +6,7 @@ loss and mesh. It does not depend on the trainer.
 """
 
 from cgar_jax._core.depth import Depth
+from cgar_jax.recursion.candidate_reasoner import CandidateReasoner, Chains, SearchRule
 from cgar_jax.recursion.correctness import Correctness, correctness, correctness_of_answers
 from cgar_jax.recursion.deep_recursion import (
     STATES_BEFORE_GRADIENT,
@@ -15,6 +16,7 @@ from cgar_jax.recursion.deep_recursion import (
     latent_recursion,
     supervision_step,
 )
+from cgar_jax.recursion.elimination import EliminationRule
 from cgar_jax.recursion.halting import Carry, HaltingRule, advance, initial_carry, replace_halted
 from cgar_jax.recursion.reasoner import HaltedPredictions, Reasoner
 from cgar_jax.recursion.rollouts import Noise, Prediction, Rollouts, read_prediction
@@ -22,9 +24,12 @@ from cgar_jax.recursion.trajectory import Trajectory
 
 __all__ = [
     "STATES_BEFORE_GRADIENT",
+    "CandidateReasoner",
     "Carry",
+    "Chains",
     "Correctness",
     "Depth",
+    "EliminationRule",
     "HaltedPredictions",
     "HaltingRule",
     "Noise",
@@ -32,6 +37,7 @@ __all__ = [
     "Question",
     "Reasoner",
     "Rollouts",
+    "SearchRule",
     "States",
     "Trajectory",
     "advance",

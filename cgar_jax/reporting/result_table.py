@@ -32,19 +32,8 @@ def result_rows(result: Mapping[str, Any]) -> dict[str, str]:
     Returns:
       Values by name; the names of details begin with spaces.
     """
-    by_step = result["exact_accuracy_by_step"]
-    shown = sorted({1, 2, 4, 8, 16, len(by_step)} & set(range(1, len(by_step) + 1)))
-    rows = {
-        "puzzles": f"{result['num_examples']:,}",
-        "exact accuracy": _percent(result["exact_accuracy"], 2) + _interval(result),
-        "  by supervision step": "  ".join(
-            f"{step}: {_percent(by_step[step - 1])}" for step in shown
-        ),
-        **_details(result),
-        "cell accuracy": _percent(result["cell_accuracy"], 2),
-        "halting accuracy": _percent(result["halting_accuracy"], 2),
-        "mean halting step": f"{_known(result['mean_halting_step'], '.2f')} of {len(by_step)}",
-    }
+    scores = _search_rows if "accuracy_without_search" in result else _supervision_rows
+    rows = {"puzzles": f"{result['num_examples']:,}", **scores(result)}
     if "train_seconds" in result:
         rows |= {
             "training": f"{result['steps']:,} steps in {result['train_seconds']:.1f} s",
@@ -76,6 +65,41 @@ def _interval(result: Mapping[str, Any]) -> str:
         return ""
     low, high = result["exact_accuracy_interval"]
     return f" (95% interval {low:.1%} to {high:.1%})"
+
+
+def _supervision_rows(result: Mapping[str, Any]) -> dict[str, str]:
+    """Returns the scores of a model that was trained by deep supervision."""
+    by_step = result["exact_accuracy_by_step"]
+    shown = sorted({1, 2, 4, 8, 16, len(by_step)} & set(range(1, len(by_step) + 1)))
+    return {
+        "exact accuracy": _percent(result["exact_accuracy"], 2) + _interval(result),
+        "  by supervision step": "  ".join(
+            f"{step}: {_percent(by_step[step - 1])}" for step in shown
+        ),
+        **_details(result),
+        "cell accuracy": _percent(result["cell_accuracy"], 2),
+        "halting accuracy": _percent(result["halting_accuracy"], 2),
+        "mean halting step": f"{_known(result['mean_halting_step'], '.2f')} of {len(by_step)}",
+    }
+
+
+def _search_rows(result: Mapping[str, Any]) -> dict[str, str]:
+    """Returns the scores of a candidate model."""
+    rows = {
+        "accuracy without search": _percent(result["exact_accuracy"], 2) + _interval(result),
+        "  wrong candidates removed": _percent(result["removed_fraction"], 1),
+        "  puzzles that lose a right one": _percent(result["unsound_fraction"], 1),
+    }
+    if "verified_fraction" in result:
+        low, high = result["verified_fraction_interval"]
+        rows |= {
+            "solved with proof": f"{_percent(result['verified_fraction'], 2)} "
+            f"({_percent(low)} to {_percent(high)}) of {result['searched_puzzles']:,}",
+            "  wrong answers": _percent(result["wrong_fraction"], 2),
+            "  passes per puzzle": f"median {result['passes_median']:,.0f}, "
+            f"mean {result['passes_mean']:,.1f}",
+        }
+    return rows
 
 
 def _details(result: Mapping[str, Any]) -> dict[str, str]:

@@ -163,8 +163,7 @@ class TrainStep:
         branches = [gradient_at(each) for _, each in choice.draws]
         (loss, aux), gradients = lax.switch(chosen, branches)
         output, before = aux["output"], carry
-        first_term = output.losses[self.supervision.loss_terms[0]]
-        answer_losses = first_term.reshape(self.batch_size, -1).mean(-1)
+        answer_losses = output.losses[self.supervision.loss_terms[0]]
         sampling_state = self.sampling.update(
             sampling_state, answer_losses, carry.examples["domain_ids"], output.right.counts
         )
@@ -246,6 +245,9 @@ class TrainStep:
             domain_ids=carry.examples["domain_ids"],
             key=key,
         )
+        # Several depths of one stage can have different numbers of exits, so only means go on.
+        means = {name: _mean_over_exits(values) for name, values in output.losses.items()}
+        output = output._replace(losses=means)
         return loss, {"output": output, "info": info, "weighting_state": weighting_state}
 
     def _update(self, state, gradients, carry) -> TrainState:
@@ -269,3 +271,8 @@ class TrainStep:
             optimizer_state=optimizer_state,
             carry=carry,
         )
+
+
+def _mean_over_exits(values: jax.Array) -> jax.Array:
+    """Returns losses `[batch]` of losses `[batch]` or `[batch, exits]`."""
+    return values if values.ndim == 1 else values.mean(-1)

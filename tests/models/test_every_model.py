@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from cgar_jax.models import MODELS, Model, build
+from cgar_jax.models import CANDIDATE_MODELS, MODELS, Model, build
 from cgar_jax.recursion import Depth, Question, supervision_step
 
 TASK = {"vocab_size": 6, "sequence_length": 16, "num_puzzle_identifiers": 3}
@@ -59,7 +59,7 @@ def network_states(model, dtype="float32"):
 
 
 def test_every_registered_model_has_a_case():
-    assert {case["name"] for case in CASES.values()} == set(MODELS)
+    assert {case["name"] for case in CASES.values()} == set(MODELS) - set(CANDIDATE_MODELS)
 
 
 def test_it_has_every_member_of_the_contract(model):

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from cgar_jax._core.relations import Relation
 from cgar_jax.data.families.sudoku import grid as grids
 from cgar_jax.data.families.sudoku.generation import clue_range, generate
 from cgar_jax.data.families.sudoku.grid import BLANK, Grid
@@ -56,6 +57,12 @@ class SudokuRules(Rules):
 
     def num_solutions(self, question: np.ndarray) -> int:  # noqa: D102
         return len(solve(Grid.of_length(len(question)), question).solutions)
+
+    def relations(self, num_cells: int) -> tuple[Relation, ...]:
+        """Returns the rows and columns as one relation, and the boxes as another."""
+        units = Grid.of_length(num_cells).units.tolist()
+        lines = tuple(map(tuple, units[: -len(units) // 3]))
+        return Relation("line", lines), Relation("box", tuple(map(tuple, units[len(lines) :])))
 
     def split_class(self, pair: tuple[np.ndarray, np.ndarray]) -> bytes:
         """Returns the equivalence class of the solution grid, or of the puzzle if it is small.

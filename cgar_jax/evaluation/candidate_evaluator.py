@@ -1,0 +1,131 @@
+"""Scores of a candidate model: what it deduces without a guess, and what it proves by search."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import jax
+import numpy as np
+
+from cgar_jax.data.schema import INPUTS, LABELS, pad_batch
+from cgar_jax.evaluation.accuracy import accuracy_by_difficulty
+from cgar_jax.evaluation.search import Search, SearchOptions
+from cgar_jax.mesh import over_batch, place, replicated
+from cgar_jax.metrics import wilson_interval
+from cgar_jax.models import ModelParams
+from cgar_jax.recursion import CandidateReasoner
+
+Examples = Mapping[str, np.ndarray]
+Accepts = Callable[[np.ndarray, np.ndarray], np.ndarray]
+
+LOOPS_WITHOUT_SEARCH = 64
+
+
+class CandidateEvaluator:
+    """Scores sets of examples of any size; all full batches share one compiled program."""
+
+    def __init__(self, reasoner: CandidateReasoner, options: SearchOptions, num_searched: int):
+        """Prepares an evaluator; nothing is compiled before the first call.
+
+        Args:
+          reasoner: the model with its loops, search rule and mesh.
+          options: budget and batches of the search.
+          num_searched: number of puzzles to search for; 0 means all.
+        """
+        self._reasoner, self._options, self._num_searched = reasoner, options, num_searched
+        without_search = reasoner.with_loops(LOOPS_WITHOUT_SEARCH)
+        self._deduce = jax.jit(without_search.deduce, out_shardings=replicated(reasoner.mesh))
+
+    def __call__(
+        self,
+        params: ModelParams,
+        examples: Examples,
+        accepts: Accepts | None = None,
+        on_progress: Callable[[int], None] = lambda num_done: None,
+    ) -> dict[str, Any]:
+        """Scores examples without and with search.
+
+        Args:
+          params: parameters of the model.
+          examples: labeled puzzles with `difficulty`.
+          accepts: function that checks answers by the rules; None scores without search only.
+          on_progress: called with the number of newly finished puzzles.
+
+        Returns:
+          The scores of `until_halted`, and those of the search: `verified_fraction`,
+          `verified_fraction_interval`, `wrong_fraction`, `passes_median`, `passes_mean`,
+          `searched_puzzles`, `verified_by_difficulty`. Medians and means count a puzzle that is not
+          solved with the passes spent on it.
+        """
+        scores = self.until_halted(params, examples)
+        if accepts is None:
+            return scores
+        num = len(examples["inputs"])
+        searched = np.sort(np.random.default_rng(0).permutation(num)[: self._num_searched or num])
+        questions = np.asarray(examples["inputs"])[searched]
+        on_progress(num - len(searched))
+        search = Search(self._reasoner, params, accepts, self._options)
+        verified, wrong = np.zeros(len(searched), bool), 0
+        passes = np.zeros(len(searched), np.int64)
+        for index, proof in search.each(questions):
+            verified[index], passes[index] = proof.verified, proof.passes
+            if proof.verified:
+                wrong += not accepts(questions[index][None], proof.answer[None])[0]
+            on_progress(1)
+        difficulty = examples["difficulty"][searched]
+        by_difficulty = [
+            {
+                "verified_fraction" if key == "exact_accuracy" else key: value
+                for key, value in group.items()
+            }
+            for group in accuracy_by_difficulty(verified, difficulty)
+        ]
+        return scores | {
+            "verified_fraction": float(verified.mean()),
+            "verified_fraction_interval": list(wilson_interval(int(verified.sum()), len(verified))),
+            "wrong_fraction": wrong / len(verified),
+            "passes_median": float(np.median(passes)),
+            "passes_mean": float(passes.mean()),
+            "searched_puzzles": len(verified),
+            "verified_by_difficulty": by_difficulty,
+        }
+
+    def until_halted(self, params: ModelParams, examples: Examples) -> dict[str, Any]:
+        """Scores examples without search: one pass of at most 64 loops, without a guess.
+
+        Args:
+          params: parameters of the model.
+          examples: labeled puzzles.
+
+        Returns:
+          `accuracy_without_search`, which is also `exact_accuracy`, with its interval; the share of
+          wrong candidates that the pass removes, `removed_fraction`, and of puzzles in which it
+          removes a right one, `unsound_fraction`; and `num_examples`.
+        """
+        right, removed, unsound = [], [], []
+        size = self._batch_size()
+        for start in range(0, len(examples["inputs"]), size):
+            part = {k: examples[k][start : start + size] for k in (INPUTS.name, LABELS.name)}
+            num = len(part["inputs"])
+            batch = pad_batch(part, (INPUTS, LABELS), size)
+            inputs = place(batch["inputs"], over_batch(self._reasoner.mesh))
+            found = jax.tree.map(lambda x: np.asarray(x)[:num], self._deduce(params, inputs))  # noqa: B023
+            model, labels = self._reasoner.model, batch["labels"][:num]
+            symbols = labels - (model.vocab_size - model.num_symbols)
+            right.append((found.answers == labels).all(1))
+            removed.append(found.removed)
+            kept = np.take_along_axis(found.candidates, symbols[..., None], axis=2)[..., 0]
+            unsound.append(~kept.all(1))
+        right = np.concatenate(right)
+        accuracy = float(right.mean())
+        return {
+            "exact_accuracy": accuracy,
+            "exact_accuracy_interval": list(wilson_interval(int(right.sum()), len(right))),
+            "accuracy_without_search": accuracy,
+            "removed_fraction": float(np.concatenate(removed).mean()),
+            "unsound_fraction": float(np.concatenate(unsound).mean()),
+            "num_examples": len(right),
+        }
+
+    def _batch_size(self) -> int:
+        num_devices = self._reasoner.mesh.size
+        return -(-self._options.batch_size // num_devices) * num_devices

@@ -1,0 +1,219 @@
+"""Verified search: solves puzzles by candidate elimination, guesses and restarts.
+
+Every answer is checked by the rules of its puzzle before it is returned, so a puzzle is either
+solved with proof or left unsolved. Cost is counted in passes: one pass runs all loops of the
+network once for one chain. Puzzles that are done leave the batch and waiting ones take their place.
+"""
+
+import dataclasses
+import functools
+import time
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from cgar_jax._core.ranges import check_integer, check_number
+from cgar_jax.mesh import over_batch, place
+from cgar_jax.models import ModelParams
+from cgar_jax.recursion import CandidateReasoner, Chains
+from cgar_jax.recursion.candidate_reasoner import PassResult
+
+_SHRINK = 2  # the next smaller batch has this many times fewer puzzles
+
+Verify = Callable[[np.ndarray, np.ndarray], np.ndarray]
+"""`(questions, answers) -> bool [num]`: whether each answer obeys the rules of its puzzle."""
+
+
+class Proof(NamedTuple):
+    """What a search found for one puzzle.
+
+    Attributes:
+      answer: tokens that obey the rules, uint8 `[cells]`; None if the budget was spent.
+      passes: number of passes of all chains of the puzzle.
+      dead_ends: number of contradictions that its chains met.
+    """
+
+    answer: np.ndarray | None
+    passes: int
+    dead_ends: int
+
+    @property
+    def verified(self) -> bool:
+        """Whether the puzzle is solved."""
+        return self.answer is not None
+
+
+@dataclasses.dataclass(frozen=True)
+class SearchOptions:
+    """The budget and the batches of a search.
+
+    Attributes:
+      budget: largest number of passes per puzzle.
+      seconds: largest number of seconds for all puzzles; infinity for no limit.
+      num_chains: number of chains per puzzle that run side by side.
+      batch_size: number of chains in a batch.
+      seed: random seed of the guesses.
+
+    Raises:
+      ValueError: if a setting is out of range.
+    """
+
+    budget: int = 1_000
+    seconds: float = float("inf")
+    num_chains: int = 1
+    batch_size: int = 64
+    seed: int = 0
+
+    def __post_init__(self):
+        for name in ("budget", "num_chains", "batch_size"):
+            check_integer("SearchOptions", name, getattr(self, name), "[1, inf)")
+        check_integer("SearchOptions", "seed", self.seed, "[0, 4294967295]")
+        if self.seconds != float("inf"):
+            check_number("SearchOptions", "seconds", self.seconds, "(0, inf)")
+
+
+class Search:
+    """Searches for the solutions of puzzles of one size; keeps its compiled programs."""
+
+    def __init__(
+        self,
+        reasoner: CandidateReasoner,
+        params: ModelParams,
+        verify: Verify,
+        options: SearchOptions | None = None,
+    ):
+        """Prepares a search; nothing is compiled before the first puzzle.
+
+        Args:
+          reasoner: the model with its loops, rule and mesh.
+          params: parameters of the model, on the mesh.
+          verify: function that checks answers by the rules of their puzzles.
+          options: budget and batches; by default `SearchOptions()`.
+        """
+        self._reasoner, self._params, self._verify = reasoner, params, verify
+        self._options = options or SearchOptions()
+
+    def __call__(self, questions: np.ndarray) -> list[Proof]:
+        """Searches and returns the proofs in the order of the questions.
+
+        Args:
+          questions: tokens, int `[num, cells]`.
+        """
+        found = dict(self.each(questions))
+        return [found[index] for index in range(len(found))]
+
+    def each(self, questions: np.ndarray) -> Iterator[tuple[int, Proof]]:
+        """Yields the index and the proof of each puzzle as soon as its search ends.
+
+        Args:
+          questions: tokens, int `[num, cells]`.
+        """
+        options, mesh = self._options, self._reasoner.mesh
+        end = time.monotonic() + options.seconds
+        batch = _Batch(np.asarray(questions, np.int32), options.num_chains)
+        chains = None
+        while batch.num_left:
+            kept = batch.refill(self._size_for(batch.num_left))
+            inputs, seeds, fresh = batch.rows(options.seed)
+            if chains is None:
+                kept = np.zeros(len(fresh), np.int32)
+                chains = self._reasoner.begin(inputs, seeds)
+            rows = place((inputs, seeds, fresh, kept), over_batch(mesh))
+            chains, found = _step(self._reasoner, self._params, chains, rows)
+            found, restarts = jax.device_get((found, chains.restarts))
+            batch.note(found, restarts, self._verify)
+            yield from batch.close(options.budget, time.monotonic() > end)
+
+    def _size_for(self, num_left: int) -> int:
+        """Returns the number of puzzles in the smallest batch that holds all remaining ones."""
+        size = max(self._options.batch_size // self._options.num_chains, 1)
+        while size >= _SHRINK and num_left <= size // _SHRINK:
+            size //= _SHRINK
+        num_devices = self._reasoner.mesh.size
+        return -(-size // num_devices) * num_devices
+
+
+@functools.partial(jax.jit, static_argnames="reasoner")
+def _step(
+    reasoner: CandidateReasoner, params: ModelParams, chains: Chains, rows: tuple
+) -> tuple[Chains, PassResult]:
+    """Moves rows of a batch, begins fresh puzzles, and runs one pass of each chain."""
+    inputs, seeds, fresh, kept = rows
+
+    def select(new, old):
+        return jnp.where(fresh.reshape((-1,) + (1,) * (old.ndim - 1)), new, old)
+
+    chains = jax.tree.map(lambda leaf: leaf[kept], chains)
+    chains = jax.tree.map(select, reasoner.begin(inputs, seeds), chains)
+    return reasoner.search(params, chains)
+
+
+class _Batch:
+    """The waiting puzzles and those in the batch, on the host; index -1 marks an idle place."""
+
+    def __init__(self, questions: np.ndarray, num_chains: int):
+        self._questions, self._num_chains, self._next = questions, num_chains, 0
+        self._indices = np.zeros(0, np.int64)
+        self._passes = np.zeros(0, np.int64)
+        self._fresh = np.zeros(0, bool)
+        self._dead_ends = np.zeros(0, np.int64)
+        self._answers: dict[int, np.ndarray] = {}
+
+    @property
+    def num_left(self) -> int:
+        """The number of puzzles that are waiting or in the batch."""
+        return int((self._indices >= 0).sum()) + len(self._questions) - self._next
+
+    def refill(self, size: int) -> np.ndarray:
+        """Resizes the batch and fills idle places; returns the earlier row of each row."""
+        places = np.arange(len(self._indices))
+        if size != len(places):
+            busy = np.flatnonzero(self._indices >= 0)[:size]
+            places = np.pad(busy, (0, size - len(busy)), constant_values=-1)
+            indices = np.where(places < 0, -1, np.append(self._indices, -1)[places])
+            self._passes = np.append(self._passes, 0)[places]
+            self._indices = indices
+        idle = np.flatnonzero(self._indices < 0)[: len(self._questions) - self._next]
+        self._indices[idle] = self._next + np.arange(len(idle))
+        self._next += len(idle)
+        self._passes[idle] = 0
+        self._fresh = np.zeros(size, bool)
+        self._fresh[idle] = True
+        rows = np.maximum(places, 0)[:, None] * self._num_chains + np.arange(self._num_chains)
+        return rows.reshape(-1).astype(np.int32)
+
+    def rows(self, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Returns the tokens and the seed of each chain, and whether it begins now."""
+        indices = np.maximum(self._indices, 0)
+        chains = indices[:, None] * self._num_chains + np.arange(self._num_chains)
+        seeds = (np.uint32(seed) * np.uint32(2_654_435_761) + chains.astype(np.uint32)).reshape(-1)
+        inputs = np.repeat(self._questions[indices], self._num_chains, axis=0)
+        return inputs, seeds, np.repeat(self._fresh, self._num_chains)
+
+    def note(self, found: PassResult, restarts: np.ndarray, verify: Verify) -> None:
+        """Stores the answers of a pass that the rules confirm."""
+        shape = len(self._indices), self._num_chains
+        self._passes += self._num_chains
+        self._dead_ends = restarts.reshape(shape).sum(1)
+        solved = found.solved.reshape(shape) & (self._indices >= 0)[:, None]
+        places, chains = np.nonzero(solved)
+        if not len(places):
+            return
+        answers = found.answers.reshape(*shape, -1)[places, chains]
+        right = verify(self._questions[self._indices[places]], answers)
+        for position, answer in zip(places[right], answers[right], strict=True):
+            self._answers.setdefault(int(position), answer.astype(np.uint8))
+
+    def close(self, budget: int, out_of_time: bool) -> Iterator[tuple[int, Proof]]:
+        """Yields the puzzles whose search has ended, whose places are idle afterwards."""
+        spent = self._passes + self._num_chains > budget
+        for position in np.flatnonzero(self._indices >= 0):
+            answer = self._answers.pop(int(position), None)
+            if answer is None and not (spent[position] or out_of_time):
+                continue
+            proof = Proof(answer, int(self._passes[position]), int(self._dead_ends[position]))
+            yield int(self._indices[position]), proof
+            self._indices[position] = -1

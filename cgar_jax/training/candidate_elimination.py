@@ -1,0 +1,301 @@
+"""Training of candidate models on the states that their own search visits.
+
+Each slot holds a puzzle and the candidates that are left. After each optimizer step, its candidates
+are eliminated by the network's own outputs and one cell is guessed, so that the network learns from
+right, wrong and contradictory candidates in the proportions in which a search meets them. Some
+slots keep their candidates and continue to think instead: their states are carried from step to
+step, as in deep supervision, which trains many more loops than one step computes.
+"""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any, ClassVar, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+from cgar_jax import losses
+from cgar_jax._core.depth import Depth
+from cgar_jax._core.ranges import check_integer, check_number
+from cgar_jax.models import CandidateModel, CandidateOutputs
+from cgar_jax.recursion import correctness_of_answers
+from cgar_jax.recursion.elimination import (
+    EliminationRule,
+    branch,
+    candidates_of,
+    eliminate,
+    run_pass,
+    tokens_of,
+)
+from cgar_jax.training.step_metrics import masked_sum
+from cgar_jax.training.supervision import StepOutput
+
+
+class CandidateSlots(NamedTuple):
+    """The slots of candidate elimination; the batch comes first in every leaf.
+
+    Attributes:
+      candidates: symbols that are left, bool `[batch, cells, symbols]`.
+      fixed: cells that were given, or filled in when the puzzle was drawn, bool `[batch, cells]`.
+      thinks: whether the slot keeps its candidates and carries its states, bool `[batch]`.
+      states: states that the next step begins with, `[batch, *state_shape]`.
+      supervision_step: number of steps that the example has taken, int32 `[batch]`.
+      halted: whether the slot waits for a fresh example, bool `[batch]`.
+      examples: the current examples, arrays `[batch, ...]`.
+    """
+
+    candidates: jax.Array
+    fixed: jax.Array
+    thinks: jax.Array
+    states: jax.Array
+    supervision_step: jax.Array
+    halted: jax.Array
+    examples: Any
+
+
+@dataclasses.dataclass(frozen=True)
+class Mixture:
+    """The mixture of states in which fresh puzzles begin.
+
+    Attributes:
+      thinking: share of slots that keep their candidates and carry their states.
+      hinted: share of the thinking slots whose puzzle has 1 to `max_hints` right symbols more.
+      max_hints: largest number of these symbols.
+      plain: share of the other slots whose puzzle has no symbol more than the question. In the
+        rest, a uniformly drawn share of the blank cells is filled in.
+      wrong: share of all searching slots in which some filled cells get a random symbol.
+      wrong_cells: share of the filled cells that get one.
+    """
+
+    thinking: float = 0.5
+    hinted: float = 0.4
+    max_hints: int = 8
+    plain: float = 0.2
+    wrong: float = 0.25
+    wrong_cells: float = 0.15
+
+    def __post_init__(self):
+        for name in ("thinking", "hinted", "plain", "wrong", "wrong_cells"):
+            check_number("Mixture", name, getattr(self, name), "[0, 1]")
+        check_integer("Mixture", "max_hints", self.max_hints, "[1, inf)")
+
+
+@dataclasses.dataclass(frozen=True)
+class CandidateLosses:
+    """The weights of the three losses of candidate elimination.
+
+    Attributes:
+      digit_weight: weight of the cross-entropy of the symbols in open cells.
+      keep_weight: weight of `losses.keep_loss`.
+      conflict_weight: weight of the binary cross-entropy of conflicts.
+    """
+
+    digit_weight: float = 1.0
+    keep_weight: float = 1.0
+    conflict_weight: float = 0.1
+
+    def __post_init__(self):
+        for field in dataclasses.fields(self):
+            check_number("CandidateLosses", field.name, getattr(self, field.name), "[0, inf)")
+
+
+@dataclasses.dataclass(frozen=True)
+class CandidateElimination:
+    """Supervision of every loop of a pass; fulfills `cgar_jax.training.supervision.Supervision`.
+
+    Attributes:
+      model: a candidate model.
+      rule: rule by which candidates are eliminated and symbols guessed.
+      mixture: mixture of states in which puzzles begin.
+      loss_weights: weights of the three losses.
+      max_passes: number of steps after which a searching example leaves its slot.
+      max_thoughts: number of steps after which a thinking example leaves its slot.
+
+    Reference:
+      Davis, Haller, Alfarano and Santolucito, 2026, arXiv 2605.08605, as in the released code. The
+      thinking slots are ours.
+    """
+
+    model: CandidateModel
+    rule: EliminationRule = dataclasses.field(default_factory=EliminationRule)
+    mixture: Mixture = dataclasses.field(default_factory=Mixture)
+    loss_weights: CandidateLosses = dataclasses.field(default_factory=CandidateLosses)
+    max_passes: int = 100
+    max_thoughts: int = 8
+
+    loss_terms: ClassVar[tuple[str, ...]] = ("digit", "keep", "conflict")
+
+    def __post_init__(self):
+        for name in ("max_passes", "max_thoughts"):
+            check_integer("CandidateElimination", name, getattr(self, name), "[1, inf)")
+
+    def initial_slots(self, examples: Mapping[str, jax.Array]) -> CandidateSlots:  # noqa: D102
+        batch, cells = examples["inputs"].shape
+        none = jnp.zeros(batch, bool)
+        return CandidateSlots(
+            candidates=jnp.zeros((batch, cells, self.model.num_symbols), bool),
+            fixed=jnp.zeros((batch, cells), bool),
+            thinks=none,
+            states=jnp.zeros((batch, *self.model.state_shape), self.model.dtype),
+            supervision_step=jnp.zeros(batch, jnp.int32),
+            halted=~none,
+            examples=jax.tree.map(jnp.zeros_like, dict(examples)),
+        )
+
+    def refill(  # noqa: D102
+        self, slots: CandidateSlots, fresh: Mapping[str, jax.Array], variables: Any, key: jax.Array
+    ) -> CandidateSlots:
+        del variables
+        halted = slots.halted
+        candidates, fixed, thinks = self._begin(fresh, key)
+        begun = CandidateSlots(
+            candidates=candidates,
+            fixed=fixed,
+            thinks=thinks,
+            states=jnp.zeros_like(slots.states),
+            supervision_step=jnp.zeros_like(slots.supervision_step),
+            halted=jnp.zeros_like(halted),
+            examples=dict(fresh),
+        )
+
+        def select(new, old):
+            return jnp.where(halted.reshape((-1,) + (1,) * (old.ndim - 1)), new, old)
+
+        return jax.tree.map(select, begun, slots)
+
+    def forward(  # noqa: D102
+        self, variables: Any, puzzle_rows: jax.Array, slots: CandidateSlots, depth: Depth
+    ) -> StepOutput:
+        del puzzle_rows
+        solution = self._solution(slots.examples["labels"])
+        conflict = has_conflict(slots.candidates, solution)
+        labeled = solution >= 0
+        counted = labeled & ~slots.fixed & ~conflict[:, None]
+        right = slots.candidates & (solution[..., None] == jnp.arange(self.model.num_symbols))
+
+        def read(outputs: CandidateOutputs):
+            digits = losses.softmax_cross_entropy_loss(
+                outputs.digit_logits, solution, where=counted
+            )
+            keeps = losses.keep_loss(outputs.keep_logits, right, where=labeled)
+            conflicts = losses.halting_loss(outputs.conflict_logits, conflict)
+            return {
+                "digit": self.loss_weights.digit_weight * losses.masked_mean(digits, counted, -1),
+                "keep": self.loss_weights.keep_weight * keeps.mean((1, 2)),
+                "conflict": self.loss_weights.conflict_weight * conflicts,
+            }
+
+        states, by_loop, outputs = run_pass(
+            self.model, variables, slots.candidates, slots.states, depth.T, read
+        )
+        answers = self._answers(slots, outputs)
+        answered = correctness_of_answers(answers, slots.examples["labels"])
+        per_example = jax.tree.map(lambda loss: jnp.moveaxis(loss, 0, 1), by_loop)
+        return StepOutput(states, outputs, answered, per_example)
+
+    def loss_steps(self, slots: CandidateSlots, depth: Depth) -> jax.Array:  # noqa: D102
+        return jnp.broadcast_to(jnp.arange(1, depth.T + 1), (len(slots.halted), depth.T))
+
+    def advance(  # noqa: D102
+        self, slots: CandidateSlots, output: StepOutput, key: jax.Array
+    ) -> CandidateSlots:
+        outputs, solution = output.outputs, self._solution(slots.examples["labels"])
+        taken = slots.supervision_step + 1
+        found = eliminate(slots.candidates, slots.fixed, outputs, self.rule)
+        searches = ~slots.thinks
+        goes_on = searches & ~found.conflict & ~found.solved
+        candidates = branch(found.candidates, outputs, self.rule, key, goes_on)
+        # A false alarm stays, so that the network can learn that it is one.
+        dead_end = found.conflict & has_conflict(found.candidates, solution)
+        leaves = jnp.where(
+            slots.thinks,
+            output.right.exact | (taken >= self.max_thoughts),
+            found.solved | dead_end | (taken >= self.max_passes),
+        )
+        carried = slots.thinks.reshape((-1,) + (1,) * (output.states.ndim - 1))
+        return slots._replace(
+            candidates=jnp.where(searches[:, None, None], candidates, slots.candidates),
+            states=lax.stop_gradient(jnp.where(carried, output.states, 0)),
+            supervision_step=taken,
+            halted=leaves | ~output.right.counts,
+        )
+
+    def metrics(  # noqa: D102
+        self, before: CandidateSlots, output: StepOutput, after: CandidateSlots
+    ) -> dict[str, jax.Array]:
+        solution = self._solution(before.examples["labels"])
+        conflict = has_conflict(before.candidates, solution)
+        eliminated = (
+            before.candidates
+            & ~eliminate(before.candidates, before.fixed, output.outputs, self.rule).candidates
+        )
+        right = solution[..., None] == jnp.arange(self.model.num_symbols)
+        sound = ~conflict & output.right.counts
+        wrong = jnp.where(sound[:, None, None], before.candidates & ~right, False)
+        lost = (eliminated & right).any((1, 2))
+        flagged = output.outputs.conflict_logits > 0
+        finished = after.halted & before.thinks & output.right.counts
+        return {
+            "removed_fraction": (eliminated & wrong).sum() / jnp.maximum(wrong.sum(), 1),
+            "unsound_fraction": masked_sum(sound, lost) / jnp.maximum(sound.sum(), 1),
+            "conflict_accuracy": jnp.mean(flagged == conflict, dtype=jnp.float32),
+            "conflict_fraction": jnp.mean(conflict, dtype=jnp.float32),
+            # Accuracies are those of the thinking slots, which begin with the plain question.
+            "finished": masked_sum(finished, 1),
+            "exact_accuracy": masked_sum(finished, output.right.exact),
+            "cell_accuracy": masked_sum(finished, output.right.cell_accuracy),
+            "supervision_steps": masked_sum(finished, after.supervision_step),
+        }
+
+    def _begin(self, examples, key):
+        """Returns candidates, fixed cells and kind of fresh slots."""
+        inputs, solution = examples["inputs"], self._solution(examples["labels"])
+        batch, cells = inputs.shape
+        keys = iter(jax.random.split(key, 10))
+        mixture, num_symbols = self.mixture, self.model.num_symbols
+
+        def flip(probability, *shape):
+            return jax.random.bernoulli(next(keys), probability, (batch, *shape))
+
+        question = candidates_of(inputs, self.model.vocab_size, num_symbols)
+        blank = (question.sum(-1) > 1) & (solution >= 0)
+        thinks = flip(mixture.thinking)
+        # Thinking slots: a few cells, chosen at random, are filled in.
+        order = jnp.where(blank, jax.random.uniform(next(keys), blank.shape), 2).argsort(-1)
+        rank = order.argsort(-1)
+        hints = jax.random.randint(next(keys), (batch, 1), 1, mixture.max_hints + 1)
+        hinted = (rank < hints) & flip(mixture.hinted)[:, None]
+        # Searching slots: a random share of the cells.
+        share = jax.random.uniform(next(keys), (batch, 1)) * ~flip(mixture.plain, 1)
+        filled = flip(share, cells)
+        filled = blank & jnp.where(thinks[:, None], hinted, filled)
+        errs = filled & flip(mixture.wrong, 1) & flip(mixture.wrong_cells, cells)
+        errs &= ~thinks[:, None]
+        random_symbols = jax.random.randint(next(keys), inputs.shape, 0, num_symbols)
+        symbols = jnp.where(errs, random_symbols, solution)
+        only = symbols[..., None] == jnp.arange(num_symbols)
+        return jnp.where(filled[..., None], only, question), ~blank | filled, thinks
+
+    def _solution(self, labels: jax.Array) -> jax.Array:
+        """Returns the symbols of the solution, counted from 0; -1 without a label."""
+        first = self.model.vocab_size - self.model.num_symbols
+        return jnp.where(labels >= first, labels - first, -1)
+
+    def _answers(self, slots: CandidateSlots, outputs: CandidateOutputs) -> jax.Array:
+        """Returns the tokens of the most probable symbols; fixed cells keep theirs."""
+        symbols = jnp.where(
+            slots.fixed, slots.candidates.argmax(-1), outputs.digit_logits.argmax(-1)
+        )
+        return tokens_of(symbols, self.model.vocab_size, self.model.num_symbols)
+
+
+def has_conflict(candidates: jax.Array, solution: jax.Array) -> jax.Array:
+    """Returns whether the candidates exclude the solution, bool `[batch]`.
+
+    Args:
+      candidates: bool `[batch, cells, symbols]`.
+      solution: symbols of the solution, int `[batch, cells]`; -1 is ignored.
+    """
+    left = jnp.take_along_axis(candidates, jnp.maximum(solution, 0)[..., None], axis=-1)[..., 0]
+    return ((solution >= 0) & ~left).any(-1)

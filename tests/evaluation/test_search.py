@@ -1,0 +1,123 @@
+"""Verified search with an untrained network: right answers or none, within the budget."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from cgar_jax.data import rules_of
+from cgar_jax.data.families.sudoku.generation import generate
+from cgar_jax.data.families.sudoku.grid import Grid
+from cgar_jax.data.rules import columns_of
+from cgar_jax.evaluation import CandidateEvaluator, Search, SearchOptions
+from cgar_jax.mesh import make_mesh
+from cgar_jax.models import ModelParams, build
+from cgar_jax.recursion import CandidateReasoner, Depth, SearchRule
+
+RULES = rules_of("sudoku")
+
+
+@functools.lru_cache
+def setting(devices=1):
+    """Returns a reasoner that eliminates nothing, and its parameters: all logits are zero."""
+    task = {"vocab_size": 6, "sequence_length": 16, "num_puzzle_identifiers": 1}
+    settings = {"name": "relational", "hidden_size": 4, "inner_size": 4, "num_layers": 1}
+    model = build(settings, RULES.relations(16), 4, **task)
+    variables = model.init(jax.random.key(0), jnp.zeros((1, 16), int), jnp.zeros(1, int))
+    mesh = make_mesh({"data": devices, "fsdp": 1}, 8, 1)
+    reasoner = CandidateReasoner(model, Depth(0, 1), mesh, SearchRule())
+    return reasoner, ModelParams(variables, jnp.zeros((1, 1)))
+
+
+@functools.lru_cache
+def puzzles():
+    return columns_of(generate(Grid.of_size(4), 12, seed=0, num_clues=13, num_workers=1))
+
+
+def search(questions, devices=1, **options):
+    reasoner, params = setting(devices)
+    options = {"budget": 400, "batch_size": 8} | options
+    return Search(reasoner, params, RULES.accepts, SearchOptions(**options))(questions)
+
+
+@pytest.fixture(scope="module")
+def proofs():
+    return search(puzzles()["inputs"])
+
+
+def test_every_answer_obeys_the_rules(proofs):
+    solved = [proof.verified for proof in proofs]
+    assert any(solved)
+    answers = np.array([proof.answer for proof in proofs if proof.verified])
+    assert RULES.accepts(puzzles()["inputs"][solved], answers).all()
+
+
+def test_the_proof_of_a_puzzle_does_not_depend_on_the_batch(proofs):
+    for batch_size in (2, 64):
+        others = search(puzzles()["inputs"], batch_size=batch_size)
+        for ours, other in zip(proofs, others, strict=True):
+            assert (ours.passes, ours.dead_ends) == (other.passes, other.dead_ends)
+
+
+def test_eight_devices_find_the_same_proofs(proofs):
+    others = search(puzzles()["inputs"], devices=8)
+    assert [proof.passes for proof in proofs] == [proof.passes for proof in others]
+
+
+def test_several_chains_count_all_their_passes():
+    found = search(puzzles()["inputs"], num_chains=3, budget=30)
+    assert all(proof.passes % 3 == 0 and proof.passes <= 30 for proof in found)
+
+
+def test_a_puzzle_without_a_solution_is_left_after_the_budget():
+    question = puzzles()["inputs"][:1].copy()
+    blank = np.flatnonzero(question[0] == 1)[0]
+    wrong = next(t for t in range(2, 6) if t != puzzles()["labels"][0][blank])
+    question[0, blank] = wrong
+    (proof,) = search(question, budget=50)
+    assert proof.answer is None
+    assert proof.passes == 50
+
+
+def test_a_puzzle_with_several_solutions_gets_a_valid_one():
+    question = RULES.parse_questions([".2.4.4.221434321"])
+    assert RULES.num_solutions(question[0]) == 2
+    (proof,) = search(question, budget=3_000)
+    assert RULES.accepts(question, proof.answer[None]).all()
+
+
+def test_no_time_left_ends_the_search():
+    found = search(np.full((3, 16), 1, np.uint8), seconds=1e-9, batch_size=4)
+    assert all(proof.passes == 1 for proof in found)
+
+
+def test_no_puzzles_give_no_proofs():
+    assert search(np.zeros((0, 16), np.uint8)) == []
+
+
+@pytest.mark.parametrize("option", ["budget", "num_chains", "batch_size", "seconds"])
+def test_an_option_out_of_range_is_an_error(option):
+    with pytest.raises(ValueError, match=option):
+        SearchOptions(**{option: 0})
+
+
+def test_the_scores_of_an_evaluator_describe_the_search(proofs):
+    reasoner, params = setting()
+    options = SearchOptions(budget=400, batch_size=8)
+    scores = CandidateEvaluator(reasoner, options, 0)(params, puzzles(), RULES.accepts)
+    assert scores["verified_fraction"] == np.mean([proof.verified for proof in proofs])
+    assert scores["passes_median"] == np.median([proof.passes for proof in proofs])
+    assert scores["wrong_fraction"] == 0
+    assert scores["removed_fraction"] == scores["unsound_fraction"] == 0
+    assert scores["num_examples"] == scores["searched_puzzles"] == 12
+
+
+def test_an_evaluator_can_search_for_fewer_puzzles():
+    reasoner, params = setting()
+    done = []
+    evaluator = CandidateEvaluator(reasoner, SearchOptions(budget=5, batch_size=8), 4)
+    scores = evaluator(params, puzzles(), RULES.accepts, done.append)
+    assert scores["searched_puzzles"] == 4
+    assert sum(done) == 12

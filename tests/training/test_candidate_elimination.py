@@ -1,0 +1,193 @@
+"""Candidate elimination as a form of supervision: slots, losses, metrics, resume, sharding."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from cgar_jax import experiment
+from cgar_jax.config import default_config, set_elimination, set_method
+from cgar_jax.data.families.sudoku.generation import generate
+from cgar_jax.data.families.sudoku.grid import Grid
+from cgar_jax.data.rules import columns_of
+from cgar_jax.losses import IGNORE_LABEL
+from cgar_jax.training.candidate_elimination import has_conflict
+from cgar_jax.training.state import variables
+
+TASK = experiment.Task(vocab_size=6, sequence_length=16, num_puzzle_identifiers=1)
+BATCH, STEPS = 16, 6
+
+
+def config_with(method="pdc", **changes):
+    config = default_config()
+    config.data.size = 4
+    set_elimination(config)
+    config.batch_size = BATCH
+    config.model.hidden_size = config.model.inner_size = 8
+    config.curriculum.stages = ((0, 1), (0, 2), (0, 3))
+    config.training.steps = STEPS
+    config.optimizer.warmup_steps = 1
+    config.mesh = {"data": 1, "fsdp": 1}
+    config.update_from_flattened_dict(changes)
+    set_method(config, method)
+    return config
+
+
+@functools.lru_cache
+def puzzles():
+    columns = columns_of(generate(Grid.of_size(4), 32, seed=0, num_clues=6, num_workers=1))
+    columns["puzzle_identifiers"] = np.zeros(32, np.int32)
+    del columns["source"]
+    return columns
+
+
+def run(built, state, num_steps):
+    data = built.on_device(puzzles())
+    program = jax.jit(built.train_step.run, static_argnums=0)
+    for _ in range(num_steps):
+        depth = built.curriculum(int(state.step) / STEPS)
+        state, metrics = program(depth, state, data, np.int32(1))
+    return state, metrics
+
+
+@pytest.fixture(scope="module")
+def built():
+    return experiment.build(config_with(), TASK)
+
+
+@pytest.fixture(scope="module")
+def trained(built):
+    return run(built, built.initial_state(), STEPS)
+
+
+def leaves(tree):
+    return [
+        np.asarray(
+            jax.random.key_data(leaf) if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key) else leaf
+        )
+        for leaf in jax.tree.leaves(tree)
+    ]
+
+
+def test_training_in_two_parts_ends_with_bitwise_the_same_state(built, trained):
+    state, _ = run(built, built.initial_state(), STEPS // 2)
+    host = jax.tree.map(lambda leaf: jax.device_put(leaf), state)
+    state, _ = run(built, host, STEPS - STEPS // 2)
+    for ours, whole in zip(leaves(state), leaves(trained[0]), strict=True):
+        np.testing.assert_array_equal(ours, whole)
+
+
+def test_its_metrics_are_finite(trained):
+    for name, value in trained[1].items():
+        assert np.isfinite(value), name
+    assert {"removed_fraction", "unsound_fraction", "digit_loss"} <= set(trained[1])
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"training.microbatches": 2}, {"mesh.data": 8}, {"mesh.data": 2, "mesh.fsdp": 4}],
+    ids=["microbatches", "eight devices", "split parameters"],
+)
+def test_the_layout_changes_the_loss_by_rounding_only(trained, built, changes):
+    other = experiment.build(config_with(**changes), TASK)
+    _, metrics = run(other, other.initial_state(), 1)
+    _, expected = run(built, built.initial_state(), 1)
+    np.testing.assert_allclose(metrics["loss"], expected["loss"], rtol=1e-5)
+    np.testing.assert_allclose(metrics["gradient_norm"], expected["gradient_norm"], rtol=1e-4)
+
+
+@pytest.mark.parametrize("method", ["cgar", "plateau", "nested"])
+def test_other_curricula_and_weightings_apply(method):
+    other = experiment.build(config_with(method), TASK)
+    _, metrics = run(other, other.initial_state(), 1)
+    assert np.isfinite(metrics["loss"])
+
+
+def test_hierarchical_weighting_counts_loops_as_supervision_steps():
+    plain = experiment.build(config_with("trm"), TASK)
+    weighted = experiment.build(config_with("hsw"), TASK)
+    _, even = run(plain, plain.initial_state(), 1)
+    _, decaying = run(weighted, weighted.initial_state(), 1)
+    assert even["digit_weight_max"] == even["digit_weight_min"] == 1
+    ratio = decaying["digit_weight_min"] / decaying["digit_weight_max"]
+    np.testing.assert_allclose(ratio, 0.7**2, rtol=1e-5)
+
+
+def fresh_slots(built, labels=None):
+    examples = {name: jnp.asarray(column[:BATCH]) for name, column in puzzles().items()}
+    examples = {name: examples[name] for name in ("inputs", "labels", "puzzle_identifiers")}
+    examples = jax.tree.map(lambda column: column.astype(jnp.int32), examples)
+    if labels is not None:
+        examples["labels"] = labels
+    supervision = built.train_step.supervision
+    slots = supervision.initial_slots(examples)
+    return supervision, supervision.refill(slots, examples, None, jax.random.key(0))
+
+
+def test_thinking_slots_begin_without_a_conflict_and_keep_their_candidates(built):
+    supervision, slots = fresh_slots(built)
+    conflict = has_conflict(slots.candidates, slots.examples["labels"] - 2)
+    assert slots.thinks.any()
+    assert conflict.any()
+    assert not (conflict & slots.thinks).any()
+    state = built.initial_state()
+    model_variables = variables(state.params, state.constants)
+    depth = built.stages[0].depth
+    output = supervision.forward(model_variables, None, slots, depth)
+    after = supervision.advance(slots, output, jax.random.key(1))
+    kept = (after.candidates == slots.candidates).all((1, 2))
+    assert kept[slots.thinks].all()
+    assert not kept[~slots.thinks].all()
+    assert np.any(np.asarray(after.states[slots.thinks]) != 0)
+    assert np.all(np.asarray(after.states[~slots.thinks]) == 0)
+
+
+def test_the_question_stays_in_every_fresh_slot(built):
+    _, slots = fresh_slots(built)
+    inputs = np.asarray(slots.examples["inputs"])
+    given = inputs >= 2
+    assert np.asarray(slots.fixed)[given].all()
+    np.testing.assert_array_equal(np.asarray(slots.candidates).argmax(-1)[given], inputs[given] - 2)
+
+
+def test_examples_without_labels_have_no_loss_and_leave_at_once(built):
+    none = jnp.full((BATCH, 16), IGNORE_LABEL)
+    supervision, slots = fresh_slots(built, none)
+    state = built.initial_state()
+    model_variables = variables(state.params, state.constants)
+    output = supervision.forward(model_variables, None, slots, built.stages[0].depth)
+    assert not np.any(output.losses["digit"])
+    assert not np.any(output.losses["keep"])
+    assert supervision.advance(slots, output, jax.random.key(1)).halted.all()
+
+
+def test_deep_supervision_of_a_candidate_model_is_refused():
+    config = config_with()
+    config.supervision = default_config().supervision
+    config.loss = default_config().loss
+    with pytest.raises(ValueError, match=r"supervision\.name = 'candidate_elimination'"):
+        experiment.build(config, TASK)
+
+
+def test_depths_with_latent_recursions_are_refused():
+    config = config_with()
+    config.curriculum = {"name": "fixed_depth_curriculum", "depth": (2, 1)}
+    with pytest.raises(ValueError, match=r"needs depths \(0, loops\)"):
+        experiment.build(config, TASK)
+
+
+def test_puzzles_without_constraint_groups_are_refused():
+    config = config_with()
+    config.data = default_config().data
+    config.data.name = "maze"
+    with pytest.raises(ValueError, match="groups of cells that must all differ"):
+        experiment.build(config, TASK)
+
+
+def test_an_unknown_setting_is_refused():
+    config = config_with()
+    config.supervision.thinkng = 0.5
+    with pytest.raises(ValueError, match="did you mean 'thinking'"):
+        experiment.build(config, TASK)
