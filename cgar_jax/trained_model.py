@@ -16,14 +16,22 @@ from cgar_jax._core.extras import explain_missing
 from cgar_jax.config_values import plain_config
 from cgar_jax.data import Questions, Rules, read_questions
 from cgar_jax.data.trained_rows import load_as_trained
-from cgar_jax.evaluation import RolloutOptions, Solution, Solver, SolverOptions
+from cgar_jax.evaluation import (
+    Proof,
+    RolloutOptions,
+    Search,
+    SearchOptions,
+    Solution,
+    Solver,
+    SolverOptions,
+)
 from cgar_jax.evaluation.rollout_accuracy import accuracy_and_cost, record
 from cgar_jax.evaluation.stablehlo import solving_program
 from cgar_jax.experiment import Experiment, Task
 from cgar_jax.mesh import place
 from cgar_jax.models import ModelParams
 from cgar_jax.models.published import PUZZLE_TABLE
-from cgar_jax.recursion import Reasoner, Trajectory
+from cgar_jax.recursion import CandidateReasoner, Reasoner, Trajectory
 from cgar_jax.reporting.model_card import model_card
 from cgar_jax.training.checkpoints import Checkpoints
 from cgar_jax.training.state import averaged
@@ -59,9 +67,18 @@ class TrainedModel:
         return {"step": self.step, "origin": self.origin}
 
     @property
-    def reasoner(self) -> Reasoner:
+    def reasoner(self) -> Reasoner | CandidateReasoner:
         """The model at the depth and with the supervision steps of its training."""
         return self.experiment.reasoner
+
+    def _deep_reasoner(self, purpose: str) -> Reasoner:
+        """Returns the reasoner; raises a ValueError for a model that eliminates candidates."""
+        if isinstance(self.reasoner, CandidateReasoner):
+            raise ValueError(
+                f"{purpose} needs a model that was trained by deep supervision; this one "
+                "eliminates candidates, which solve and evaluate can use"
+            )
+        return self.reasoner
 
     @property
     def accepts(self) -> Callable[[np.ndarray, np.ndarray], np.ndarray] | None:
@@ -102,26 +119,32 @@ class TrainedModel:
             [read_questions(text, self.rules, num_cells, where, skip_bad) for text in texts]
         )
 
-    def solver(self, **options: Any) -> Solver:
+    def solver(self, **options: Any) -> Solver | Search:
         """Makes a solver that checks answers by the rules of the puzzles.
 
+        For a model that eliminates candidates, this is a search.
+
         Args:
-          **options: settings of `SolverOptions`.
+          **options: settings of `SolverOptions`, or `SearchOptions` for a search.
 
         Raises:
           ValueError: if an option is wrong.
         """
+        if isinstance(self.reasoner, CandidateReasoner):
+            return Search(self.reasoner, self.params, self.accepts, SearchOptions(**options))
         return Solver(self.reasoner, self.params, self.accepts, SolverOptions(**options))
 
-    def solve(self, puzzles: str | Sequence[str] | np.ndarray, **options: Any) -> list[Solution]:
+    def solve(
+        self, puzzles: str | Sequence[str] | np.ndarray, **options: Any
+    ) -> list[Solution] | list[Proof]:
         """Solves puzzles.
 
         Args:
           puzzles: texts as for `read`, or tokens `[num, num_cells]`.
-          **options: settings of `SolverOptions`.
+          **options: as for `solver`.
 
         Returns:
-          A solution for each puzzle, in order.
+          A solution or proof for each puzzle, in order.
         """
         questions = puzzles if isinstance(puzzles, np.ndarray) else self.read(puzzles).tokens
         return self.solver(**options)(questions)
@@ -218,7 +241,7 @@ class TrainedModel:
           The rows of `cgar_jax.evaluation.rollout_accuracy.accuracy_and_cost`.
         """
         options = dataclasses.replace(options, num_rollouts=max(rollouts))
-        reasoner = self.reasoner.with_supervision_steps(max(steps))
+        reasoner = self._deep_reasoner("rollouts").with_supervision_steps(max(steps))
         found = record(reasoner, self.params, examples, self.accepts, options, on_progress)
         return accuracy_and_cost(reasoner, found, rollouts, steps)
 
@@ -230,7 +253,8 @@ class TrainedModel:
           puzzle_identifier: number of the puzzle, for ARC.
         """
         question = self.read(puzzle).tokens[0] if isinstance(puzzle, str) else puzzle
-        return self.reasoner.trajectory(self.params, question, puzzle_identifier)
+        reasoner = self._deep_reasoner("a trajectory")
+        return reasoner.trajectory(self.params, question, puzzle_identifier)
 
     def animate(
         self,
@@ -278,6 +302,7 @@ class TrainedModel:
           ValueError: if `stablehlo` is set for a model that answers only puzzles it was trained on.
           OSError: if the folder holds another model or other files, or cannot be written to.
         """
+        reasoner = self._deep_reasoner("an export")
         model_files.check_output(output)
         if not overwrite:
             settings = runs.settings(self.config, self.experiment.task)
@@ -285,7 +310,7 @@ class TrainedModel:
         program = None
         if stablehlo:
             data.rules_of(self.config.data.name)  # raises for models of puzzles with embeddings
-            program = solving_program(self.reasoner, self.params).serialize()
+            program = solving_program(reasoner, self.params).serialize()
         result = runs.read_result(self.folder) if self.folder else None
         if result and result.get("steps") != self.step:
             result = None  # it belongs to a later checkpoint, which is damaged

@@ -27,8 +27,10 @@ from absl import flags
 from cgar_jax import model_files, runs, trained_model
 from cgar_jax.commands import command_line, console
 from cgar_jax.data import Questions, Rules, read_questions, rules_of
+from cgar_jax.evaluation import Proof, Search
 from cgar_jax.evaluation.solver import CHOICES, STOPS, Solution, Solver
 from cgar_jax.progress import Status
+from cgar_jax.recursion import CandidateReasoner
 
 ARGUMENTS = "PUZZLE..."
 REQUIRED = ("workdir",)
@@ -48,7 +50,17 @@ COMMAND_LINE = "command line"
 _FILE_NAME = re.compile(
     r".*\.(txt|csv|tsv|sdk|sdm|ss|json|jsonl|parquet|gz|zst|bz2|xz|zip)", re.IGNORECASE
 )
-COLUMNS = ("source", "question", "answer", "verified", "supervision_steps", "halting_probability")
+COLUMNS = (
+    "source",
+    "question",
+    "answer",
+    "verified",
+    "supervision_steps",
+    "halting_probability",
+    "passes",
+)
+# Flags that only models have which were trained by deep supervision.
+_DEEP_FLAGS = ("max_supervision_steps", "num_rollouts", "noise", "stop", "choose", "show_attempt")
 
 
 def define_flags() -> None:
@@ -66,7 +78,10 @@ def define_flags() -> None:
     )
     flags.DEFINE_integer("num_rollouts", 1, "number of rollouts per puzzle; the first has no noise")
     flags.DEFINE_integer(
-        "budget", None, "supervision steps per puzzle over all rollouts; replaces --num_rollouts"
+        "budget",
+        None,
+        "supervision steps per puzzle over all rollouts, which replaces --num_rollouts; for models "
+        "that eliminate candidates, passes per puzzle, by default 1000",
     )
     flags.DEFINE_float("noise", 0.3, "standard deviation of the noise in the latent state")
     flags.DEFINE_integer("seed", 0, "random seed for the noise")
@@ -118,8 +133,17 @@ def main(values: flags.FlagValues, arguments: Sequence[str]) -> int:
     return 0 if printer.num_solved == len(questions.tokens) else UNSOLVED
 
 
-def make_solver(values: flags.FlagValues, model: trained_model.TrainedModel) -> Solver:
-    """Makes the solver that the flags describe."""
+def make_solver(values: flags.FlagValues, model: trained_model.TrainedModel) -> Solver | Search:
+    """Makes the solver or the search that the flags describe."""
+    if isinstance(model.reasoner, CandidateReasoner):
+        chosen = [name for name in _DEEP_FLAGS if values[name].present > 0]
+        if chosen:
+            raise ValueError(
+                f"--{chosen[0]} does not apply to this model, which searches by eliminating "
+                "candidates; use --budget, --batch_size and --seed"
+            )
+        budget = {"budget": values.budget} if values.budget else {}
+        return model.solver(batch_size=values.batch_size, seed=values.seed, **budget)
     steps = values.max_supervision_steps or model.reasoner.supervision_steps
     return model.solver(
         max_supervision_steps=steps,
@@ -196,10 +220,10 @@ class Printer:
         """
         self.questions, self.rules, self.show_attempt = questions, rules, show_attempt
         self.outputs, self.num_solved = [], 0
-        self._waiting: dict[int, Solution] = {}
+        self._waiting: dict[int, Solution | Proof] = {}
         self._next = 0
 
-    def add(self, number: int, solution: Solution) -> None:
+    def add(self, number: int, solution: Solution | Proof) -> None:
         """Takes a solution, and passes on those whose predecessors have all been passed on."""
         self._waiting[number] = solution
         while self._next in self._waiting:
@@ -213,34 +237,37 @@ class Printer:
         """Returns a puzzle as text."""
         return self.rules.to_text(self.questions.tokens[number])
 
-    def print_text(self, number: int, solution: Solution) -> None:
+    def print_text(self, number: int, solution: Solution | Proof) -> None:
         """Prints a solution as text."""
-        steps, place = solution.supervision_steps, self.questions.places[number]
-        took = f"after {steps} supervision step{'' if steps == 1 else 's'}"
+        (unit, count), place = _cost(solution), self.questions.places[number]
+        names = {"passes": ("pass", "passes")}
+        one, several = names.get(unit, ("supervision step", "supervision steps"))
+        took = f"after {count} {one if count == 1 else several}"
         lines = [f"{place}: {'verified' if solution.verified else 'not solved'} {took}"]
         if self.questions.remarks[number]:
             lines.append(f"note: {self.questions.remarks[number]}")
         if solution.verified:
             lines.append(self.rules.draw(solution.answer))
-        elif self.show_attempt:
+        elif self.show_attempt and solution.answer is not None:
             question = self.questions.tokens[number]
             fault = self.rules.answer_faults(question[None], solution.answer[None])[0]
             lines.append(f"best attempt, which is wrong: it {fault}")
             lines += ["? " + line for line in self.rules.draw(solution.answer).splitlines()]
         print("\n".join(lines) + "\n", flush=True)
 
-    def print_json(self, number: int, solution: Solution) -> None:
+    def print_json(self, number: int, solution: Solution | Proof) -> None:
         """Prints a solution as one line of JSON."""
-        answer = self.rules.to_text(solution.answer)
+        answer = None if solution.answer is None else self.rules.to_text(solution.answer)
+        unit, count = _cost(solution)
         row: dict[str, Any] = {
             "question": self.question_text(number),
             "answer": answer if solution.verified else None,
             "verified": solution.verified,
-            "supervision_steps": solution.supervision_steps,
+            unit: count,
             "source": self.questions.sources[number],
             "line": self.questions.lines[number],
         }
-        if self.show_attempt and not solution.verified:
+        if self.show_attempt and answer is not None and not solution.verified:
             row["attempt"] = answer
         print(json.dumps(row), flush=True)
 
@@ -258,17 +285,29 @@ class CsvWriter:
         self._printer, self._csv = printer, csv.writer(file, lineterminator="\n")
         self._csv.writerow(COLUMNS)
 
-    def __call__(self, number: int, solution: Solution) -> None:
+    def __call__(self, number: int, solution: Solution | Proof) -> None:
         """Writes one row."""
         printer = self._printer
-        shown = solution.verified or printer.show_attempt
+        shown = solution.answer is not None and (solution.verified or printer.show_attempt)
+        unit, count = _cost(solution)
+        probability = (
+            f"{solution.halting_probability:.4f}" if isinstance(solution, Solution) else ""
+        )
         self._csv.writerow(
             [
                 printer.questions.places[number],
                 printer.question_text(number),
                 printer.rules.to_text(solution.answer) if shown else "",
                 int(solution.verified),
-                solution.supervision_steps,
-                f"{solution.halting_probability:.4f}",
+                count if unit == "supervision_steps" else "",
+                probability,
+                count if unit == "passes" else "",
             ]
         )
+
+
+def _cost(solution: Solution | Proof) -> tuple[str, int]:
+    """Returns the unit in which the cost of a puzzle is counted, and the number of units."""
+    if isinstance(solution, Proof):
+        return "passes", solution.passes
+    return "supervision_steps", solution.supervision_steps

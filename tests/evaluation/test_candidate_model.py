@@ -1,0 +1,66 @@
+"""A candidate model as a `TrainedModel`: what it can do, and clear errors for the rest."""
+
+import json
+
+import numpy as np
+import pytest
+
+from cgar_jax import experiment
+from cgar_jax.commands.solve import Printer
+from cgar_jax.config import default_config, set_elimination, set_method
+from cgar_jax.data import rules_of
+from cgar_jax.evaluation import Proof
+from cgar_jax.trained_model import TrainedModel
+from cgar_jax.training.state import averaged
+
+TASK = experiment.Task(vocab_size=6, sequence_length=16, num_puzzle_identifiers=1)
+PUZZLE, SOLUTION = "123434122143432.", "1234341221434321"
+
+
+@pytest.fixture(scope="module")
+def model():
+    config = default_config()
+    config.data.size = 4
+    set_elimination(config)
+    config.model.hidden_size = config.model.inner_size = 4
+    config.curriculum.stages = ((0, 1), (0, 1), (0, 1))
+    config.batch_size = 8
+    set_method(config, "trm")
+    built = experiment.build(config, TASK)
+    return TrainedModel(built, averaged(built.initial_state()))
+
+
+def test_it_solves_puzzles_with_proof(model):
+    (proof,) = model.solve(PUZZLE, budget=100)
+    assert proof.verified
+    assert model.rules.to_text(proof.answer) == SOLUTION
+
+
+@pytest.mark.parametrize(
+    "action",
+    [
+        lambda model, folder: model.trajectory(PUZZLE),
+        lambda model, folder: model.export(folder / "exported"),
+    ],
+    ids=["trajectory", "export"],
+)
+def test_what_needs_deep_supervision_is_refused(model, action, tmp_path):
+    with pytest.raises(ValueError, match="this one eliminates candidates"):
+        action(model, tmp_path)
+
+
+@pytest.mark.parametrize("solved", [True, False])
+def test_a_line_of_json_has_the_answer_and_the_passes(model, solved, capsys):
+    questions = model.read(PUZZLE)
+    answer = rules_of("sudoku").parse_answers([SOLUTION])[0].astype(np.uint8)
+    printer = Printer(questions, model.rules, show_attempt=False)
+    printer.print_json(0, Proof(answer if solved else None, 7, 2))
+    row = json.loads(capsys.readouterr().out)
+    assert row["answer"] == (SOLUTION if solved else None)
+    assert (row["question"], row["verified"], row["passes"]) == (PUZZLE, solved, 7)
+    assert "supervision_steps" not in row
+
+
+def test_a_proof_prints_its_passes(model, capsys):
+    Printer(model.read(PUZZLE), model.rules, show_attempt=False).print_text(0, Proof(None, 1, 0))
+    assert "not solved after 1 pass\n" in capsys.readouterr().out
