@@ -254,9 +254,9 @@ def build(
     config = plain_config(config)
     check_numbers(config)
     mesh = make_mesh(config.mesh, config.batch_size, config.training.microbatches, num_devices)
-    model = models.build(
-        config.model, **dataclasses.asdict(task), **_constraints(config.data.name, task)
-    )
+    reads_candidates = config.model.name in models.CANDIDATE_MODELS
+    constraints = _constraints(config.data.name, task) if reads_candidates else {}
+    model = models.build(config.model, **dataclasses.asdict(task), **constraints)
     curriculum = curricula.build(**config.curriculum)
     supervision = supervisions.build(config.supervision, config.loss, model, curriculum)
     reasoner = _reasoner(config, supervision, curriculum.full_depth, mesh)

@@ -1,6 +1,14 @@
-"""6x6 Sudoku by candidate elimination with proof, in under a minute on two CPU cores.
+"""6x6 Sudoku with proof, by candidate elimination, in a minute on two CPU cores.
 
-cgar train sudoku_deduction_mini
+    cgar train sudoku_deduction_mini
+
+Hardware and time: two CPU cores, one minute of training and one to two minutes for compilation and
+the search. The 1,000 training puzzles are minimal (no clue can be spared) and are generated first.
+
+Expected result: all of the 1,000 held-out puzzles are solved with proof, and 99 % without search.
+Seed 0 reached 100.0 % (95 % interval 99.6 to 100 %) and 99.0 %, with a median of 1 and a mean of
+2.4 passes per puzzle, after 61 s of training on two busy cores of an AMD EPYC (Zen 5). Other seeds
+have not been run yet.
 """
 
 from cgar_jax.config import default_config, set_elimination, set_method
