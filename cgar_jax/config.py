@@ -157,7 +157,8 @@ def set_elimination(config: ml_collections.ConfigDict) -> None:
     config.model = ml_collections.ConfigDict()
     config.model.name = "relational"
     config.model.hidden_size = 48
-    config.model.inner_size = 64
+    config.model.expansion = 2.0
+    config.model.inner_size_multiple = 16
     config.model.num_layers = 2
     config.model.dtype = "float32"
     config.model.param_dtype = "float32"

@@ -22,18 +22,12 @@ INTEGERS = {
     "evaluation.num_examples": "[1, inf)",
     "evaluation.batch_size": "[1, inf)",
     "evaluation.num_variants": "[0, inf)",
-    "search.loops": "[0, inf)",
-    "search.num_examples": "[0, inf)",
 }
 NUMBERS = {
-    "loss.halting_weight": "[0, inf)",
     "optimizer.ema_decay": "[0, 1]",
     "optimizer.puzzle_learning_rate": "[0, inf)",
     "optimizer.puzzle_weight_decay": "[0, inf)",
 }
-
-OPTIONAL = ("loss", "search")
-"""Groups of settings whose keys depend on the form of supervision."""
 
 
 def check_numbers(config: ml_collections.ConfigDict) -> None:
@@ -48,9 +42,6 @@ def check_numbers(config: ml_collections.ConfigDict) -> None:
     values = config.to_dict()
     for ranges, check in ((INTEGERS, check_integer), (NUMBERS, check_number)):
         for key, interval in ranges.items():
-            room = key.split(".")[0]
-            if room in OPTIONAL and key.split(".")[1] not in values.get(room, {}):
-                continue
             value = functools.reduce(operator.getitem, key.split("."), values)
             check("config", key, value, interval)
     for settings in (values["sampling"], *(dict(entry[1]) for entry in values["weighting"])):

@@ -11,6 +11,7 @@ import numpy as np
 from jax.sharding import Mesh
 
 from cgar_jax import contrib, curricula, data, models, optimizers, sampling, weighting
+from cgar_jax._core.ranges import check_integer
 from cgar_jax.config_ranges import check_numbers
 from cgar_jax.config_values import plain_config
 from cgar_jax.data import schema
@@ -65,8 +66,8 @@ class Experiment:
       task: task of the data.
       curriculum: the depth curriculum.
       train_step: the training step.
-      reasoner: the model at full depth, as it is evaluated; a `CandidateReasoner` for a candidate
-        model.
+      reasoner: the model at the depth of the last stage. For a candidate model, this is a
+        `CandidateReasoner`.
       evaluator: scores examples with the reasoner.
     """
 
@@ -86,6 +87,22 @@ class Experiment:
     def mesh(self) -> Mesh:
         """The mesh of devices."""
         return self.reasoner.mesh
+
+    def deep_reasoner(self, purpose: str) -> Reasoner:
+        """Returns the reasoner of a model that is trained by deep supervision.
+
+        Args:
+          purpose: what the reasoner is needed for, for the error.
+
+        Raises:
+          ValueError: if the model eliminates candidates.
+        """
+        if isinstance(self.reasoner, CandidateReasoner):
+            raise ValueError(
+                f"{purpose} needs a model that was trained by deep supervision; this one "
+                "eliminates candidates, which solve and evaluate can use"
+            )
+        return self.reasoner
 
     @property
     def stages(self) -> list[curricula.Stage]:
@@ -287,6 +304,8 @@ def _reasoner(
 ) -> Reasoner | CandidateReasoner:
     if isinstance(supervision, CandidateElimination):
         search = config.search
+        for name in ("loops", "num_examples"):
+            check_integer("config", f"search.{name}", search[name], "[0, inf)")
         rule = SearchRule(search.thresholds, search.conflict_threshold, search.temperature)
         return CandidateReasoner(
             supervision.model, curricula.Depth(0, search.loops or depth.T), mesh, rule

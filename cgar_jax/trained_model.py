@@ -71,15 +71,6 @@ class TrainedModel:
         """The model at the depth and with the supervision steps of its training."""
         return self.experiment.reasoner
 
-    def _deep_reasoner(self, purpose: str) -> Reasoner:
-        """Returns the reasoner; raises a ValueError for a model that eliminates candidates."""
-        if isinstance(self.reasoner, CandidateReasoner):
-            raise ValueError(
-                f"{purpose} needs a model that was trained by deep supervision; this one "
-                "eliminates candidates, which solve and evaluate can use"
-            )
-        return self.reasoner
-
     @property
     def accepts(self) -> Callable[[np.ndarray, np.ndarray], np.ndarray] | None:
         """`(questions, answers) -> bool [num]` by the rules of its puzzles; None without rules."""
@@ -241,7 +232,7 @@ class TrainedModel:
           The rows of `cgar_jax.evaluation.rollout_accuracy.accuracy_and_cost`.
         """
         options = dataclasses.replace(options, num_rollouts=max(rollouts))
-        reasoner = self._deep_reasoner("rollouts").with_supervision_steps(max(steps))
+        reasoner = self.experiment.deep_reasoner("rollouts").with_supervision_steps(max(steps))
         found = record(reasoner, self.params, examples, self.accepts, options, on_progress)
         return accuracy_and_cost(reasoner, found, rollouts, steps)
 
@@ -253,7 +244,7 @@ class TrainedModel:
           puzzle_identifier: number of the puzzle, for ARC.
         """
         question = self.read(puzzle).tokens[0] if isinstance(puzzle, str) else puzzle
-        reasoner = self._deep_reasoner("a trajectory")
+        reasoner = self.experiment.deep_reasoner("a trajectory")
         return reasoner.trajectory(self.params, question, puzzle_identifier)
 
     def animate(
@@ -302,7 +293,7 @@ class TrainedModel:
           ValueError: if `stablehlo` is set for a model that answers only puzzles it was trained on.
           OSError: if the folder holds another model or other files, or cannot be written to.
         """
-        reasoner = self._deep_reasoner("an export")
+        reasoner = self.experiment.deep_reasoner("an export")
         model_files.check_output(output)
         if not overwrite:
             settings = runs.settings(self.config, self.experiment.task)

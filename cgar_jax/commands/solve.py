@@ -59,7 +59,11 @@ COLUMNS = (
     "halting_probability",
     "passes",
 )
-# Flags that only models have which were trained by deep supervision.
+_UNITS = {
+    "supervision_steps": ("supervision step", "supervision steps"),
+    "passes": ("pass", "passes"),
+}
+# Flags that apply only to models which were trained by deep supervision.
 _DEEP_FLAGS = ("max_supervision_steps", "num_rollouts", "noise", "stop", "choose", "show_attempt")
 
 
@@ -240,9 +244,7 @@ class Printer:
     def print_text(self, number: int, solution: Solution | Proof) -> None:
         """Prints a solution as text."""
         (unit, count), place = _cost(solution), self.questions.places[number]
-        names = {"passes": ("pass", "passes")}
-        one, several = names.get(unit, ("supervision step", "supervision steps"))
-        took = f"after {count} {one if count == 1 else several}"
+        took = f"after {count} {_UNITS[unit][count != 1]}"
         lines = [f"{place}: {'verified' if solution.verified else 'not solved'} {took}"]
         if self.questions.remarks[number]:
             lines.append(f"note: {self.questions.remarks[number]}")
@@ -289,7 +291,7 @@ class CsvWriter:
         """Writes one row."""
         printer = self._printer
         shown = solution.answer is not None and (solution.verified or printer.show_attempt)
-        unit, count = _cost(solution)
+        costs = dict([_cost(solution)])
         probability = (
             f"{solution.halting_probability:.4f}" if isinstance(solution, Solution) else ""
         )
@@ -299,9 +301,9 @@ class CsvWriter:
                 printer.question_text(number),
                 printer.rules.to_text(solution.answer) if shown else "",
                 int(solution.verified),
-                count if unit == "supervision_steps" else "",
+                costs.get("supervision_steps", ""),
                 probability,
-                count if unit == "passes" else "",
+                costs.get("passes", ""),
             ]
         )
 

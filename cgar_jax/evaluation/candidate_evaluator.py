@@ -13,6 +13,7 @@ from cgar_jax.mesh import over_batch, place, replicated
 from cgar_jax.metrics import wilson_interval
 from cgar_jax.models import ModelParams
 from cgar_jax.recursion import CandidateReasoner
+from cgar_jax.recursion.elimination import has_conflict, symbols_of
 
 Examples = Mapping[str, np.ndarray]
 Accepts = Callable[[np.ndarray, np.ndarray], np.ndarray]
@@ -110,11 +111,10 @@ class CandidateEvaluator:
             inputs = place(batch["inputs"], over_batch(self._reasoner.mesh))
             found = jax.tree.map(lambda x: np.asarray(x)[:num], self._deduce(params, inputs))  # noqa: B023
             model, labels = self._reasoner.model, batch["labels"][:num]
-            symbols = labels - (model.vocab_size - model.num_symbols)
+            symbols = symbols_of(labels, model.vocab_size, model.num_symbols)
             right.append((found.answers == labels).all(1))
             removed.append(found.removed)
-            kept = np.take_along_axis(found.candidates, symbols[..., None], axis=2)[..., 0]
-            unsound.append(~kept.all(1))
+            unsound.append(has_conflict(found.candidates, symbols))
         right = np.concatenate(right)
         accuracy = float(right.mean())
         return {

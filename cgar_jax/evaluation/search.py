@@ -12,16 +12,15 @@ from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from cgar_jax._core.ranges import check_integer, check_number
+from cgar_jax.evaluation.places import Places, take
 from cgar_jax.mesh import over_batch, place
 from cgar_jax.models import ModelParams
 from cgar_jax.recursion import CandidateReasoner, Chains
 from cgar_jax.recursion.candidate_reasoner import PassResult
-
-_SHRINK = 2  # the next smaller batch has this many times fewer puzzles
+from cgar_jax.recursion.rows import where_rows
 
 Verify = Callable[[np.ndarray, np.ndarray], np.ndarray]
 """`(questions, answers) -> bool [num]`: whether each answer obeys the rules of its puzzle."""
@@ -114,9 +113,10 @@ class Search:
         options, mesh = self._options, self._reasoner.mesh
         end = time.monotonic() + options.seconds
         batch = _Batch(np.asarray(questions, np.int32), options.num_chains)
+        most = max(options.batch_size // options.num_chains, 1)
         chains = None
         while batch.num_left:
-            kept = batch.refill(self._size_for(batch.num_left))
+            kept = batch.refill(most, mesh.size)
             inputs, seeds, fresh = batch.rows(options.seed)
             if chains is None:
                 kept = np.zeros(len(fresh), np.int32)
@@ -127,14 +127,6 @@ class Search:
             batch.note(found, restarts, self._verify)
             yield from batch.close(options.budget, time.monotonic() > end)
 
-    def _size_for(self, num_left: int) -> int:
-        """Returns the number of puzzles in the smallest batch that holds all remaining ones."""
-        size = max(self._options.batch_size // self._options.num_chains, 1)
-        while size >= _SHRINK and num_left <= size // _SHRINK:
-            size //= _SHRINK
-        num_devices = self._reasoner.mesh.size
-        return -(-size // num_devices) * num_devices
-
 
 @functools.partial(jax.jit, static_argnames="reasoner")
 def _step(
@@ -143,11 +135,9 @@ def _step(
     """Moves rows of a batch, begins fresh puzzles, and runs one pass of each chain."""
     inputs, seeds, fresh, kept = rows
 
-    def select(new, old):
-        return jnp.where(fresh.reshape((-1,) + (1,) * (old.ndim - 1)), new, old)
-
     chains = jax.tree.map(lambda leaf: leaf[kept], chains)
-    chains = jax.tree.map(select, reasoner.begin(inputs, seeds), chains)
+    begun = reasoner.begin(inputs, seeds)
+    chains = jax.tree.map(functools.partial(where_rows, fresh), begun, chains)
     return reasoner.search(params, chains)
 
 
@@ -155,8 +145,8 @@ class _Batch:
     """The waiting puzzles and those in the batch, on the host; index -1 marks an idle place."""
 
     def __init__(self, questions: np.ndarray, num_chains: int):
-        self._questions, self._num_chains, self._next = questions, num_chains, 0
-        self._indices = np.zeros(0, np.int64)
+        self._questions, self._num_chains = questions, num_chains
+        self._places = Places(len(questions))
         self._passes = np.zeros(0, np.int64)
         self._fresh = np.zeros(0, bool)
         self._dead_ends = np.zeros(0, np.int64)
@@ -165,29 +155,20 @@ class _Batch:
     @property
     def num_left(self) -> int:
         """The number of puzzles that are waiting or in the batch."""
-        return int((self._indices >= 0).sum()) + len(self._questions) - self._next
+        return self._places.num_left
 
-    def refill(self, size: int) -> np.ndarray:
+    def refill(self, most: int, num_devices: int) -> np.ndarray:
         """Resizes the batch and fills idle places; returns the earlier row of each row."""
-        places = np.arange(len(self._indices))
-        if size != len(places):
-            busy = np.flatnonzero(self._indices >= 0)[:size]
-            places = np.pad(busy, (0, size - len(busy)), constant_values=-1)
-            indices = np.where(places < 0, -1, np.append(self._indices, -1)[places])
-            self._passes = np.append(self._passes, 0)[places]
-            self._indices = indices
-        idle = np.flatnonzero(self._indices < 0)[: len(self._questions) - self._next]
-        self._indices[idle] = self._next + np.arange(len(idle))
-        self._next += len(idle)
-        self._passes[idle] = 0
-        self._fresh = np.zeros(size, bool)
-        self._fresh[idle] = True
-        rows = np.maximum(places, 0)[:, None] * self._num_chains + np.arange(self._num_chains)
+        earlier, begun = self._places.refill(most, num_devices)
+        self._passes = take(self._passes, earlier)
+        self._passes[begun] = 0
+        self._fresh = np.isin(np.arange(len(earlier)), begun)
+        rows = np.maximum(earlier, 0)[:, None] * self._num_chains + np.arange(self._num_chains)
         return rows.reshape(-1).astype(np.int32)
 
     def rows(self, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Returns the tokens and the seed of each chain, and whether it begins now."""
-        indices = np.maximum(self._indices, 0)
+        indices = np.maximum(self._places.indices, 0)
         chains = indices[:, None] * self._num_chains + np.arange(self._num_chains)
         seeds = (np.uint32(seed) * np.uint32(2_654_435_761) + chains.astype(np.uint32)).reshape(-1)
         inputs = np.repeat(self._questions[indices], self._num_chains, axis=0)
@@ -195,25 +176,25 @@ class _Batch:
 
     def note(self, found: PassResult, restarts: np.ndarray, verify: Verify) -> None:
         """Stores the answers of a pass that the rules confirm."""
-        shape = len(self._indices), self._num_chains
+        shape = len(self._places.indices), self._num_chains
         self._passes += self._num_chains
         self._dead_ends = restarts.reshape(shape).sum(1)
-        solved = found.solved.reshape(shape) & (self._indices >= 0)[:, None]
+        solved = found.solved.reshape(shape) & (self._places.indices >= 0)[:, None]
         places, chains = np.nonzero(solved)
         if not len(places):
             return
         answers = found.answers.reshape(*shape, -1)[places, chains]
-        right = verify(self._questions[self._indices[places]], answers)
+        right = verify(self._questions[self._places.indices[places]], answers)
         for position, answer in zip(places[right], answers[right], strict=True):
             self._answers.setdefault(int(position), answer.astype(np.uint8))
 
     def close(self, budget: int, out_of_time: bool) -> Iterator[tuple[int, Proof]]:
         """Yields the puzzles whose search has ended, whose places are idle afterwards."""
         spent = self._passes + self._num_chains > budget
-        for position in np.flatnonzero(self._indices >= 0):
+        for position in np.flatnonzero(self._places.indices >= 0):
             answer = self._answers.pop(int(position), None)
             if answer is None and not (spent[position] or out_of_time):
                 continue
             proof = Proof(answer, int(self._passes[position]), int(self._dead_ends[position]))
-            yield int(self._indices[position]), proof
-            self._indices[position] = -1
+            yield int(self._places.indices[position]), proof
+            self._places.indices[position] = -1

@@ -14,13 +14,13 @@ import jax.numpy as jnp
 import numpy as np
 
 from cgar_jax._core.registry import check_name
+from cgar_jax.evaluation.places import Places, take
 from cgar_jax.mesh import over_batch, place
 from cgar_jax.models import ModelParams
 from cgar_jax.recursion import Noise, Prediction, Reasoner, Rollouts, States
 
 STOPS = ("verified", "halting", "budget")
 CHOICES = ("halting", "majority")
-_SHRINK = 4  # the next smaller batch has this many times fewer groups
 
 Verify = Callable[[np.ndarray, np.ndarray], np.ndarray]
 """`(questions, answers) -> bool [num]`: whether each answer obeys the rules of its puzzle."""
@@ -166,21 +166,13 @@ class Solver:
         mesh = self._reasoner.mesh
         states = self._over_batch(self._reasoner.empty_states(0))
         while batch.num_left:
-            kept = batch.refill(self._size_for(batch.num_left))
+            kept = batch.refill(self._options.batch_size, mesh.size)
             if kept is not None:
                 states = self._over_batch(_rows_of(states, kept))
             rollouts = place(batch.rollouts(), over_batch(mesh))
             states, found = self._reasoner.run(self._params, states, rollouts, self._noise)
             done = self._note(batch, jax.tree.map(lambda x: x[0], jax.device_get(found)))
             yield from batch.close(done, self._options.choose)
-
-    def _size_for(self, num_left: int) -> int:
-        """Returns the number of groups of the smallest batch that holds all remaining puzzles."""
-        size = min(self._options.batch_size, num_left)
-        while num_left <= size // _SHRINK:
-            size //= _SHRINK
-        num_devices = self._reasoner.mesh.size
-        return -(-size // num_devices) * num_devices
 
     def _over_batch(self, states: States) -> States:
         return jax.device_put(states, over_batch(self._reasoner.mesh))
@@ -211,8 +203,7 @@ class _Batch:
     def __init__(self, questions: np.ndarray, puzzle_identifiers: np.ndarray, num_rollouts: int):
         num_cells = questions.shape[1]
         self._questions, self._identifiers = questions.astype(np.int32), puzzle_identifiers
-        self._next = 0
-        self.indices = np.zeros(0, np.int32)
+        self._places = Places(len(questions))
         self.steps = np.zeros(0, np.int32)
         self.ended = np.zeros((0, num_rollouts), bool)
         self.is_right = np.zeros((0, num_rollouts), bool)
@@ -220,31 +211,35 @@ class _Batch:
         self.answers = np.zeros((0, num_rollouts, num_cells), np.uint8)
 
     @property
+    def indices(self) -> np.ndarray:
+        """The index of the puzzle of each group, -1 for an idle one, int `[groups]`."""
+        return self._places.indices
+
+    @property
     def num_left(self) -> int:
         """The number of puzzles that are waiting or in the batch."""
-        return int((self.indices >= 0).sum()) + len(self._questions) - self._next
+        return self._places.num_left
 
-    def refill(self, size: int) -> np.ndarray | None:
-        """Resizes the batch to `size` groups and fills the idle ones with waiting puzzles.
+    def refill(self, most: int, num_devices: int) -> np.ndarray | None:
+        """Resizes the batch and fills its idle groups with waiting puzzles.
+
+        Args:
+          most: largest number of groups.
+          num_devices: divisor of the number of groups.
 
         Returns:
           For each row of the batch, the row it was before (any row, if its puzzle is new); None if
           no row has moved.
         """
         kept = None
-        if size != len(self.indices):
-            groups = np.flatnonzero(self.indices >= 0)
-            groups = np.pad(groups, (0, size - len(groups)), constant_values=-1)
-            for name in ("indices", "steps", "ended", "is_right", "halt_logits", "answers"):
-                setattr(self, name, _take(getattr(self, name), groups))
-            self.indices[groups < 0] = -1
-            kept = groups[:, None] * self.ended.shape[1] + np.arange(self.ended.shape[1])
+        earlier, begun = self._places.refill(most, num_devices)
+        if len(earlier) != len(self.steps):
+            for name in ("steps", "ended", "is_right", "halt_logits", "answers"):
+                setattr(self, name, take(getattr(self, name), earlier))
+            kept = earlier[:, None] * self.ended.shape[1] + np.arange(self.ended.shape[1])
             kept = np.maximum(kept, 0).reshape(-1)
-        idle = np.flatnonzero(self.indices < 0)[: len(self._questions) - self._next]
-        self.indices[idle] = self._next + np.arange(len(idle))
-        self._next += len(idle)
-        self.steps[idle] = 0
-        self.ended[idle] = self.is_right[idle] = False
+        self.steps[begun] = 0
+        self.ended[begun] = self.is_right[begun] = False
         return kept
 
     def rollouts(self) -> Rollouts:
@@ -307,13 +302,6 @@ def chosen_rollout(
         _, group, sizes = np.unique(answers, axis=0, return_inverse=True, return_counts=True)
         counts = sizes[group.reshape(-1)]
     return int(np.lexsort((halt_logits, counts, right))[-1])
-
-
-def _take(column: np.ndarray, groups: np.ndarray) -> np.ndarray:
-    """Takes rows of a column; index -1 gives a row of zeros."""
-    taken = np.zeros((len(groups), *column.shape[1:]), column.dtype)
-    taken[groups >= 0] = column[groups[groups >= 0]]
-    return taken
 
 
 def _rows_of(states: States, rows: np.ndarray) -> States:

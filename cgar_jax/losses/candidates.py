@@ -12,10 +12,8 @@ cross-entropy (`halting_head`).
 import chex
 import jax
 import jax.numpy as jnp
-import optax
 
-from cgar_jax._core.checks import check_shape
-from cgar_jax._core.masking import valid_entries
+from cgar_jax.losses.binary import masked_binary_cross_entropy
 
 
 def keep_loss(
@@ -57,9 +55,5 @@ def keep_loss(
     Reference:
       Davis, Haller, Alfarano and Santolucito, 2026, arXiv 2605.08605, as in the released code.
     """
-    check_shape("keep_loss", "right", right, keep_logits.shape)
-    valid = valid_entries(where, keep_logits.shape)
-    logits = jnp.where(valid, keep_logits.astype(jnp.float32), 0)
-    right = jnp.asarray(right, bool)
-    losses = optax.sigmoid_binary_cross_entropy(logits, right.astype(jnp.float32))
-    return jnp.where(valid, jnp.where(right, right_weight, wrong_weight) * losses, 0)
+    losses = masked_binary_cross_entropy("keep_loss", "right", keep_logits, right, where)
+    return jnp.where(right, right_weight, wrong_weight) * losses

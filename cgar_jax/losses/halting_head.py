@@ -10,11 +10,8 @@ Rules that decide when an example halts are not losses and belong to the recursi
 
 import chex
 import jax
-import jax.numpy as jnp
-import optax
 
-from cgar_jax._core.checks import check_shape
-from cgar_jax._core.masking import valid_entries
+from cgar_jax.losses.binary import masked_binary_cross_entropy
 
 
 def halting_loss(
@@ -50,8 +47,4 @@ def halting_loss(
       Jolicoeur-Martineau, 2025, "Less is More: Recursive Reasoning with Tiny Networks", arXiv
       2510.04871; as in the published code.
     """
-    check_shape("halting_loss", "solved", solved, halt_logits.shape)
-    valid = valid_entries(where, solved.shape)
-    logits = jnp.where(valid, halt_logits.astype(jnp.float32), 0)
-    losses = optax.sigmoid_binary_cross_entropy(logits, solved.astype(jnp.float32))
-    return jnp.where(valid, losses, 0)
+    return masked_binary_cross_entropy("halting_loss", "solved", halt_logits, solved, where)

@@ -15,6 +15,9 @@ import jax.numpy as jnp
 from cgar_jax._core.ids import known_ids
 from cgar_jax._core.relations import Relation
 
+DTYPES = ("bfloat16", "float16", "float32", "float64")
+"""The dtypes in which a model can compute and keep its parameters."""
+
 ShardingRules = tuple[tuple[str, int], ...]
 """Pairs `(pattern, axis)`: matrices whose name matches `pattern` are split along `axis`."""
 

@@ -19,12 +19,11 @@ import jax.numpy as jnp
 import numpy as np
 from flax import linen as nn
 
-from cgar_jax._core.ranges import check_integer
+from cgar_jax._core.ranges import check_integer, check_number
 from cgar_jax._core.registry import check_name
 from cgar_jax._core.relations import Relation, incidence
-from cgar_jax.layers import LECUN_NORMAL, rms_norm
-from cgar_jax.models.base import CandidateOutputs, ShardingRules
-from cgar_jax.models.trm import DTYPES
+from cgar_jax.layers import LECUN_NORMAL, SwiGLU, gated_inner_size, rms_norm
+from cgar_jax.models.base import DTYPES, CandidateOutputs, ShardingRules
 
 _MESSAGE_SCALE = 1 / 3
 _STATE_SCALE = 0.7
@@ -34,7 +33,8 @@ class Layer(nn.Module):
     """One round of messages, then a gated MLP; each is followed by a residual and a norm."""
 
     relations: tuple[Relation, ...]
-    inner_size: int
+    expansion: float
+    inner_size_multiple: int
     dtype: str
     param_dtype: str
 
@@ -61,8 +61,9 @@ class Layer(nn.Module):
         received = (groups.T @ jnp.concatenate(messages)).reshape(h.shape)
         of_cell = _MESSAGE_SCALE * h.sum(1, keepdims=True) @ kernel("cell", hidden, hidden)
         h = rms_norm(h + received + of_cell)
-        linear, gate = jnp.split(h @ kernel("gate_up", hidden, 2 * self.inner_size), 2, axis=-1)
-        return rms_norm(h + (linear * jax.nn.silu(gate)) @ kernel("down", self.inner_size, hidden))
+        gated = {"expansion": self.expansion, "inner_size_multiple": self.inner_size_multiple}
+        dtypes = {"dtype": self.dtype, "param_dtype": self.param_dtype}
+        return rms_norm(h + SwiGLU(**gated, **dtypes, name="mlp")(h))
 
 
 class Relational(nn.Module):
@@ -84,7 +85,8 @@ class Relational(nn.Module):
       relations: groups of cells that must all differ, by relation.
       num_puzzle_identifiers: number of rows of the puzzle-embedding table, which is not used.
       hidden_size: width of a state.
-      inner_size: width of the gated MLP.
+      expansion: relative width of the gated MLP, see `cgar_jax.layers.gated_inner_size`.
+      inner_size_multiple: unit to which the inner width is rounded up.
       num_layers: number of layers of a network call.
       dtype: dtype of the computation, one of `DTYPES`.
       param_dtype: dtype of the parameters, one of `DTYPES`.
@@ -99,14 +101,16 @@ class Relational(nn.Module):
     relations: tuple[Relation, ...]
     num_puzzle_identifiers: int = 1
     hidden_size: int = 48
-    inner_size: int = 96
+    expansion: float = 2.0
+    inner_size_multiple: int = 16
     num_layers: int = 2
     dtype: str = "float32"
     param_dtype: str = "float32"
 
     def __post_init__(self):
-        for name in ("hidden_size", "inner_size", "num_layers"):
+        for name in ("hidden_size", "inner_size_multiple", "num_layers"):
             check_integer("Relational", name, getattr(self, name), "[1, inf)")
+        check_number("Relational", "expansion", self.expansion, "(0, inf)")
         for name in ("dtype", "param_dtype"):
             check_name(f"{name} of Relational", getattr(self, name), DTYPES)
         if not self.relations:
@@ -134,7 +138,7 @@ class Relational(nn.Module):
         normal, zeros = nn.initializers.normal(1.0), nn.initializers.zeros
         self.candidate_embedding = self.param("candidate_embedding", normal, (2, hidden), dtype)
         self.layers = [
-            Layer(self.relations, self.inner_size, self.dtype, dtype)
+            Layer(self.relations, self.expansion, self.inner_size_multiple, self.dtype, dtype)
             for _ in range(self.num_layers)
         ]
         self.symbol_head = self.param("symbol_head", zeros, (hidden, 2), dtype)
@@ -200,7 +204,7 @@ class Relational(nn.Module):
         hidden, symbols = self.hidden_size, self.num_symbols
         sums = 2 * groups * states * hidden
         messages = (groups * symbols + self.sequence_length) * hidden * hidden
-        return 2 * self.num_layers * (sums + messages + 3 * states * hidden * self.inner_size)
+        return 2 * self.num_layers * (sums + messages + 3 * states * hidden * self._inner_size)
 
     def heads_flops(self) -> int:
         """Counts the FLOPs of one `heads` call for one example."""
@@ -209,16 +213,20 @@ class Relational(nn.Module):
     def network_activations(self) -> int:
         """Counts the bytes that the backward pass of one `network` call keeps for one example."""
         groups, states = self._incidence().shape[0], math.prod(self.state_shape[:2])
-        numbers = states * (5 * self.hidden_size + 5 * self.inner_size)
+        numbers = states * (5 * self.hidden_size + 5 * self._inner_size)
         numbers += (groups * self.num_symbols + self.sequence_length) * self.hidden_size
         return self.num_layers * jnp.dtype(self.dtype).itemsize * numbers
 
     def network_traffic(self) -> int:
         """Counts the bytes that one `network` call must at least move for one example."""
         groups, states = self._incidence().shape[0], math.prod(self.state_shape[:2])
-        numbers = states * (4 * self.hidden_size + 3 * self.inner_size)
+        numbers = states * (4 * self.hidden_size + 3 * self._inner_size)
         numbers += 4 * groups * self.num_symbols * self.hidden_size
         return self.num_layers * jnp.dtype(self.dtype).itemsize * numbers
+
+    @property
+    def _inner_size(self) -> int:
+        return gated_inner_size(self.hidden_size, self.expansion, self.inner_size_multiple)
 
     def _incidence(self) -> np.ndarray:
         return incidence(self.relations, self.sequence_length)

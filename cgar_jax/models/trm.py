@@ -19,7 +19,7 @@ from flax import linen as nn
 from cgar_jax._core.ranges import check_integer, check_number
 from cgar_jax._core.registry import check_name
 from cgar_jax.layers import LECUN_NORMAL, Attention, SwiGLU, gated_inner_size, rms_norm
-from cgar_jax.models.base import Outputs, ShardingRules
+from cgar_jax.models.base import DTYPES, Outputs, ShardingRules
 
 POSITIVE = (
     "vocab_size",
@@ -31,7 +31,6 @@ POSITIVE = (
     "inner_size_multiple",
     "puzzle_embedding_tokens",  # the halting head reads the first of them
 )
-DTYPES = ("bfloat16", "float16", "float32", "float64")
 
 
 class Block(nn.Module):

@@ -85,6 +85,12 @@ def tokens_of(symbols: jax.Array, vocab_size: int, num_symbols: int) -> jax.Arra
     return symbols + (vocab_size - num_symbols)
 
 
+def symbols_of(tokens: jax.Array, vocab_size: int, num_symbols: int) -> jax.Array:
+    """Returns the symbols of tokens, counted from 0; -1 for a token that is no symbol."""
+    first = vocab_size - num_symbols
+    return jnp.where(tokens >= first, tokens - first, -1)
+
+
 def run_pass(
     model: CandidateModel,
     variables: Any,
@@ -212,3 +218,14 @@ def pin(candidates: jax.Array, cell: jax.Array, symbol: jax.Array, where: jax.Ar
     in_cell = (jnp.arange(cells) == cell[:, None]) & where[:, None]
     only = jnp.arange(symbols) == symbol[:, None]
     return jnp.where(in_cell[..., None], only[:, None], candidates)
+
+
+def has_conflict(candidates: jax.Array, solution: jax.Array) -> jax.Array:
+    """Returns whether the candidates exclude the solution, bool `[batch]`.
+
+    Args:
+      candidates: bool `[batch, cells, symbols]`.
+      solution: symbols of the solution, int `[batch, cells]`; -1 is ignored.
+    """
+    left = jnp.take_along_axis(candidates, jnp.maximum(solution, 0)[..., None], axis=-1)[..., 0]
+    return ((solution >= 0) & ~left).any(-1)

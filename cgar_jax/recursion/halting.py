@@ -14,6 +14,7 @@ from jax import lax
 
 from cgar_jax._core.ranges import check_integer, check_number
 from cgar_jax.recursion.deep_recursion import States
+from cgar_jax.recursion.rows import where_rows
 
 
 @dataclasses.dataclass(frozen=True)
@@ -125,7 +126,7 @@ def replace_halted(carry: Carry, fresh_examples: Any, initial_states: States) ->
     initial_y, initial_z = initial_states
 
     def select(fresh, current):
-        return jnp.where(_expand(carry.halted, current), fresh, current)
+        return where_rows(carry.halted, fresh, current)
 
     return Carry(
         y=select(initial_y, carry.y),
@@ -155,8 +156,3 @@ def advance(
     halted = rule.halts_in_training(halt_logits, taken, key)
     y, z = lax.stop_gradient(states)
     return carry._replace(y=y, z=z, supervision_step=taken, halted=halted)
-
-
-def _expand(flags: jax.Array, x: jax.Array) -> jax.Array:
-    """Appends axes of size one to `flags`, `[batch]`, so that it broadcasts against `x`."""
-    return flags.reshape(flags.shape + (1,) * (x.ndim - 1))

@@ -10,7 +10,6 @@ from cgar_jax.data import Dataset, Examples, schema
 from cgar_jax.evaluation import StepPredictions, accuracy_by_difficulty
 from cgar_jax.evaluation.accuracy import first_halting_steps
 from cgar_jax.evaluation.evaluator import join
-from cgar_jax.recursion import CandidateReasoner
 from cgar_jax.reporting import estimates, gradients
 from cgar_jax.reporting.estimates import Estimate
 from cgar_jax.reporting.gradients import GradientMoments
@@ -74,11 +73,7 @@ def measure_model(
       num_minibatches: number of minibatches for the gradients; 0 measures no gradients.
       on_progress: called with a description of the current work.
     """
-    if isinstance(model.experiment.reasoner, CandidateReasoner):
-        raise ValueError(
-            "a report needs a model that was trained by deep supervision; this one eliminates "
-            "candidates, which solve and evaluate can use"
-        )
+    model.experiment.deep_reasoner("a report")  # raises for other models, before any work
     on_progress("loading the data")
     dataset = model.dataset()
     test = _sample(dataset.test, num_puzzles)

@@ -8,6 +8,7 @@ step, as in deep supervision, which trains many more loops than one step compute
 """
 
 import dataclasses
+import functools
 from collections.abc import Mapping
 from typing import Any, ClassVar, NamedTuple
 
@@ -25,10 +26,13 @@ from cgar_jax.recursion.elimination import (
     branch,
     candidates_of,
     eliminate,
+    has_conflict,
     run_pass,
+    symbols_of,
     tokens_of,
 )
-from cgar_jax.training.step_metrics import masked_sum
+from cgar_jax.recursion.rows import where_rows
+from cgar_jax.training.step_metrics import finished_metrics, masked_sum
 from cgar_jax.training.supervision import StepOutput
 
 
@@ -159,10 +163,7 @@ class CandidateElimination:
             examples=dict(fresh),
         )
 
-        def select(new, old):
-            return jnp.where(halted.reshape((-1,) + (1,) * (old.ndim - 1)), new, old)
-
-        return jax.tree.map(select, begun, slots)
+        return jax.tree.map(functools.partial(where_rows, halted), begun, slots)
 
     def forward(  # noqa: D102
         self, variables: Any, puzzle_rows: jax.Array, slots: CandidateSlots, depth: Depth
@@ -213,10 +214,9 @@ class CandidateElimination:
             output.right.exact | (taken >= self.max_thoughts),
             found.solved | dead_end | (taken >= self.max_passes),
         )
-        carried = slots.thinks.reshape((-1,) + (1,) * (output.states.ndim - 1))
         return slots._replace(
-            candidates=jnp.where(searches[:, None, None], candidates, slots.candidates),
-            states=lax.stop_gradient(jnp.where(carried, output.states, 0)),
+            candidates=where_rows(searches, candidates, slots.candidates),
+            states=lax.stop_gradient(where_rows(searches, 0, output.states)),
             supervision_step=taken,
             halted=leaves | ~output.right.counts,
         )
@@ -235,17 +235,13 @@ class CandidateElimination:
         wrong = jnp.where(sound[:, None, None], before.candidates & ~right, False)
         lost = (eliminated & right).any((1, 2))
         flagged = output.outputs.conflict_logits > 0
-        finished = after.halted & before.thinks & output.right.counts
         return {
             "removed_fraction": (eliminated & wrong).sum() / jnp.maximum(wrong.sum(), 1),
             "unsound_fraction": masked_sum(sound, lost) / jnp.maximum(sound.sum(), 1),
             "conflict_accuracy": jnp.mean(flagged == conflict, dtype=jnp.float32),
             "conflict_fraction": jnp.mean(conflict, dtype=jnp.float32),
-            # Accuracies are those of the thinking slots, which begin with the plain question.
-            "finished": masked_sum(finished, 1),
-            "exact_accuracy": masked_sum(finished, output.right.exact),
-            "cell_accuracy": masked_sum(finished, output.right.cell_accuracy),
-            "supervision_steps": masked_sum(finished, after.supervision_step),
+            # Accuracies are those of the thinking slots, which keep the candidates of the question.
+            **finished_metrics(before.thinks, output, after),
         }
 
     def _begin(self, examples, key):
@@ -279,8 +275,7 @@ class CandidateElimination:
 
     def _solution(self, labels: jax.Array) -> jax.Array:
         """Returns the symbols of the solution, counted from 0; -1 without a label."""
-        first = self.model.vocab_size - self.model.num_symbols
-        return jnp.where(labels >= first, labels - first, -1)
+        return symbols_of(labels, self.model.vocab_size, self.model.num_symbols)
 
     def _answers(self, slots: CandidateSlots, outputs: CandidateOutputs) -> jax.Array:
         """Returns the tokens of the most probable symbols; fixed cells keep theirs."""
@@ -288,14 +283,3 @@ class CandidateElimination:
             slots.fixed, slots.candidates.argmax(-1), outputs.digit_logits.argmax(-1)
         )
         return tokens_of(symbols, self.model.vocab_size, self.model.num_symbols)
-
-
-def has_conflict(candidates: jax.Array, solution: jax.Array) -> jax.Array:
-    """Returns whether the candidates exclude the solution, bool `[batch]`.
-
-    Args:
-      candidates: bool `[batch, cells, symbols]`.
-      solution: symbols of the solution, int `[batch, cells]`; -1 is ignored.
-    """
-    left = jnp.take_along_axis(candidates, jnp.maximum(solution, 0)[..., None], axis=-1)[..., 0]
-    return ((solution >= 0) & ~left).any(-1)

@@ -25,7 +25,7 @@ from cgar_jax.recursion import (
     replace_halted,
     supervision_step,
 )
-from cgar_jax.training.step_metrics import masked_sum
+from cgar_jax.training.step_metrics import finished_metrics, masked_sum
 from cgar_jax.training.supervision import StepOutput
 
 
@@ -122,4 +122,7 @@ class DeepSupervision:
         right = output.right
         predicts_solved = self.halting_rule.is_confident(output.outputs.halt_logits)
         finished = after.halted & right.counts
-        return {"halting_accuracy": masked_sum(finished, predicts_solved == right.exact)}
+        return {
+            "halting_accuracy": masked_sum(finished, predicts_solved == right.exact),
+            **finished_metrics(jnp.ones_like(after.halted), output, after),
+        }

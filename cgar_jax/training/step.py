@@ -25,7 +25,7 @@ from cgar_jax.sampling import Request, Sampling
 from cgar_jax.training.feed import TrainingBlock, TrainingSet
 from cgar_jax.training.forward import Forward
 from cgar_jax.training.state import TrainState, variables
-from cgar_jax.training.step_metrics import batch_metrics
+from cgar_jax.training.step_metrics import loss_metrics
 from cgar_jax.training.supervision import Supervision
 
 Examples = dict[str, jax.Array]
@@ -171,7 +171,7 @@ class TrainStep:
         depth_state = choice.update(state.depth_state, mean_loss, self.total_steps)
         carry = self.supervision.advance(carry, output, halt_key)
         metrics = {"loss": loss, "gradient_norm": optax.tree.norm(gradients)}
-        metrics |= batch_metrics(output, aux["info"], carry)
+        metrics |= loss_metrics(output.losses, aux["info"])
         metrics |= self.supervision.metrics(before, output, carry)
         metrics |= self._depth_metrics(choice, chosen)
         state = self._update(state, gradients, carry)._replace(

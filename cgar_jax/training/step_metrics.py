@@ -16,23 +16,31 @@ PER_FINISHED_EXAMPLE = (
 )
 
 
-def batch_metrics(output: StepOutput, info: dict[str, Any], slots: Slots) -> dict[str, jax.Array]:
-    """Computes the metrics of one step that all forms of supervision have.
-
-    As in the published code, accuracies are sums over the examples that halted in this step.
+def loss_metrics(losses: dict[str, jax.Array], info: dict[str, Any]) -> dict[str, jax.Array]:
+    """Computes the means of the losses and the statistics of their weights.
 
     Args:
-      output: result of the forward pass.
+      losses: losses of each example by loss term, `[batch]`.
       info: statistics of the loss weights by loss term, as from `weighting.weighted_mean`.
-      slots: slots after the step.
     """
-    right = output.right
-    finished = slots.halted & right.counts
-    metrics = {f"{name}_loss": jnp.mean(values) for name, values in output.losses.items()}
+    metrics = {f"{name}_loss": jnp.mean(values) for name, values in losses.items()}
     for term, statistics in info.items():
         spread = statistics._asdict().items()
         metrics |= {f"{term}_weight_{name}": value for name, value in spread}
-    return metrics | {
+    return metrics
+
+
+def finished_metrics(where: jax.Array, output: StepOutput, slots: Slots) -> dict[str, jax.Array]:
+    """Computes sums over the examples that finished in this step, as the published code does.
+
+    Args:
+      where: slots that count, bool `[batch]`.
+      output: result of the forward pass.
+      slots: slots after the step.
+    """
+    right = output.right
+    finished = slots.halted & right.counts & where
+    return {
         "finished": masked_sum(finished, 1),
         "exact_accuracy": masked_sum(finished, right.exact),
         "cell_accuracy": masked_sum(finished, right.cell_accuracy),

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from cgar_jax import losses
+from cgar_jax._core.ranges import check_number
 from cgar_jax._core.registry import call_by_name, check_name
 from cgar_jax.curricula import DepthCurriculum, as_depth_choice
 from cgar_jax.models import CandidateModel, Model
@@ -70,8 +71,8 @@ def _deep_supervision(model: Model, settings: dict, loss: dict) -> DeepSupervisi
     rule = call_by_name(
         "halting rule", {"deep_supervision": HaltingRule}, "deep_supervision", settings
     )
-    answer = ANSWER_LOSSES[loss["answer"]]
-    return DeepSupervision(model, rule, answer, loss["halting_weight"])
+    check_number("config", "loss.halting_weight", loss["halting_weight"], "[0, inf)")
+    return DeepSupervision(model, rule, ANSWER_LOSSES[loss["answer"]], loss["halting_weight"])
 
 
 def _candidate_elimination(

@@ -22,7 +22,7 @@ def model():
     config = default_config()
     config.data.size = 4
     set_elimination(config)
-    config.model.hidden_size = config.model.inner_size = 4
+    config.model.hidden_size = config.model.inner_size_multiple = 4
     config.curriculum.stages = ((0, 1), (0, 1), (0, 1))
     config.batch_size = 8
     set_method(config, "trm")

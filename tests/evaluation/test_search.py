@@ -23,7 +23,7 @@ RULES = rules_of("sudoku")
 def setting(devices=1):
     """Returns a reasoner that eliminates nothing, and its parameters: all logits are zero."""
     task = {"vocab_size": 6, "sequence_length": 16, "num_puzzle_identifiers": 1}
-    settings = {"name": "relational", "hidden_size": 4, "inner_size": 4, "num_layers": 1}
+    settings = {"name": "relational", "hidden_size": 4, "inner_size_multiple": 4, "num_layers": 1}
     model = build(settings, RULES.relations(16), 4, **task)
     variables = model.init(jax.random.key(0), jnp.zeros((1, 16), int), jnp.zeros(1, int))
     mesh = make_mesh({"data": devices, "fsdp": 1}, 8, 1)

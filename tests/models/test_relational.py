@@ -10,7 +10,7 @@ from cgar_jax.data.families.sudoku.grid import Grid
 from cgar_jax.models import CandidateModel, Model, build
 from cgar_jax.recursion.elimination import run_pass
 
-SMALL = {"name": "relational", "hidden_size": 8, "inner_size": 8}
+SMALL = {"name": "relational", "hidden_size": 8, "inner_size_multiple": 8}
 RULES = rules_of("sudoku")
 
 

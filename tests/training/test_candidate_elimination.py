@@ -13,7 +13,7 @@ from cgar_jax.data.families.sudoku.generation import generate
 from cgar_jax.data.families.sudoku.grid import Grid
 from cgar_jax.data.rules import columns_of
 from cgar_jax.losses import IGNORE_LABEL
-from cgar_jax.training.candidate_elimination import has_conflict
+from cgar_jax.recursion.elimination import has_conflict
 from cgar_jax.training.state import variables
 
 TASK = experiment.Task(vocab_size=6, sequence_length=16, num_puzzle_identifiers=1)
@@ -25,7 +25,7 @@ def config_with(method="pdc", **changes):
     config.data.size = 4
     set_elimination(config)
     config.batch_size = BATCH
-    config.model.hidden_size = config.model.inner_size = 8
+    config.model.hidden_size = config.model.inner_size_multiple = 8
     config.curriculum.stages = ((0, 1), (0, 2), (0, 3))
     config.training.steps = STEPS
     config.optimizer.warmup_steps = 1
