@@ -11,6 +11,7 @@ from typing import Self, TextIO
 from rich.console import Console
 from rich.live import Live
 from rich.spinner import Spinner
+from rich.text import Text
 
 _UNITS = {
     "days": 86_400.0,
@@ -131,8 +132,10 @@ class Status:
         self._thread = threading.Thread(target=self._write_lines, daemon=True)
         console = Console(file=self._stream)
         self._animated = None
-        # Encodings without the dots get plain characters.
-        self._spinner = Spinner("line" if console.options.ascii_only else "dots")
+        # Encodings without the dots get plain characters. The text is a `Text`, because rich would
+        # import its markup parser for a string, which fails while TFDS imports modules lazily on
+        # another thread; and an activity is not markup.
+        self._spinner = Spinner("line" if console.options.ascii_only else "dots", Text(""))
         if animated and console.is_terminal:
             # Redirection keeps the lines of stdout apart from the animated one. Without it, they
             # would overwrite each other on a terminal; with it, a pipe would get nothing.
@@ -151,7 +154,7 @@ class Status:
         """
         self._activity = activity
         if self._animated:
-            self._spinner.update(text=activity)
+            self._spinner.update(text=Text(activity))
         self._changed.set()
 
     def counter(self, activity: str, total: int | None = None) -> Callable[[int], None]:

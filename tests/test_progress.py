@@ -4,6 +4,7 @@ import io
 import time
 
 import pytest
+from etils import epy
 
 from cgar_jax.progress import NotebookLine, Status, Ticker, duration
 
@@ -93,3 +94,15 @@ def test_a_notebook_shows_one_line_that_changes(monkeypatch):
     line.show("step 1")
     line.show("step 2")
     assert shown == ["step 2"]
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+def test_a_status_starts_while_another_thread_imports_lazily(terminal, monkeypatch):
+    # TFDS replaces Python's import function for a moment; relative imports are errors meanwhile.
+    stream = io.StringIO()
+    monkeypatch.setattr(stream, "isatty", lambda: terminal)
+    with epy.lazy_imports():
+        status = Status(stream=stream)
+        status.update("loading [puzzles]")
+    with status:
+        pass
