@@ -171,8 +171,9 @@ def set_elimination(config: ml_collections.ConfigDict) -> None:
     config.supervision.max_passes = 100
     config.supervision.max_thoughts = 8
     config.supervision.thinking = 0.5
-    config.supervision.hinted = 0.4
-    config.supervision.max_hints = 8
+    config.supervision.hinted = 0.7
+    config.supervision.max_hints = 12
+    config.supervision.misled = 0.4
     config.supervision.plain = 0.2
     config.supervision.wrong = 0.25
     config.supervision.wrong_cells = 0.15
@@ -180,7 +181,7 @@ def set_elimination(config: ml_collections.ConfigDict) -> None:
     config.loss = ml_collections.ConfigDict()
     config.loss.digit_weight = 1.0
     config.loss.keep_weight = 1.0
-    config.loss.conflict_weight = 0.1
+    config.loss.conflict_weight = 0.3
 
     # The verified search of the final evaluation; `num_examples` 0 means all test puzzles, `loops`
     # 0 the depth of the last stage.
@@ -188,6 +189,10 @@ def set_elimination(config: ml_collections.ConfigDict) -> None:
     config.search.thresholds = (0.1, 0.05, 0.02, 0.01)
     config.search.conflict_threshold = 0.95
     config.search.temperature = 1.5
+    config.search.singles = True
+    config.search.rests = False
+    config.search.max_guesses = 48
+    config.search.patience = 64
     config.search.loops = 0
     config.search.budget = 1_000
     config.search.num_examples = 0

@@ -306,7 +306,8 @@ def _reasoner(
         search = config.search
         for name in ("loops", "num_examples"):
             check_integer("config", f"search.{name}", search[name], "[0, inf)")
-        rule = SearchRule(search.thresholds, search.conflict_threshold, search.temperature)
+        names = [field.name for field in dataclasses.fields(SearchRule)]
+        rule = SearchRule(**{name: search[name] for name in names})
         return CandidateReasoner(
             supervision.model, curricula.Depth(0, search.loops or depth.T), mesh, rule
         )

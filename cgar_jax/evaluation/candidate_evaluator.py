@@ -1,5 +1,6 @@
 """Scores of a candidate model: what it deduces without a guess, and what it proves by search."""
 
+import dataclasses
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -8,17 +9,28 @@ import numpy as np
 
 from cgar_jax.data.schema import INPUTS, LABELS, pad_batch
 from cgar_jax.evaluation.accuracy import accuracy_by_difficulty
-from cgar_jax.evaluation.search import Search, SearchOptions
+from cgar_jax.evaluation.search import Proof, Search, SearchOptions
 from cgar_jax.mesh import over_batch, place, replicated
 from cgar_jax.metrics import wilson_interval
-from cgar_jax.models import ModelParams
-from cgar_jax.recursion import CandidateReasoner
+from cgar_jax.models import ModelParams, Singles
+from cgar_jax.recursion import CandidateReasoner, Depth
 from cgar_jax.recursion.elimination import has_conflict, symbols_of
 
 Examples = Mapping[str, np.ndarray]
 Accepts = Callable[[np.ndarray, np.ndarray], np.ndarray]
 
 LOOPS_WITHOUT_SEARCH = 64
+LOOPS_OF_CONTROL = 32
+"""Enough for singles to come to rest; the rest of a longer deduction takes one pass more."""
+
+
+def control_of(reasoner: CandidateReasoner) -> tuple[CandidateReasoner, ModelParams]:
+    """Returns the same reasoner with `Singles` in place of its network, and its parameters."""
+    model = reasoner.model
+    singles = Singles(model.vocab_size, model.sequence_length, model.num_symbols, model.relations)
+    control = dataclasses.replace(reasoner, model=singles, depth=Depth(0, LOOPS_OF_CONTROL))
+    no_params = jax.device_put(ModelParams({}, np.zeros((1, 1))), replicated(reasoner.mesh))
+    return control, no_params
 
 
 class CandidateEvaluator:
@@ -65,12 +77,17 @@ class CandidateEvaluator:
         questions = np.asarray(examples["inputs"])[searched]
         on_progress(num - len(searched))
         search = Search(self._reasoner, params, accepts, self._options)
+        control = Search(*control_of(self._reasoner), accepts, self._options)
         verified, wrong = np.zeros(len(searched), bool), 0
         passes = np.zeros(len(searched), np.int64)
-        for index, proof in search.each(questions):
+        of_control: list[Proof] = []
+        for (index, proof), (_, other) in zip(
+            search.each(questions), control.each(questions), strict=True
+        ):
             verified[index], passes[index] = proof.verified, proof.passes
             if proof.verified:
                 wrong += not accepts(questions[index][None], proof.answer[None])[0]
+            of_control.append(other)
             on_progress(1)
         difficulty = examples["difficulty"][searched]
         by_difficulty = [
@@ -86,6 +103,9 @@ class CandidateEvaluator:
             "wrong_fraction": wrong / len(verified),
             "passes_median": float(np.median(passes)),
             "passes_mean": float(passes.mean()),
+            "verified_fraction_control": float(np.mean([proof.verified for proof in of_control])),
+            "passes_median_control": float(np.median([proof.passes for proof in of_control])),
+            "passes_mean_control": float(np.mean([proof.passes for proof in of_control])),
             "searched_puzzles": len(verified),
             "verified_by_difficulty": by_difficulty,
         }

@@ -1,4 +1,4 @@
-"""Verified search: solves puzzles by candidate elimination, guesses and restarts.
+"""Verified search: solves puzzles by candidate elimination, guesses and backtracking.
 
 Every answer is checked by the rules of its puzzle before it is returned, so a puzzle is either
 solved with proof or left unsolved. Cost is counted in passes: one pass runs all loops of the
@@ -123,8 +123,8 @@ class Search:
                 chains = self._reasoner.begin(inputs, seeds)
             rows = place((inputs, seeds, fresh, kept), over_batch(mesh))
             chains, found = _step(self._reasoner, self._params, chains, rows)
-            found, restarts = jax.device_get((found, chains.restarts))
-            batch.note(found, restarts, self._verify)
+            found, dead_ends = jax.device_get((found, chains.dead_ends))
+            batch.note(found, dead_ends, self._verify)
             yield from batch.close(options.budget, time.monotonic() > end)
 
 
@@ -174,11 +174,11 @@ class _Batch:
         inputs = np.repeat(self._questions[indices], self._num_chains, axis=0)
         return inputs, seeds, np.repeat(self._fresh, self._num_chains)
 
-    def note(self, found: PassResult, restarts: np.ndarray, verify: Verify) -> None:
+    def note(self, found: PassResult, dead_ends: np.ndarray, verify: Verify) -> None:
         """Stores the answers of a pass that the rules confirm."""
         shape = len(self._places.indices), self._num_chains
         self._passes += self._num_chains
-        self._dead_ends = restarts.reshape(shape).sum(1)
+        self._dead_ends = dead_ends.reshape(shape).sum(1)
         solved = found.solved.reshape(shape) & (self._places.indices >= 0)[:, None]
         places, chains = np.nonzero(solved)
         if not len(places):

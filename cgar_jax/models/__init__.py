@@ -20,6 +20,7 @@ from cgar_jax.models.base import (
 )
 from cgar_jax.models.published import export_published, import_published, read_published
 from cgar_jax.models.relational import Relational
+from cgar_jax.models.singles import Singles
 from cgar_jax.models.trm import TRM
 
 CANDIDATE_MODELS = {"relational": Relational}
@@ -73,6 +74,7 @@ __all__ = [
     "Outputs",
     "Relational",
     "ShardingRules",
+    "Singles",
     "build",
     "export_published",
     "import_published",

@@ -6,7 +6,8 @@ loss and mesh. It does not depend on the trainer.
 """
 
 from cgar_jax._core.depth import Depth
-from cgar_jax.recursion.candidate_reasoner import CandidateReasoner, Chains, SearchRule
+from cgar_jax.recursion.backtracking import Chains, SearchRule
+from cgar_jax.recursion.candidate_reasoner import CandidateReasoner
 from cgar_jax.recursion.correctness import Correctness, correctness, correctness_of_answers
 from cgar_jax.recursion.deep_recursion import (
     STATES_BEFORE_GRADIENT,

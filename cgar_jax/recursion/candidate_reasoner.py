@@ -18,14 +18,17 @@ from cgar_jax._core.depth import Depth
 from cgar_jax._core.relations import incidence
 from cgar_jax.mesh import BATCH
 from cgar_jax.models import CandidateModel, CandidateOutputs, ModelParams
+from cgar_jax.models.singles import left_by_singles
+from cgar_jax.recursion import backtracking
+from cgar_jax.recursion.backtracking import Chains, SearchRule, go_on
 from cgar_jax.recursion.elimination import (
     EliminationRule,
     candidates_of,
     eliminate,
-    pin,
     run_pass,
     tokens_of,
 )
+from cgar_jax.recursion.rows import where_rows
 
 
 class Deduction(NamedTuple):
@@ -47,31 +50,13 @@ class Deduction(NamedTuple):
     candidates: jax.Array
 
 
-class Chains(NamedTuple):
-    """The state of chains of a search; the chains come first in every leaf.
-
-    Attributes:
-      question: candidates of the puzzle, bool `[chains, cells, symbols]`.
-      candidates: candidates that are left, bool `[chains, cells, symbols]`.
-      restarts: number of dead ends so far, int32 `[chains]`.
-      passes: number of passes so far, int32 `[chains]`.
-      seeds: number that makes the guesses of a chain its own, uint32 `[chains]`.
-    """
-
-    question: jax.Array
-    candidates: jax.Array
-    restarts: jax.Array
-    passes: jax.Array
-    seeds: jax.Array
-
-
 class PassResult(NamedTuple):
     """What one pass found in each chain.
 
     Attributes:
       answers: tokens that obey the relations where `solved`, int32 `[chains, cells]`.
       solved: whether the chain has found such tokens, bool `[chains]`.
-      dead: whether the chain met a contradiction and starts again, bool `[chains]`.
+      dead: whether the chain met a contradiction, bool `[chains]`.
       guessed: whether the pass ended with a guess, bool `[chains]`.
     """
 
@@ -79,27 +64,6 @@ class PassResult(NamedTuple):
     solved: jax.Array
     dead: jax.Array
     guessed: jax.Array
-
-
-@dataclasses.dataclass(frozen=True)
-class SearchRule:
-    """The choices of a search.
-
-    Attributes:
-      thresholds: thresholds of elimination; each restart of a chain takes the next one. A right
-        candidate that one threshold eliminates may survive a lower one.
-      conflict_threshold: a chain whose conflict probability is above starts again, in [0, 1].
-      temperature: temperature of the softmax from which guessed symbols are drawn, above 0. Until
-        its first dead end, a chain guesses the most probable symbol.
-    """
-
-    thresholds: tuple[float, ...] = (0.1, 0.05, 0.02, 0.01)
-    conflict_threshold: float = 0.95
-    temperature: float = 1.5
-
-    def __post_init__(self):
-        for threshold in self.thresholds or (None,):
-            EliminationRule(threshold, self.conflict_threshold, self.temperature)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -151,16 +115,14 @@ class CandidateReasoner:
           inputs: tokens, int `[chains, cells]`.
           seeds: uint32 `[chains]`; chains of one puzzle need different ones.
         """
-        question = self._candidates(jnp.asarray(inputs))
-        zeros = jnp.zeros(len(question), jnp.int32)
-        return Chains(question, question, zeros, zeros, jnp.asarray(seeds, jnp.uint32))
+        return backtracking.begin(self._candidates(jnp.asarray(inputs)), seeds, self.rule)
 
     def search(self, params: ModelParams, chains: Chains) -> tuple[Chains, PassResult]:
         """Runs one pass of each chain; pure, for use inside `jax.jit`.
 
-        The pass eliminates candidates. A contradiction sends the chain back to the question. If
-        nothing was eliminated, the chain guesses a symbol of an open cell with the fewest
-        candidates.
+        The pass eliminates candidates. A contradiction sends the chain back to its last guess,
+        whose symbol is then excluded. Otherwise the chain guesses a symbol of an open cell with
+        the fewest candidates.
 
         Args:
           params: parameters of the model.
@@ -180,18 +142,18 @@ class CandidateReasoner:
     def _search(self, variables, chains: Chains) -> tuple[Chains, PassResult]:
         given = self._given(chains.question)
         answers, solved, _, outputs = self._pass(variables, chains.question, chains.candidates)
-        thresholds = jnp.asarray(self.rule.thresholds)[chains.restarts % len(self.rule.thresholds)]
         rule = EliminationRule(0.0, self.rule.conflict_threshold, self.rule.temperature)
+        thresholds = self.rule.threshold(chains.restarts)
         found = eliminate(chains.candidates, given, outputs, rule, thresholds)
-        dead = (found.conflict | self._contradicts(found.candidates)) & ~solved
-        rests = (found.candidates == chains.candidates).all((1, 2)) & ~dead & ~solved
-        guessed, guesses = self._guess(found.candidates, outputs, chains, rests)
-        left = jnp.where(dead[:, None, None], chains.question, guessed)
-        # A full grid that breaks a rule is a dead end as well, which `_contradicts` finds.
-        chains = chains._replace(
-            candidates=left, restarts=chains.restarts + dead, passes=chains.passes + 1
-        )
-        return chains, PassResult(answers, solved, dead, guesses)
+        left = found.candidates
+        if self.rule.singles:
+            left = left_by_singles(left, self._groups)
+        full = (left.sum(-1) == 1).all(-1) & self._obeys(chains.question, left.argmax(-1))
+        answers = where_rows(full & ~solved, self._tokens(left.argmax(-1)), answers)
+        solved |= full
+        dead = (found.conflict | self._contradicts(left)) & ~solved
+        chains, guessed = go_on(chains, left, outputs.digit_logits, dead, self.rule)
+        return chains, PassResult(answers, solved, dead, guessed)
 
     def _pass(self, variables, question, candidates):
         """Returns answers, whether they obey the relations, the loops they took, and outputs."""
@@ -210,52 +172,31 @@ class CandidateReasoner:
         solved = obeys.any(0)
         loop = jnp.where(solved, obeys.argmax(0), self.depth.T - 1)
         symbols = jnp.take_along_axis(symbols, loop[None, :, None], axis=0)[0]
-        answers = tokens_of(
-            symbols.astype(jnp.int32), self.model.vocab_size, self.model.num_symbols
-        )
-        return answers, solved, loop + 1, outputs
-
-    def _guess(self, candidates, outputs, chains, where):
-        counts = candidates.sum(-1)
-        is_open = counts > 1
-        keys = jax.vmap(lambda seed, passes: jax.random.fold_in(jax.random.key(seed), passes))(
-            chains.seeds, chains.passes
-        )
-        first = chains.restarts == 0
-
-        def choose(key, counts, is_open, logits, candidates, first):
-            cell_key, symbol_key = jax.random.split(key)
-            fewest = jnp.where(is_open, counts, counts.shape[0] + 1).min()
-            noise = jax.random.uniform(cell_key, counts.shape)
-            cell = jnp.argmax(jnp.where(is_open & (counts == fewest), noise, -1.0))
-            scores = jnp.where(candidates[cell], logits[cell], -1e9)
-            drawn = jax.random.categorical(symbol_key, scores / self.rule.temperature)
-            return cell, jnp.where(first, scores.argmax(), drawn)
-
-        cell, symbol = jax.vmap(choose)(
-            keys, counts, is_open, outputs.digit_logits, candidates, first
-        )
-        guesses = where & is_open.any(-1)
-        return pin(candidates, cell, symbol, guesses), guesses
+        return self._tokens(symbols), solved, loop + 1, outputs
 
     def _obeys(self, question, symbols):
         """Returns whether symbols `[num, cells]` obey all relations and the given cells."""
         chosen = symbols[..., None] == jnp.arange(self.model.num_symbols)
-        counts = jnp.einsum("gs,bsv->bgv", self._groups, chosen.astype(jnp.float32))
+        counts = self._places(self._groups, chosen)
         given = jnp.take_along_axis(question, symbols[..., None], axis=-1)[..., 0]
         return (counts < 1.5).all((1, 2)) & given.all(-1)
 
     def _contradicts(self, candidates):
-        """Returns whether a group that needs every symbol has no place for one of them."""
-        full = np.flatnonzero(self._groups.sum(1) == self.model.num_symbols)
-        if not len(full):
-            return jnp.zeros(len(candidates), bool)
-        groups = self._groups[full]
-        places = jnp.einsum("gs,bsv->bgv", groups, candidates.astype(jnp.float32))
-        # Two cells that can only have the same symbol.
-        single = candidates & (candidates.sum(-1, keepdims=True) == 1)
-        singles = jnp.einsum("gs,bsv->bgv", self._groups, single.astype(jnp.float32))
-        return (places < 0.5).any((1, 2)) | (singles > 1.5).any((1, 2))
+        """Returns whether a cell is empty, or a group cannot be filled."""
+        counts = candidates.sum(-1, keepdims=True)
+        # Two cells that can only have the same symbol, or a symbol without a place.
+        singles = self._places(self._groups, candidates & (counts == 1))
+        full = self._groups[self._groups.sum(1) == self.model.num_symbols]
+        places = self._places(full, candidates)
+        return (counts == 0).any((1, 2)) | (singles > 1.5).any((1, 2)) | (places < 0.5).any((1, 2))
+
+    def _places(self, groups, candidates):
+        """Returns the number of places of each symbol in each group."""
+        return jnp.einsum("gs,bsv->bgv", groups, candidates.astype(jnp.float32))
+
+    def _tokens(self, symbols):
+        model = self.model
+        return tokens_of(symbols.astype(jnp.int32), model.vocab_size, model.num_symbols)
 
     def _candidates(self, inputs):
         return candidates_of(inputs, self.model.vocab_size, self.model.num_symbols)

@@ -98,6 +98,9 @@ def _search_rows(result: Mapping[str, Any]) -> dict[str, str]:
             "  wrong answers": _percent(result["wrong_fraction"], 2),
             "  passes per puzzle": f"median {result['passes_median']:,.0f}, "
             f"mean {result['passes_mean']:,.1f}",
+            "  singles in place of the network": f"median {result['passes_median_control']:,.0f}, "
+            f"mean {result['passes_mean_control']:,.1f}, "
+            f"{_percent(result['verified_fraction_control'], 1)} solved",
         }
     return rows
 

@@ -24,7 +24,6 @@ from cgar_jax.recursion import correctness_of_answers
 from cgar_jax.recursion.elimination import (
     EliminationRule,
     branch,
-    candidates_of,
     eliminate,
     has_conflict,
     run_pass,
@@ -32,6 +31,7 @@ from cgar_jax.recursion.elimination import (
     tokens_of,
 )
 from cgar_jax.recursion.rows import where_rows
+from cgar_jax.training.mixture import Mixture
 from cgar_jax.training.step_metrics import finished_metrics, masked_sum
 from cgar_jax.training.supervision import StepOutput
 
@@ -59,33 +59,6 @@ class CandidateSlots(NamedTuple):
 
 
 @dataclasses.dataclass(frozen=True)
-class Mixture:
-    """The mixture of states in which fresh puzzles begin.
-
-    Attributes:
-      thinking: share of slots that keep their candidates and carry their states.
-      hinted: share of the thinking slots whose puzzle has 1 to `max_hints` right symbols more.
-      max_hints: largest number of these symbols.
-      plain: share of the other slots whose puzzle has no symbol more than the question. In the
-        rest, a uniformly drawn share of the blank cells is filled in.
-      wrong: share of all searching slots in which some filled cells get a random symbol.
-      wrong_cells: share of the filled cells that get one.
-    """
-
-    thinking: float = 0.5
-    hinted: float = 0.4
-    max_hints: int = 8
-    plain: float = 0.2
-    wrong: float = 0.25
-    wrong_cells: float = 0.15
-
-    def __post_init__(self):
-        for name in ("thinking", "hinted", "plain", "wrong", "wrong_cells"):
-            check_number("Mixture", name, getattr(self, name), "[0, 1]")
-        check_integer("Mixture", "max_hints", self.max_hints, "[1, inf)")
-
-
-@dataclasses.dataclass(frozen=True)
 class CandidateLosses:
     """The weights of the three losses of candidate elimination.
 
@@ -97,7 +70,7 @@ class CandidateLosses:
 
     digit_weight: float = 1.0
     keep_weight: float = 1.0
-    conflict_weight: float = 0.1
+    conflict_weight: float = 0.3
 
     def __post_init__(self):
         for field in dataclasses.fields(self):
@@ -152,7 +125,8 @@ class CandidateElimination:
     ) -> CandidateSlots:
         del variables
         halted = slots.halted
-        candidates, fixed, thinks = self._begin(fresh, key)
+        solution = self._solution(fresh["labels"])
+        candidates, fixed, thinks = self.mixture.begin(self.model, fresh["inputs"], solution, key)
         begun = CandidateSlots(
             candidates=candidates,
             fixed=fixed,
@@ -173,7 +147,9 @@ class CandidateElimination:
         conflict = has_conflict(slots.candidates, solution)
         labeled = solution >= 0
         counted = labeled & ~slots.fixed & ~conflict[:, None]
-        right = slots.candidates & (solution[..., None] == jnp.arange(self.model.num_symbols))
+        # Once the candidates exclude the solution, no symbol of it is right any more: what follows
+        # from a wrong guess is then a label too, and a contradiction shows in the candidates.
+        right = slots.candidates & self._one_hot(solution) & ~conflict[:, None, None]
 
         def read(outputs: CandidateOutputs):
             digits = losses.softmax_cross_entropy_loss(
@@ -230,7 +206,7 @@ class CandidateElimination:
             before.candidates
             & ~eliminate(before.candidates, before.fixed, output.outputs, self.rule).candidates
         )
-        right = solution[..., None] == jnp.arange(self.model.num_symbols)
+        right = self._one_hot(solution)
         sound = ~conflict & output.right.counts
         wrong = jnp.where(sound[:, None, None], before.candidates & ~right, False)
         lost = (eliminated & right).any((1, 2))
@@ -240,38 +216,13 @@ class CandidateElimination:
             "unsound_fraction": masked_sum(sound, lost) / jnp.maximum(sound.sum(), 1),
             "conflict_accuracy": jnp.mean(flagged == conflict, dtype=jnp.float32),
             "conflict_fraction": jnp.mean(conflict, dtype=jnp.float32),
-            # Accuracies are those of the thinking slots, which keep the candidates of the question.
-            **finished_metrics(before.thinks, output, after),
+            # Accuracies are those of the thinking slots that are not misled.
+            **finished_metrics(before.thinks & ~conflict, output, after),
         }
 
-    def _begin(self, examples, key):
-        """Returns candidates, fixed cells and kind of fresh slots."""
-        inputs, solution = examples["inputs"], self._solution(examples["labels"])
-        batch, cells = inputs.shape
-        keys = iter(jax.random.split(key, 10))
-        mixture, num_symbols = self.mixture, self.model.num_symbols
-
-        def flip(probability, *shape):
-            return jax.random.bernoulli(next(keys), probability, (batch, *shape))
-
-        question = candidates_of(inputs, self.model.vocab_size, num_symbols)
-        blank = (question.sum(-1) > 1) & (solution >= 0)
-        thinks = flip(mixture.thinking)
-        # Thinking slots: a few cells, chosen at random, are filled in.
-        order = jnp.where(blank, jax.random.uniform(next(keys), blank.shape), 2).argsort(-1)
-        rank = order.argsort(-1)
-        hints = jax.random.randint(next(keys), (batch, 1), 1, mixture.max_hints + 1)
-        hinted = (rank < hints) & flip(mixture.hinted)[:, None]
-        # Searching slots: a random share of the cells.
-        share = jax.random.uniform(next(keys), (batch, 1)) * ~flip(mixture.plain, 1)
-        filled = flip(share, cells)
-        filled = blank & jnp.where(thinks[:, None], hinted, filled)
-        errs = filled & flip(mixture.wrong, 1) & flip(mixture.wrong_cells, cells)
-        errs &= ~thinks[:, None]
-        random_symbols = jax.random.randint(next(keys), inputs.shape, 0, num_symbols)
-        symbols = jnp.where(errs, random_symbols, solution)
-        only = symbols[..., None] == jnp.arange(num_symbols)
-        return jnp.where(filled[..., None], only, question), ~blank | filled, thinks
+    def _one_hot(self, symbols: jax.Array) -> jax.Array:
+        """Returns the candidates that are the given symbols, bool `[batch, cells, symbols]`."""
+        return symbols[..., None] == jnp.arange(self.model.num_symbols)
 
     def _solution(self, labels: jax.Array) -> jax.Array:
         """Returns the symbols of the solution, counted from 0; -1 without a label."""

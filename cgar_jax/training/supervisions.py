@@ -14,12 +14,9 @@ from cgar_jax._core.registry import call_by_name, check_name
 from cgar_jax.curricula import DepthCurriculum, as_depth_choice
 from cgar_jax.models import CandidateModel, Model
 from cgar_jax.recursion import EliminationRule, HaltingRule
-from cgar_jax.training.candidate_elimination import (
-    CandidateElimination,
-    CandidateLosses,
-    Mixture,
-)
+from cgar_jax.training.candidate_elimination import CandidateElimination, CandidateLosses
 from cgar_jax.training.deep_supervision import DeepSupervision
+from cgar_jax.training.mixture import Mixture
 from cgar_jax.training.supervision import Supervision
 
 ANSWER_LOSSES = {

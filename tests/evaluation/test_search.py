@@ -1,5 +1,6 @@
 """Verified search with an untrained network: right answers or none, within the budget."""
 
+import dataclasses
 import functools
 
 import jax
@@ -12,6 +13,7 @@ from cgar_jax.data.families.sudoku.generation import generate
 from cgar_jax.data.families.sudoku.grid import Grid
 from cgar_jax.data.rules import columns_of
 from cgar_jax.evaluation import CandidateEvaluator, Search, SearchOptions
+from cgar_jax.evaluation.candidate_evaluator import control_of
 from cgar_jax.mesh import make_mesh
 from cgar_jax.models import ModelParams, build
 from cgar_jax.recursion import CandidateReasoner, Depth, SearchRule
@@ -27,7 +29,7 @@ def setting(devices=1):
     model = build(settings, RULES.relations(16), 4, **task)
     variables = model.init(jax.random.key(0), jnp.zeros((1, 16), int), jnp.zeros(1, int))
     mesh = make_mesh({"data": devices, "fsdp": 1}, 8, 1)
-    reasoner = CandidateReasoner(model, Depth(0, 1), mesh, SearchRule())
+    reasoner = CandidateReasoner(model, Depth(0, 1), mesh, SearchRule(singles=False))
     return reasoner, ModelParams(variables, jnp.zeros((1, 1)))
 
 
@@ -97,6 +99,20 @@ def test_no_puzzles_give_no_proofs():
     assert search(np.zeros((0, 16), np.uint8)) == []
 
 
+def test_singles_after_each_pass_shorten_the_search(proofs):
+    reasoner, params = setting()
+    reasoner = dataclasses.replace(reasoner, rule=SearchRule(singles=True))
+    found = Search(reasoner, params, RULES.accepts, SearchOptions())(puzzles()["inputs"])
+    assert all(proof.verified for proof in found)
+    assert sum(proof.passes for proof in found) < sum(proof.passes for proof in proofs)
+
+
+def test_singles_in_place_of_the_network_solve_every_puzzle():
+    reasoner, params = control_of(setting()[0])
+    found = Search(reasoner, params, RULES.accepts, SearchOptions())(puzzles()["inputs"])
+    assert all(proof.verified for proof in found)
+
+
 @pytest.mark.parametrize("option", ["budget", "num_chains", "batch_size", "seconds"])
 def test_an_option_out_of_range_is_an_error(option):
     with pytest.raises(ValueError, match=option):
@@ -110,6 +126,8 @@ def test_the_scores_of_an_evaluator_describe_the_search(proofs):
     assert scores["verified_fraction"] == np.mean([proof.verified for proof in proofs])
     assert scores["passes_median"] == np.median([proof.passes for proof in proofs])
     assert scores["wrong_fraction"] == 0
+    assert scores["verified_fraction_control"] == 1
+    assert 1 <= scores["passes_median_control"] < scores["passes_median"]
     assert scores["removed_fraction"] == scores["unsound_fraction"] == 0
     assert scores["num_examples"] == scores["searched_puzzles"] == 12
 

@@ -126,12 +126,9 @@ def fresh_slots(built, labels=None):
     return supervision, supervision.refill(slots, examples, None, jax.random.key(0))
 
 
-def test_thinking_slots_begin_without_a_conflict_and_keep_their_candidates(built):
+def test_thinking_slots_keep_their_candidates_and_carry_their_states(built):
     supervision, slots = fresh_slots(built)
-    conflict = has_conflict(slots.candidates, slots.examples["labels"] - 2)
     assert slots.thinks.any()
-    assert conflict.any()
-    assert not (conflict & slots.thinks).any()
     state = built.initial_state()
     model_variables = variables(state.params, state.constants)
     depth = built.stages[0].depth
@@ -142,6 +139,24 @@ def test_thinking_slots_begin_without_a_conflict_and_keep_their_candidates(built
     assert not kept[~slots.thinks].all()
     assert np.any(np.asarray(after.states[slots.thinks]) != 0)
     assert np.all(np.asarray(after.states[~slots.thinks]) == 0)
+
+
+def test_a_solution_that_is_excluded_makes_no_candidate_right(built):
+    supervision, slots = fresh_slots(built)
+    conflict = np.asarray(has_conflict(slots.candidates, slots.examples["labels"] - 2))
+    assert 0 < conflict.sum() < len(conflict)
+    state = built.initial_state()
+    model_variables = variables(state.params, state.constants)
+
+    def loss(bias):
+        model_variables["params"]["symbol_bias"] = bias
+        output = supervision.forward(model_variables, None, slots, built.stages[0].depth)
+        return output.losses["keep"]
+
+    # A lower bias keeps less: that is right for every cell once the solution is excluded.
+    slope = np.asarray(jax.jacobian(loss)(jnp.zeros(()))).mean(-1)
+    np.testing.assert_allclose(slope[conflict], 0.25, rtol=1e-5)
+    assert (slope[~conflict] < 0.2).all()
 
 
 def test_the_question_stays_in_every_fresh_slot(built):
