@@ -36,7 +36,14 @@ ARGUMENTS = "PUZZLE..."
 REQUIRED = ("workdir",)
 GROUPS = {
     "Output": ("output", "json", "quiet", "show_attempt"),
-    "Thinking longer": ("max_supervision_steps", "num_rollouts", "budget", "noise", "seed"),
+    "Thinking longer": (
+        "max_supervision_steps",
+        "num_rollouts",
+        "budget",
+        "seconds",
+        "noise",
+        "seed",
+    ),
     "Details": ("stop", "choose", "batch_size"),
 }
 EXAMPLES = (
@@ -86,6 +93,14 @@ def define_flags() -> None:
         None,
         "supervision steps per puzzle over all rollouts, which replaces --num_rollouts; for models "
         "that eliminate candidates, passes per puzzle, by default 1000",
+        lower_bound=1,
+    )
+    flags.DEFINE_float(
+        "seconds",
+        None,
+        "seconds for all puzzles, after which the rest is left unsolved; for models that eliminate "
+        "candidates",
+        lower_bound=0,
     )
     flags.DEFINE_float("noise", 0.3, "standard deviation of the noise in the latent state")
     flags.DEFINE_integer("seed", 0, "random seed for the noise")
@@ -144,10 +159,13 @@ def make_solver(values: flags.FlagValues, model: trained_model.TrainedModel) -> 
         if chosen:
             raise ValueError(
                 f"--{chosen[0]} does not apply to this model, which searches by eliminating "
-                "candidates; use --budget, --batch_size and --seed"
+                "candidates; use --budget, --seconds, --batch_size and --seed"
             )
-        budget = {"budget": values.budget} if values.budget else {}
-        return model.solver(batch_size=values.batch_size, seed=values.seed, **budget)
+        given = {name: values[name].value for name in ("budget", "seconds")}
+        limits = {name: limit for name, limit in given.items() if limit is not None}
+        return model.solver(batch_size=values.batch_size, seed=values.seed, **limits)
+    if values.seconds is not None:
+        raise ValueError("--seconds applies only to models that eliminate candidates; use --budget")
     steps = values.max_supervision_steps or model.reasoner.supervision_steps
     return model.solver(
         max_supervision_steps=steps,

@@ -20,15 +20,14 @@ Examples = Mapping[str, np.ndarray]
 Accepts = Callable[[np.ndarray, np.ndarray], np.ndarray]
 
 LOOPS_WITHOUT_SEARCH = 64
-LOOPS_OF_CONTROL = 32
-"""Enough for singles to come to rest; the rest of a longer deduction takes one pass more."""
 
 
 def control_of(reasoner: CandidateReasoner) -> tuple[CandidateReasoner, ModelParams]:
-    """Returns the same reasoner with `Singles` in place of its network, and its parameters."""
+    """Returns the complete search with `Singles` in place of the network, and its parameters."""
     model = reasoner.model
     singles = Singles(model.vocab_size, model.sequence_length, model.num_symbols, model.relations)
-    control = dataclasses.replace(reasoner, model=singles, depth=Depth(0, LOOPS_OF_CONTROL))
+    rule = dataclasses.replace(reasoner.rule, thresholds=(0.0,), singles=True)
+    control = dataclasses.replace(reasoner, model=singles, depth=Depth(0, 1), rule=rule)
     no_params = jax.device_put(ModelParams({}, np.zeros((1, 1))), replicated(reasoner.mesh))
     return control, no_params
 

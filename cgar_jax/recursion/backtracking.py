@@ -23,7 +23,9 @@ class SearchRule:
 
     Attributes:
       thresholds: thresholds of elimination; each restart of a chain takes the next one. A right
-        candidate that one threshold eliminates may survive a lower one.
+        candidate that one threshold eliminates may survive a lower one. With a threshold of 0 the
+        network only chooses what to guess, and the chain does not start again before everything
+        is tried: the search is then complete, whatever the network believes.
       conflict_threshold: candidates whose conflict probability is above are a contradiction, in
         [0, 1].
       temperature: temperature of the softmax from which guessed symbols are drawn, above 0. Until
@@ -40,7 +42,7 @@ class SearchRule:
       ValueError: if a setting is out of range.
     """
 
-    thresholds: tuple[float, ...] = (0.1, 0.05, 0.02, 0.01)
+    thresholds: tuple[float, ...] = (0.1, 0.02, 0.0)
     conflict_threshold: float = 0.95
     temperature: float = 1.5
     singles: bool = True
@@ -128,7 +130,9 @@ def go_on(
     passes = chains.passes + 1
     patience = rule.patience * (1 + chains.restarts // len(rule.thresholds))
     no_way_back = (taken == 0) | (taken > rule.max_guesses)
-    starts_again = (passes - chains.passes_at_start >= patience) | (dead & no_way_back)
+    complete = rule.threshold(chains.restarts) == 0
+    impatient = ~complete & (passes - chains.passes_at_start >= patience)
+    starts_again = impatient | (dead & no_way_back)
     goes_back = dead & ~starts_again
     guesses = ~dead & ~starts_again & (left.sum(-1) > 1).any(-1)
     if rule.rests:

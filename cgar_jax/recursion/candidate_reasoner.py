@@ -142,16 +142,15 @@ class CandidateReasoner:
     def _search(self, variables, chains: Chains) -> tuple[Chains, PassResult]:
         given = self._given(chains.question)
         answers, solved, _, outputs = self._pass(variables, chains.question, chains.candidates)
-        rule = EliminationRule(0.0, self.rule.conflict_threshold, self.rule.temperature)
-        thresholds = self.rule.threshold(chains.restarts)
-        found = eliminate(chains.candidates, given, outputs, rule, thresholds)
-        left = found.candidates
+        threshold = self.rule.threshold(chains.restarts)
+        rule = EliminationRule(0.0, self.rule.conflict_threshold)
+        left, conflict, _ = eliminate(chains.candidates, given, outputs, rule, threshold)
         if self.rule.singles:
             left = left_by_singles(left, self._groups)
         full = (left.sum(-1) == 1).all(-1) & self._obeys(chains.question, left.argmax(-1))
         answers = where_rows(full & ~solved, self._tokens(left.argmax(-1)), answers)
         solved |= full
-        dead = (found.conflict | self._contradicts(left)) & ~solved
+        dead = ((conflict & (threshold > 0)) | self._contradicts(left)) & ~solved
         chains, guessed = go_on(chains, left, outputs.digit_logits, dead, self.rule)
         return chains, PassResult(answers, solved, dead, guessed)
 

@@ -99,6 +99,18 @@ def test_no_puzzles_give_no_proofs():
     assert search(np.zeros((0, 16), np.uint8)) == []
 
 
+def test_a_network_that_is_always_wrong_cannot_prevent_a_proof():
+    reasoner, params = setting()
+    reasoner = dataclasses.replace(reasoner, rule=SearchRule(singles=False))
+    weights = params.variables["params"] | {
+        "symbol_bias": jnp.asarray(-9.0),
+        "conflict_bias": jnp.asarray(9.0),
+    }
+    params = params._replace(variables=params.variables | {"params": weights})
+    found = Search(reasoner, params, RULES.accepts, SearchOptions(budget=2_000))
+    assert all(proof.verified for proof in found(puzzles()["inputs"]))
+
+
 def test_singles_after_each_pass_shorten_the_search(proofs):
     reasoner, params = setting()
     reasoner = dataclasses.replace(reasoner, rule=SearchRule(singles=True))

@@ -99,6 +99,12 @@ def test_patience_grows_when_all_thresholds_had_their_turn():
     assert after(state, rule=rule)[0].restarts == 2
 
 
+def test_a_chain_with_threshold_0_has_no_end_to_its_patience():
+    rule = SearchRule(thresholds=(0.0,), patience=10, max_guesses=3)
+    state = chains(rule)._replace(passes=jnp.array([1_000]))
+    assert after(state, rule=rule)[0].restarts == 0
+
+
 def test_each_restart_takes_the_next_threshold():
     rule = SearchRule(thresholds=(0.1, 0.05))
     np.testing.assert_allclose(rule.threshold(jnp.arange(3)), [0.1, 0.05, 0.1])
