@@ -38,14 +38,17 @@ FORKED.set_forkserver_preload(
         "tests.faulty_runs",
     ]
 )
-TINY = [
-    "--config=configs/sudoku_mini.py",
+TINY_DATA = [
     "--config.data.size=4",
     "--config.data.num_clues=6",
     "--config.data.num_train=30",
     "--config.data.num_validation=10",
     "--config.data.num_test=20",
     "--config.batch_size=8",
+]
+TINY = [
+    "--config=configs/sudoku_mini.py",
+    *TINY_DATA,
     "--config.model.num_layers=1",
     "--config.model.hidden_size=16",
     "--config.model.inner_size_multiple=16",

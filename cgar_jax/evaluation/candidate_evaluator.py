@@ -1,7 +1,7 @@
 """Scores of a candidate model: what it deduces without a guess, and what it proves by search."""
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 import jax
@@ -27,6 +27,7 @@ def control_of(reasoner: CandidateReasoner) -> tuple[CandidateReasoner, ModelPar
     model = reasoner.model
     singles = Singles(model.vocab_size, model.sequence_length, model.num_symbols, model.relations)
     rule = dataclasses.replace(reasoner.rule, thresholds=(0.0,), singles=True)
+    # One loop is enough: the rule applies singles after it until they find nothing more.
     control = dataclasses.replace(reasoner, model=singles, depth=Depth(0, 1), rule=rule)
     no_params = jax.device_put(ModelParams({}, np.zeros((1, 1))), replicated(reasoner.mesh))
     return control, no_params
@@ -77,17 +78,17 @@ class CandidateEvaluator:
         on_progress(num - len(searched))
         search = Search(self._reasoner, params, accepts, self._options)
         control = Search(*control_of(self._reasoner), accepts, self._options)
-        verified, wrong = np.zeros(len(searched), bool), 0
-        passes = np.zeros(len(searched), np.int64)
-        of_control: list[Proof] = []
-        for (index, proof), (_, other) in zip(
+        proofs: dict[int, Proof] = {}
+        of_control: dict[int, Proof] = {}
+        wrong = 0
+        for (index, proof), (other, proof_of_control) in zip(
             search.each(questions), control.each(questions), strict=True
         ):
-            verified[index], passes[index] = proof.verified, proof.passes
+            proofs[index], of_control[other] = proof, proof_of_control
             if proof.verified:
                 wrong += not accepts(questions[index][None], proof.answer[None])[0]
-            of_control.append(other)
             on_progress(1)
+        verified = np.array([proofs[index].verified for index in range(len(proofs))])
         difficulty = examples["difficulty"][searched]
         by_difficulty = [
             {
@@ -97,14 +98,10 @@ class CandidateEvaluator:
             for group in accuracy_by_difficulty(verified, difficulty)
         ]
         return scores | {
-            "verified_fraction": float(verified.mean()),
             "verified_fraction_interval": list(wilson_interval(int(verified.sum()), len(verified))),
             "wrong_fraction": wrong / len(verified),
-            "passes_median": float(np.median(passes)),
-            "passes_mean": float(passes.mean()),
-            "verified_fraction_control": float(np.mean([proof.verified for proof in of_control])),
-            "passes_median_control": float(np.median([proof.passes for proof in of_control])),
-            "passes_mean_control": float(np.mean([proof.passes for proof in of_control])),
+            **_search_scores(proofs.values(), ""),
+            **_search_scores(of_control.values(), "_control"),
             "searched_puzzles": len(verified),
             "verified_by_difficulty": by_difficulty,
         }
@@ -148,3 +145,13 @@ class CandidateEvaluator:
     def _batch_size(self) -> int:
         num_devices = self._reasoner.mesh.size
         return -(-self._options.batch_size // num_devices) * num_devices
+
+
+def _search_scores(proofs: Collection[Proof], suffix: str) -> dict[str, float]:
+    """Returns the share of proven puzzles, and median and mean of the passes."""
+    passes = [proof.passes for proof in proofs]
+    return {
+        f"verified_fraction{suffix}": float(np.mean([proof.verified for proof in proofs])),
+        f"passes_median{suffix}": float(np.median(passes)),
+        f"passes_mean{suffix}": float(np.mean(passes)),
+    }

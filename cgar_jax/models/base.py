@@ -227,3 +227,15 @@ class CandidateModel(Model, Protocol):
     def relations(self) -> tuple[Relation, ...]:
         """The groups of cells that must all differ, by relation."""
         ...
+
+
+def run_every_part(model: CandidateModel, inputs: jax.Array) -> CandidateOutputs:
+    """Runs embedding, network and heads of a candidate model once; for its `__call__`.
+
+    Args:
+      model: the model, inside `init` or `apply`.
+      inputs: tokens, int `[batch, sequence_length]`; only the shape matters.
+    """
+    h = model.embed(jnp.ones((*inputs.shape, model.num_symbols)), None)
+    h = model.network(jnp.moveaxis(h, 0, model.batch_axis))
+    return model.heads(jnp.moveaxis(h, model.batch_axis, 0))

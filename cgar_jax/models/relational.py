@@ -23,7 +23,7 @@ from cgar_jax._core.ranges import check_integer, check_number
 from cgar_jax._core.registry import check_name
 from cgar_jax._core.relations import Relation, incidence
 from cgar_jax.layers import LECUN_NORMAL, SwiGLU, gated_inner_size, rms_norm
-from cgar_jax.models.base import DTYPES, CandidateOutputs, ShardingRules
+from cgar_jax.models.base import DTYPES, CandidateOutputs, ShardingRules, run_every_part
 
 _MESSAGE_SCALE = 1 / 3
 _STATE_SCALE = 0.7
@@ -194,9 +194,7 @@ class Relational(nn.Module):
     def __call__(self, inputs: jax.Array, puzzle_identifiers: jax.Array) -> CandidateOutputs:
         """Runs every part once, so that `init` finds all variables; training calls the parts."""
         del puzzle_identifiers
-        h = self.embed(jnp.ones((*inputs.shape, self.num_symbols)))
-        h = self.network(jnp.moveaxis(h, 0, self.batch_axis))
-        return self.heads(jnp.moveaxis(h, self.batch_axis, 0))
+        return run_every_part(self, inputs)
 
     def network_flops(self) -> int:
         """Counts the FLOPs of one `network` call for one example: 2 per multiply-add."""

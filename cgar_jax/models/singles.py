@@ -12,7 +12,7 @@ from flax import linen as nn
 from jax import lax
 
 from cgar_jax._core.relations import Relation, incidence
-from cgar_jax.models.base import CandidateOutputs, ShardingRules
+from cgar_jax.models.base import CandidateOutputs, ShardingRules, run_every_part
 
 _SURE = 20.0
 """Size of the logits: a probability of 1 up to 2e-9."""
@@ -88,9 +88,7 @@ class Singles(nn.Module):
     def __call__(self, inputs: jax.Array, puzzle_identifiers: jax.Array) -> CandidateOutputs:
         """Runs every part once; there are no variables to find."""
         del puzzle_identifiers
-        h = self.embed(jnp.ones((*inputs.shape, self.num_symbols)))
-        h = self.network(jnp.moveaxis(h, 0, self.batch_axis))
-        return self.heads(jnp.moveaxis(h, self.batch_axis, 0))
+        return run_every_part(self, inputs)
 
     def network_flops(self) -> int:
         """Counts the FLOPs of one `network` call for one example: 2 per multiply-add."""

@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 
 from cgar_jax._core.ranges import check_integer
-from cgar_jax.recursion.elimination import EliminationRule, pin
+from cgar_jax.recursion.elimination import EliminationRule, pin, random_index
 from cgar_jax.recursion.rows import where_rows
 
 
@@ -140,7 +140,7 @@ def go_on(
 
     cell, symbol = _choose(chains, left, digit_logits, rule)
     pinned = pin(left, cell, symbol, guesses)
-    in_cell = jnp.arange(left.shape[1]) == cell[:, None]
+    in_cell = jax.nn.one_hot(cell, left.shape[1], dtype=bool)
     others = left & ~(pinned & in_cell[..., None])
     level = jnp.arange(rule.max_guesses)
 
@@ -174,8 +174,7 @@ def _choose(
         counts = left.sum(-1)
         is_open = counts > 1
         fewest = jnp.where(is_open, counts, left.shape[1] + 1).min()
-        noise = jax.random.uniform(cell_key, counts.shape)
-        cell = jnp.argmax(jnp.where(is_open & (counts == fewest), noise, -1.0))
+        cell = random_index(cell_key, is_open & (counts == fewest))
         scores = jnp.where(left[cell], logits[cell], -1e9)
         drawn = jax.random.categorical(symbol_key, scores / rule.temperature)
         return cell, jnp.where(restarts == 0, scores.argmax(), drawn)

@@ -175,7 +175,7 @@ class CandidateReasoner:
 
     def _obeys(self, question, symbols):
         """Returns whether symbols `[num, cells]` obey all relations and the given cells."""
-        chosen = symbols[..., None] == jnp.arange(self.model.num_symbols)
+        chosen = jax.nn.one_hot(symbols, self.model.num_symbols, dtype=bool)
         counts = self._places(self._groups, chosen)
         given = jnp.take_along_axis(question, symbols[..., None], axis=-1)[..., 0]
         return (counts < 1.5).all((1, 2)) & given.all(-1)

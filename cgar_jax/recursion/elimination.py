@@ -193,13 +193,25 @@ def branch(
     """
     cell_key, symbol_key = jax.random.split(key)
     is_open = candidates.sum(-1) > 1
-    noise = jax.random.uniform(cell_key, is_open.shape)
-    cell = jnp.argmax(jnp.where(is_open, noise, -1), axis=-1)
+    cell = random_index(cell_key, is_open)
     logits = jnp.where(candidates, outputs.digit_logits / rule.temperature, -jnp.inf)
     logits = jnp.take_along_axis(logits, cell[:, None, None], axis=1)[:, 0]
     # A row without an open cell has -inf everywhere; its symbol is not used.
     symbol = jax.random.categorical(symbol_key, jnp.maximum(logits, -1e9))
     return pin(candidates, cell, symbol, where & is_open.any(-1))
+
+
+def random_index(key: jax.Array, where: jax.Array) -> jax.Array:
+    """Draws the index of one True entry along the last axis; 0 if there is none.
+
+    Args:
+      key: random key.
+      where: bool `[..., entries]`.
+
+    Returns:
+      int `[...]`.
+    """
+    return jnp.where(where, jax.random.uniform(key, where.shape), -1).argmax(-1)
 
 
 def pin(candidates: jax.Array, cell: jax.Array, symbol: jax.Array, where: jax.Array) -> jax.Array:

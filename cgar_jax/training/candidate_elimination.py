@@ -149,7 +149,11 @@ class CandidateElimination:
         counted = labeled & ~slots.fixed & ~conflict[:, None]
         # Once the candidates exclude the solution, no symbol of it is right any more: what follows
         # from a wrong guess is then a label too, and a contradiction shows in the candidates.
-        right = slots.candidates & self._one_hot(solution) & ~conflict[:, None, None]
+        right = (
+            slots.candidates
+            & jax.nn.one_hot(solution, self.model.num_symbols, dtype=bool)
+            & ~conflict[:, None, None]
+        )
 
         def read(outputs: CandidateOutputs):
             digits = losses.softmax_cross_entropy_loss(
@@ -206,7 +210,7 @@ class CandidateElimination:
             before.candidates
             & ~eliminate(before.candidates, before.fixed, output.outputs, self.rule).candidates
         )
-        right = self._one_hot(solution)
+        right = jax.nn.one_hot(solution, self.model.num_symbols, dtype=bool)
         sound = ~conflict & output.right.counts
         wrong = jnp.where(sound[:, None, None], before.candidates & ~right, False)
         lost = (eliminated & right).any((1, 2))
@@ -219,10 +223,6 @@ class CandidateElimination:
             # Accuracies are those of the thinking slots that are not misled.
             **finished_metrics(before.thinks & ~conflict, output, after),
         }
-
-    def _one_hot(self, symbols: jax.Array) -> jax.Array:
-        """Returns the candidates that are the given symbols, bool `[batch, cells, symbols]`."""
-        return symbols[..., None] == jnp.arange(self.model.num_symbols)
 
     def _solution(self, labels: jax.Array) -> jax.Array:
         """Returns the symbols of the solution, counted from 0; -1 without a label."""

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 from cgar_jax._core.ranges import check_integer, check_number
 from cgar_jax._core.relations import incidence
 from cgar_jax.models import CandidateModel
-from cgar_jax.recursion.elimination import candidates_of, pin
+from cgar_jax.recursion.elimination import candidates_of, pin, random_index
 from cgar_jax.recursion.rows import where_rows
 
 
@@ -61,22 +61,22 @@ class Mixture:
           `(candidates, fixed, thinks)`: bool `[batch, cells, symbols]`, the cells whose candidates
           stay, bool `[batch, cells]`, and the thinking slots, bool `[batch]`.
         """
-        kind, hints, share, errs, symbols, misled, guess = jax.random.split(key, 7)
+        kind, hint, share, err, symbol, mislead, guess = jax.random.split(key, 7)
         question = candidates_of(inputs, model.vocab_size, model.num_symbols)
         blank = (question.sum(-1) > 1) & (solution >= 0)
         thinks = _flip(kind, self.thinking, len(inputs))
-        chosen = where_rows(thinks, self._hints(blank, hints), self._share(blank, share))
+        chosen = where_rows(thinks, self._hints(blank, hint), self._share(blank, share))
         filled = blank & chosen
-        errs = self._errs(blank, errs) & ~thinks[:, None]
-        symbols = jax.random.randint(symbols, inputs.shape, 0, model.num_symbols)
-        symbols = jnp.where(errs, symbols, solution)
-        only = symbols[..., None] == jnp.arange(model.num_symbols)
+        errs = self._errs(blank, err) & ~thinks[:, None]
+        any_symbols = jax.random.randint(symbol, inputs.shape, 0, model.num_symbols)
+        symbols = jnp.where(errs, any_symbols, solution)
+        only = jax.nn.one_hot(symbols, model.num_symbols, dtype=bool)
         candidates = jnp.where(filled[..., None], only, question)
         fixed = ~blank | filled
-        cell, symbol, possible = _wrong_guess(model, candidates, fixed, solution, guess)
-        misled = thinks & possible & _flip(misled, self.misled, len(inputs))
-        in_cell = misled[:, None] & (jnp.arange(fixed.shape[1]) == cell[:, None])
-        return pin(candidates, cell, symbol, misled), fixed | in_cell, thinks
+        cell, wrong_symbol, possible = _wrong_guess(model, candidates, fixed, solution, guess)
+        misled = thinks & possible & _flip(mislead, self.misled, len(inputs))
+        in_cell = misled[:, None] & jax.nn.one_hot(cell, fixed.shape[1], dtype=bool)
+        return pin(candidates, cell, wrong_symbol, misled), fixed | in_cell, thinks
 
     def _hints(self, blank: jax.Array, key: jax.Array) -> jax.Array:
         """Returns 1 to `max_hints` random blank cells, in the share `hinted` of the rows."""
@@ -111,13 +111,11 @@ def _wrong_guess(
     groups = incidence(model.relations, model.sequence_length)
     known = (candidates & fixed[..., None]).astype(jnp.float32)
     excluded = jnp.einsum("gs,gt,btv->bsv", groups, groups, known) > 0.5
-    right = solution[..., None] == jnp.arange(model.num_symbols)
+    right = jax.nn.one_hot(solution, model.num_symbols, dtype=bool)
     wrong = candidates & ~excluded & ~right & ((solution >= 0) & ~fixed)[..., None]
-    noise = jax.random.uniform(cell_key, fixed.shape)
-    cell = jnp.where(wrong.any(-1), noise, -1).argmax(-1)
+    cell = random_index(cell_key, wrong.any(-1))
     in_cell = jnp.take_along_axis(wrong, cell[:, None, None], axis=1)[:, 0]
-    noise = jax.random.uniform(symbol_key, in_cell.shape)
-    return cell, jnp.where(in_cell, noise, -1).argmax(-1), in_cell.any(-1)
+    return cell, random_index(symbol_key, in_cell), in_cell.any(-1)
 
 
 def _flip(key: jax.Array, probability: Any, *shape: int) -> jax.Array:

@@ -9,12 +9,7 @@ from tests import running as commands
 
 TINY = [
     "--config=configs/sudoku_deduction_mini.py",
-    "--config.data.size=4",
-    "--config.data.num_clues=6",
-    "--config.data.num_train=30",
-    "--config.data.num_validation=10",
-    "--config.data.num_test=20",
-    "--config.batch_size=8",
+    *commands.TINY_DATA,
     "--config.model.hidden_size=8",
     "--config.model.inner_size_multiple=8",
     "--config.curriculum.stages=((0, 2),)",
