@@ -179,7 +179,7 @@ class Model(Protocol):
         """
         ...
 
-    def heads(self, y: jax.Array) -> Outputs:
+    def heads(self, y: jax.Array) -> Outputs | CandidateOutputs:
         """Reads the answer state, `[batch, *state_shape]`."""
         ...
 
@@ -218,6 +218,10 @@ class CandidateModel(Model, Protocol):
     tokens, and its `heads` return `CandidateOutputs`.
     """
 
+    def heads(self, y: jax.Array) -> CandidateOutputs:
+        """Reads the states after a loop, `[batch, *state_shape]`."""
+        ...
+
     @property
     def num_symbols(self) -> int:
         """The number of symbols of an answer; they are the last tokens of the vocabulary."""
@@ -236,6 +240,7 @@ def run_every_part(model: CandidateModel, inputs: jax.Array) -> CandidateOutputs
       model: the model, inside `init` or `apply`.
       inputs: tokens, int `[batch, sequence_length]`; only the shape matters.
     """
-    h = model.embed(jnp.ones((*inputs.shape, model.num_symbols)), None)
+    no_rows = jnp.zeros((len(inputs), 0))
+    h = model.embed(jnp.ones((*inputs.shape, model.num_symbols)), no_rows)
     h = model.network(jnp.moveaxis(h, 0, model.batch_axis))
     return model.heads(jnp.moveaxis(h, model.batch_axis, 0))
