@@ -358,7 +358,9 @@ def save(
     settings = runs.settings(model.config, model.experiment.task)
     model_files.write(
         output,
-        models.export_published(variables | {"puzzle_embedding": {"table": table}}),
+        models.export_published(
+            variables | {"puzzle_embedding": {"table": table}}, model.experiment.model
+        ),
         model._metadata,
         {
             model_files.CARD: card.encode(),

@@ -18,12 +18,13 @@ from cgar_jax.models.base import (
     ShardingRules,
     puzzle_rows,
 )
+from cgar_jax.models.ldt import LDT
 from cgar_jax.models.published import export_published, import_published, read_published
 from cgar_jax.models.relational import Relational
 from cgar_jax.models.singles import Singles
 from cgar_jax.models.trm import TRM
 
-CANDIDATE_MODELS = {"relational": Relational}
+CANDIDATE_MODELS = {"ldt": LDT, "relational": Relational}
 """The models that read candidates instead of tokens."""
 
 MODELS = {"trm": TRM} | CANDIDATE_MODELS
@@ -65,6 +66,7 @@ def build(
 
 __all__ = [
     "CANDIDATE_MODELS",
+    "LDT",
     "MODELS",
     "TRM",
     "CandidateModel",

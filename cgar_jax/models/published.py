@@ -1,11 +1,14 @@
-"""Conversion between our variables and the parameter names of the published PyTorch TRM.
+"""Conversion between our variables and the parameter names of published PyTorch models.
 
 PyTorch stores linear layers as `[out, in]`, this library as `[in, out]`. Prefixes that wrappers add
-(`_orig_mod.`, `model.`) are dropped. A parameter that the model does not have is an error.
+(`_orig_mod.`, `module.`, `model.`) are dropped. A parameter that the model does not have is an
+error. A model without a published counterpart keeps its own names and layout.
 """
 
+import dataclasses
 import pathlib
 import pickle
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -16,38 +19,103 @@ import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import load_file
 
+from cgar_jax.models.base import Model
+from cgar_jax.models.ldt import LDT
 from cgar_jax.models.trm import TRM
 
-# Names inside a layer, ours and the published ones; all are matrices to transpose.
-LAYER_NAMES = {
-    "token_mlp/gate_up": "mlp_t.gate_up_proj.weight",
-    "token_mlp/down": "mlp_t.down_proj.weight",
-    "attention/qkv": "self_attn.qkv_proj.weight",
-    "attention/output": "self_attn.o_proj.weight",
-    "channel_mlp/gate_up": "mlp.gate_up_proj.weight",
-    "channel_mlp/down": "mlp.down_proj.weight",
-}
-NAMES = {
-    "params/token_embedding": "inner.embed_tokens.embedding_weight",
-    "params/position_embedding": "inner.embed_pos.embedding_weight",
-    "params/output_head": "inner.lm_head.weight",
-    "params/halting_head": "inner.q_head.weight",
-    "params/halting_bias": "inner.q_head.bias",
-    "constants/initial_y": "inner.H_init",
-    "constants/initial_z": "inner.L_init",
-    "puzzle_embedding/table": "inner.puzzle_emb.weights",
-}
-PUZZLE_TABLE = NAMES["puzzle_embedding/table"]
-TRANSPOSED = {"params/output_head", "params/halting_head"}
+WRAPPERS = re.compile(r"^((_orig_mod|module|model)\.)+")
 
 
-def import_published(source: Mapping[str, Any] | str | pathlib.Path, model: TRM) -> dict:
+@dataclasses.dataclass(frozen=True)
+class Naming:
+    """The names of one model's parameters in the published code.
+
+    Attributes:
+      names: published names by ours; `#` stands for the number of a layer.
+      transposed: last parts of our names of matrices that PyTorch transposes.
+      ours_only: our names of zeros that the published code does not have.
+      ignored: last parts of published names of arrays that are not parameters.
+    """
+
+    names: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    transposed: tuple[str, ...] = ()
+    ours_only: tuple[str, ...] = ()
+    ignored: tuple[str, ...] = ()
+
+    def published(self, ours: str) -> str:
+        """Returns the published name of a variable; ours if there is none."""
+        layer = re.search(r"layers_(\d+)", ours)
+        general = re.sub(r"layers_\d+", "layers_#", ours)
+        return self.names.get(general, ours).replace("#", layer[1] if layer else "#")
+
+    def in_published_layout(self, ours: str, array: np.ndarray) -> np.ndarray:
+        """Transposes an array if PyTorch stores it transposed; its own inverse."""
+        return array.T if ours.rsplit("/", 1)[-1] in self.transposed else array
+
+
+TRM_NAMES = Naming(
+    names={
+        "params/token_embedding": "inner.embed_tokens.embedding_weight",
+        "params/position_embedding": "inner.embed_pos.embedding_weight",
+        "params/layers_#/token_mlp/gate_up": "inner.L_level.layers.#.mlp_t.gate_up_proj.weight",
+        "params/layers_#/token_mlp/down": "inner.L_level.layers.#.mlp_t.down_proj.weight",
+        "params/layers_#/attention/qkv": "inner.L_level.layers.#.self_attn.qkv_proj.weight",
+        "params/layers_#/attention/output": "inner.L_level.layers.#.self_attn.o_proj.weight",
+        "params/layers_#/channel_mlp/gate_up": "inner.L_level.layers.#.mlp.gate_up_proj.weight",
+        "params/layers_#/channel_mlp/down": "inner.L_level.layers.#.mlp.down_proj.weight",
+        "params/output_head": "inner.lm_head.weight",
+        "params/halting_head": "inner.q_head.weight",
+        "params/halting_bias": "inner.q_head.bias",
+        "constants/initial_y": "inner.H_init",
+        "constants/initial_z": "inner.L_init",
+        "puzzle_embedding/table": "inner.puzzle_emb.weights",
+    },
+    transposed=("gate_up", "down", "qkv", "output", "output_head", "halting_head"),
+)
+LDT_NAMES = Naming(
+    names={
+        "params/candidate_embedding/kernel": "input_proj.weight",
+        "params/candidate_embedding/bias": "input_proj.bias",
+        "params/row_embedding": "backbone.row_embed.weight",
+        "params/column_embedding": "backbone.col_embed.weight",
+        "params/conflict_token": "backbone.cls_embed",
+        "params/conflict_position": "backbone.cls_pos",
+        "params/layers_#/norm_attention/scale": "backbone.layers.#.norm1.weight",
+        "params/layers_#/norm_attention/bias": "backbone.layers.#.norm1.bias",
+        "params/layers_#/qkv/kernel": "backbone.layers.#.attn.in_proj_weight",
+        "params/layers_#/qkv/bias": "backbone.layers.#.attn.in_proj_bias",
+        "params/layers_#/output/kernel": "backbone.layers.#.attn.out_proj.weight",
+        "params/layers_#/output/bias": "backbone.layers.#.attn.out_proj.bias",
+        "params/layers_#/norm_mlp/scale": "backbone.layers.#.norm2.weight",
+        "params/layers_#/norm_mlp/bias": "backbone.layers.#.norm2.bias",
+        "params/layers_#/up/kernel": "backbone.layers.#.ffn.fc1.weight",
+        "params/layers_#/up/bias": "backbone.layers.#.ffn.fc1.bias",
+        "params/layers_#/down/kernel": "backbone.layers.#.ffn.fc2.weight",
+        "params/layers_#/down/bias": "backbone.layers.#.ffn.fc2.bias",
+        "params/norm/scale": "loop_norm.weight",
+        "params/norm/bias": "loop_norm.bias",
+        "params/keep_head/kernel": "bce_head.weight",
+        "params/keep_head/bias": "bce_head.bias",
+        "params/digit_head/kernel": "softmax_head.weight",
+        "params/digit_head/bias": "softmax_head.bias",
+        "params/conflict_head/kernel": "conflict_head.weight",
+        "params/conflict_head/bias": "conflict_head.bias",
+    },
+    transposed=("kernel",),
+    ours_only=("constants/initial_state", "puzzle_embedding/table"),
+    ignored=("row_idx", "col_idx"),
+)
+NAMINGS: dict[type, Naming] = {TRM: TRM_NAMES, LDT: LDT_NAMES}
+PUZZLE_TABLE = TRM_NAMES.names["puzzle_embedding/table"]
+
+
+def import_published(source: Mapping[str, Any] | str | pathlib.Path, model: Model) -> dict:
     """Converts published PyTorch parameters to the variables of a model.
 
     Args:
       source: arrays by published name (`inner.L_level.layers.0.mlp.down_proj.weight`, ...), or the
         path of a file that `read_published` reads.
-      model: the TRM that they belong to.
+      model: the model that they belong to.
 
     Returns:
       `{"params": ..., "constants": ..., "puzzle_embedding": ...}` in `model.param_dtype`.
@@ -57,27 +125,28 @@ def import_published(source: Mapping[str, Any] | str | pathlib.Path, model: TRM)
         file cannot be read (see `read_published`).
       FileNotFoundError: if the file does not exist.
     """
+    naming, kind = _naming(model), type(model).__name__
     arrays = _unwrapped(source) if isinstance(source, Mapping) else read_published(source)
     expected = _shapes(model)
-    names = {ours: _published_name(ours) for ours in expected}
-    missing = sorted(set(names.values()) - set(arrays))
-    unknown = sorted(set(arrays) - set(names.values()))
+    names = {ours: naming.published(ours) for ours in expected if ours not in naming.ours_only}
+    given = {name for name in arrays if name.rsplit(".", 1)[-1] not in naming.ignored}
+    missing, unknown = sorted(set(names.values()) - given), sorted(given - set(names.values()))
     if missing or unknown:
         raise ValueError(
-            f"the published parameters do not fit this {type(model).__name__}: "
+            f"the published parameters do not fit this {kind}: "
             f"missing {missing or 'none'}, unknown {unknown or 'none'}; "
-            "check the model's mixing, positions and num_layers"
+            "check the settings of the model, such as num_layers"
         )
-    variables = {}
+    variables = {ours: np.zeros(expected[ours]) for ours in naming.ours_only}
     for ours, theirs in names.items():
-        array = _transposed(ours, np.asarray(arrays[theirs]))
-        if array.shape != expected[ours]:
+        variables[ours] = naming.in_published_layout(ours, np.asarray(arrays[theirs]))
+        if variables[ours].shape != expected[ours]:
+            needed = naming.in_published_layout(ours, np.empty(expected[ours])).shape
             raise ValueError(
-                f"{theirs} has shape {_transposed(ours, array).shape}, but this model needs "
-                f"{_transposed(ours, np.empty(expected[ours])).shape}; check the model's sizes, "
-                "its puzzle_embedding_tokens, and the size and kind of the puzzles"
+                f"{theirs} has shape {np.shape(arrays[theirs])}, but this model needs {needed}; "
+                "check the model's sizes, and the size and kind of the puzzles"
             )
-        variables[ours] = jnp.asarray(array, model.param_dtype)
+    variables = {ours: jnp.asarray(array, model.param_dtype) for ours, array in variables.items()}
     return flax.traverse_util.unflatten_dict(variables, sep="/")
 
 
@@ -108,7 +177,7 @@ def read_published(path: str | pathlib.Path) -> dict[str, np.ndarray]:
         ) from e
 
 
-def export_published(variables: Mapping[str, Any]) -> dict[str, np.ndarray]:
+def export_published(variables: Mapping[str, Any], model: Model) -> dict[str, np.ndarray]:
     """Converts variables to arrays by published name, the inverse of `import_published`.
 
     The published code reads them once they are saved by
@@ -116,19 +185,27 @@ def export_published(variables: Mapping[str, Any]) -> dict[str, np.ndarray]:
     `safetensors.numpy.save_file(arrays, file)`.
 
     Args:
-      variables: the three collections of a model.
+      variables: the three collections of the model, or some of them.
+      model: the model.
 
     Returns:
-      Arrays in PyTorch's layout.
+      Arrays in PyTorch's layout; in our own if there is no published code of this model.
     """
-    flat = flax.traverse_util.flatten_dict(variables, sep="/")
+    naming = _naming(model)
     return {
-        _published_name(ours): np.ascontiguousarray(_transposed(ours, np.asarray(array)))
-        for ours, array in flat.items()
+        naming.published(ours): np.ascontiguousarray(
+            naming.in_published_layout(ours, np.asarray(array))
+        )
+        for ours, array in flax.traverse_util.flatten_dict(variables, sep="/").items()
+        if ours not in naming.ours_only
     }
 
 
-def _shapes(model: TRM) -> dict[str, tuple[int, ...]]:
+def _naming(model: Model) -> Naming:
+    return NAMINGS.get(type(model), Naming())
+
+
+def _shapes(model: Model) -> dict[str, tuple[int, ...]]:
     abstract = jax.eval_shape(
         model.init,
         jax.random.key(0),
@@ -139,19 +216,8 @@ def _shapes(model: TRM) -> dict[str, tuple[int, ...]]:
     return {name: leaf.shape for name, leaf in flat.items()}
 
 
-def _published_name(ours: str) -> str:
-    if ours in NAMES:
-        return NAMES[ours]
-    layer, name = ours.removeprefix("params/layers_").split("/", 1)
-    return f"inner.L_level.layers.{layer}.{LAYER_NAMES[name]}"
-
-
-def _transposed(ours: str, array: np.ndarray) -> np.ndarray:
-    return array.T if ours in TRANSPOSED or ours not in NAMES else array
-
-
 def _unwrapped(arrays: Mapping[str, Any]) -> dict[str, Any]:
-    return {"inner." + name.split("inner.", 1)[-1]: value for name, value in arrays.items()}
+    return {WRAPPERS.sub("", name): value for name, value in arrays.items()}
 
 
 def _from_torch(path: pathlib.Path) -> dict[str, np.ndarray]:

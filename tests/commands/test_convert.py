@@ -96,7 +96,7 @@ def checkpoint(tmp_path_factory):
         puzzle_embedding_tokens=1,
     )
     zeros = np.zeros((1, 16), np.int32), np.zeros(1, np.int32)
-    arrays = export_published(jax.jit(model.init)(jax.random.key(0), *zeros))
+    arrays = export_published(jax.jit(model.init)(jax.random.key(0), *zeros), model)
     path = tmp_path_factory.mktemp("published") / "step_65100"
     torch.save({name: torch.tensor(array) for name, array in arrays.items()}, path)
     return path

@@ -1,7 +1,5 @@
 """Every registered model fulfills the `Model` contract; a new model is one more case in `CASES`."""
 
-import re
-
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -9,6 +7,7 @@ import pytest
 
 from cgar_jax.models import CANDIDATE_MODELS, MODELS, Model, build
 from cgar_jax.recursion import Depth, Question, supervision_step
+from tests.models import contract
 
 TASK = {"vocab_size": 6, "sequence_length": 16, "num_puzzle_identifiers": 3}
 SMALL_TRM = {"name": "trm", "hidden_size": 32, "num_heads": 2, "inner_size_multiple": 32}
@@ -104,20 +103,13 @@ def test_an_answer_does_not_depend_on_the_rest_of_the_batch(model, variables):
 
 
 def test_every_parameter_gets_a_finite_gradient_that_is_not_zero(model, variables):
-    # Biases of outputs that this sum does not read, and a head that begins at zero, would hide
-    # gradients; random parameters do not.
-    keys = iter(jax.random.split(jax.random.key(2), 100))
-    params = jax.tree.map(
-        lambda leaf: 0.3 * jax.random.normal(next(keys), leaf.shape), variables["params"]
-    )
+    drawn = contract.random_params(variables)
 
     def total(params):
-        found = step(model, variables | {"params": params}, question(variables), states(model))
+        found = step(model, drawn | {"params": params}, question(variables), states(model))
         return sum(jnp.sum(jnp.sin(leaf)) for leaf in found[1])
 
-    for path, leaf in jax.tree_util.tree_leaves_with_path(jax.grad(total)(params)):
-        assert np.isfinite(leaf).all(), path
-        assert np.any(leaf != 0), path
+    contract.check_gradients(jax.grad(total)(drawn["params"]))
 
 
 def test_bfloat16_states_keep_float32_parameters(settings, variables):
@@ -135,19 +127,8 @@ def test_a_clone_differs_only_in_what_was_changed(model):
 
 
 def test_its_costs_are_positive_integers(model):
-    costs = (model.network_flops, model.heads_flops, model.network_activations)
-    for cost in (*costs, model.network_traffic):
-        assert isinstance(cost(), int)
-        assert cost() > 0
+    contract.check_costs(model)
 
 
 def test_each_sharding_rule_names_a_parameter_and_one_of_its_axes(model, variables):
-    # Position embeddings and query matrices are in some variants only, so a rule may list them too.
-    shapes = {
-        jax.tree_util.keystr(path, simple=True, separator="/"): leaf.shape
-        for path, leaf in jax.tree_util.tree_leaves_with_path(variables["params"])
-    }
-    for pattern, axis in model.sharding_rules:
-        named = [shape for name, shape in shapes.items() if re.search(rf"(^|/){pattern}$", name)]
-        assert named, pattern
-        assert all(axis < len(shape) for shape in named)
+    contract.check_sharding_rules(model, variables["params"])

@@ -107,7 +107,7 @@ def relative_error(ours, theirs):
 
 def test_gradients_are_the_published_ones(step):
     fixture, prefix, result, _ = step
-    gradients = export_published({"params": result.gradients})
+    gradients = export_published({"params": result.gradients}, fixture.model)
     published = fixture.under(f"{prefix}/grad")
     rows = published.pop("puzzle_emb_rows")
     assert gradients.keys() == published.keys()
@@ -117,7 +117,7 @@ def test_gradients_are_the_published_ones(step):
 
 
 def test_exported_parameters_are_the_imported_ones(case):
-    exported = export_published(case.variables)
+    exported = export_published(case.variables, case.model)
     assert exported.keys() == case.parameters.keys()
     for name, array in case.parameters.items():
         np.testing.assert_array_equal(exported[name], array, err_msg=name)

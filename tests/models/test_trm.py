@@ -133,7 +133,7 @@ def test_published_parameters_survive_a_safetensors_file(tmp_path):
     safetensors = pytest.importorskip("safetensors.numpy")
     model = TRM(**SMALL, mixing="attention", positions="learned")
     variables = init(model)
-    safetensors.save_file(export_published(variables), tmp_path / "trm.safetensors")
+    safetensors.save_file(export_published(variables, model), tmp_path / "trm.safetensors")
     back = import_published(tmp_path / "trm.safetensors", model)
     assert flat(back).keys() == flat(variables).keys()
     for name, leaf in flat(variables).items():
@@ -145,7 +145,8 @@ def test_published_parameters_survive_a_torch_file(tmp_path):
     model = TRM(**SMALL)
     variables = init(model)
     arrays = {
-        f"_orig_mod.model.{k}": torch.tensor(v) for k, v in export_published(variables).items()
+        f"_orig_mod.model.{k}": torch.tensor(v)
+        for k, v in export_published(variables, model).items()
     }
     torch.save(arrays, tmp_path / "trm.pt")
     back = import_published(tmp_path / "trm.pt", model)
@@ -154,7 +155,7 @@ def test_published_parameters_survive_a_torch_file(tmp_path):
 
 def test_a_missing_published_parameter_is_named():
     model = TRM(**SMALL)
-    arrays = export_published(init(model))
+    arrays = export_published(init(model), model)
     del arrays["inner.lm_head.weight"]
     with pytest.raises(ValueError, match=r"missing \['inner.lm_head.weight'\]"):
         import_published(arrays, model)
@@ -162,7 +163,7 @@ def test_a_missing_published_parameter_is_named():
 
 def test_a_published_parameter_of_another_shape_is_named():
     model = TRM(**SMALL)
-    arrays = export_published(init(model))
+    arrays = export_published(init(model), model)
     arrays["inner.lm_head.weight"] = np.zeros((7, 32))
     with pytest.raises(ValueError, match=r"inner.lm_head.weight has shape \(7, 32\)"):
         import_published(arrays, model)
