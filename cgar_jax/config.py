@@ -170,6 +170,7 @@ def set_elimination(config: ml_collections.ConfigDict) -> None:
     config.supervision.temperature = 1.5
     config.supervision.max_passes = 100
     config.supervision.max_thoughts = 8
+    config.supervision.helped = 1.0
     config.supervision.thinking = 0.5
     config.supervision.hinted = 0.7
     config.supervision.max_hints = 12

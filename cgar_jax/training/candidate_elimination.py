@@ -26,6 +26,8 @@ from cgar_jax.recursion.elimination import (
     branch,
     eliminate,
     has_conflict,
+    pin,
+    random_index,
     run_pass,
     symbols_of,
     tokens_of,
@@ -88,6 +90,8 @@ class CandidateElimination:
       loss_weights: weights of the three losses.
       max_passes: number of steps after which a searching example leaves its slot.
       max_thoughts: number of steps after which a thinking example leaves its slot.
+      helped: probability that a thinking example which is not solved yet gets one more right symbol
+        after a step, so that every puzzle ends as hard as the model can just solve it.
 
     Reference:
       Davis, Haller, Alfarano and Santolucito, 2026, arXiv 2605.08605, as in the released code. The
@@ -100,12 +104,14 @@ class CandidateElimination:
     loss_weights: CandidateLosses = dataclasses.field(default_factory=CandidateLosses)
     max_passes: int = 100
     max_thoughts: int = 8
+    helped: float = 1.0
 
     loss_terms: ClassVar[tuple[str, ...]] = ("digit", "keep", "conflict")
 
     def __post_init__(self):
         for name in ("max_passes", "max_thoughts"):
             check_integer("CandidateElimination", name, getattr(self, name), "[1, inf)")
+        check_number("CandidateElimination", "helped", self.helped, "[0, 1]")
 
     def initial_slots(self, examples: Mapping[str, jax.Array]) -> CandidateSlots:  # noqa: D102
         batch, cells = examples["inputs"].shape
@@ -182,11 +188,12 @@ class CandidateElimination:
         self, slots: CandidateSlots, output: StepOutput, key: jax.Array
     ) -> CandidateSlots:
         outputs, solution = output.outputs, self._solution(slots.examples["labels"])
+        branch_key, help_key = jax.random.split(key)
         taken = slots.supervision_step + 1
         found = eliminate(slots.candidates, slots.fixed, outputs, self.rule)
         searches = ~slots.thinks
         goes_on = searches & ~found.conflict & ~found.solved
-        candidates = branch(found.candidates, outputs, self.rule, key, goes_on)
+        candidates = branch(found.candidates, outputs, self.rule, branch_key, goes_on)
         # A false alarm stays, so that the network can learn that it is one.
         dead_end = found.conflict & has_conflict(found.candidates, solution)
         leaves = jnp.where(
@@ -194,12 +201,33 @@ class CandidateElimination:
             output.right.exact | (taken >= self.max_thoughts),
             found.solved | dead_end | (taken >= self.max_passes),
         )
+        thought, fixed = self._help(slots, slots.thinks & ~leaves, solution, help_key)
         return slots._replace(
-            candidates=where_rows(searches, candidates, slots.candidates),
+            candidates=where_rows(searches, candidates, thought),
+            fixed=fixed,
             states=lax.stop_gradient(where_rows(searches, 0, output.states)),
             supervision_step=taken,
             halted=leaves | ~output.right.counts,
         )
+
+    def _help(
+        self, slots: CandidateSlots, unsolved: jax.Array, solution: jax.Array, key: jax.Array
+    ) -> tuple[jax.Array, jax.Array]:
+        """Fills one random open cell in a share `helped` of the unsolved rows.
+
+        A row whose candidates exclude the solution gets no help: nothing would be right there.
+
+        Returns:
+          The new candidates and fixed cells.
+        """
+        row_key, cell_key = jax.random.split(key)
+        is_open = ~slots.fixed & (solution >= 0)
+        helps = unsolved & jax.random.bernoulli(row_key, self.helped, unsolved.shape)
+        helps &= is_open.any(-1) & ~has_conflict(slots.candidates, solution)
+        cell = random_index(cell_key, is_open)
+        symbol = jnp.take_along_axis(solution, cell[:, None], axis=1)[:, 0]
+        filled = helps[:, None] & jax.nn.one_hot(cell, is_open.shape[1], dtype=bool)
+        return pin(slots.candidates, cell, symbol, helps), slots.fixed | filled
 
     def metrics(  # noqa: D102
         self, before: CandidateSlots, output: StepOutput, after: CandidateSlots

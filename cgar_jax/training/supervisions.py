@@ -78,7 +78,7 @@ def _candidate_elimination(
     def names(kind):
         return [field.name for field in dataclasses.fields(kind)]
 
-    own = [name for name in names(CandidateElimination) if name.startswith("max_")]
+    own = ("max_passes", "max_thoughts", "helped")
     accepted = (*own, *names(EliminationRule), *names(Mixture))
     for setting in settings:
         check_name("setting of candidate_elimination", setting, accepted)

@@ -126,14 +126,47 @@ def fresh_slots(built, labels=None):
     return supervision, supervision.refill(slots, examples, None, jax.random.key(0))
 
 
-def test_thinking_slots_keep_their_candidates_and_carry_their_states(built):
-    supervision, slots = fresh_slots(built)
-    assert slots.thinks.any()
-    state = built.initial_state()
+def advanced(built, slots):
+    """Returns slots after one step of a model that knows nothing."""
+    state, supervision = built.initial_state(), built.train_step.supervision
     model_variables = variables(state.params, state.constants)
-    depth = built.stages[0].depth
-    output = supervision.forward(model_variables, None, slots, depth)
-    after = supervision.advance(slots, output, jax.random.key(1))
+    output = supervision.forward(model_variables, None, slots, built.stages[0].depth)
+    return supervision.advance(slots, output, jax.random.key(1))
+
+
+def thinking_rows(slots, conflict):
+    """Returns the thinking rows whose candidates exclude the solution, or the others."""
+    excluded = has_conflict(slots.candidates, slots.examples["labels"] - 2)
+    return np.asarray(slots.thinks & (excluded == conflict))
+
+
+@pytest.mark.parametrize(("helped", "expected"), [(0.0, 0), (1.0, 1)])
+def test_an_unsolved_thinking_example_is_told_one_more_symbol(helped, expected):
+    unaided = experiment.build(config_with(**{"supervision.helped": helped}), TASK)
+    _, slots = fresh_slots(unaided)
+    after = advanced(unaided, slots)
+    rows = thinking_rows(slots, conflict=False) & ~np.asarray(after.halted)
+    assert rows.any()
+    told = np.asarray(after.fixed & ~slots.fixed)
+    assert (told[rows].sum(-1) == expected).all()
+    symbols = np.asarray(slots.examples["labels"]) - 2
+    np.testing.assert_array_equal(np.asarray(after.candidates).argmax(-1)[told], symbols[told])
+
+
+def test_a_misled_example_is_told_nothing(built):
+    _, slots = fresh_slots(built)
+    rows = thinking_rows(slots, conflict=True)
+    assert rows.any()
+    after = advanced(built, slots)
+    np.testing.assert_array_equal(after.candidates[rows], slots.candidates[rows])
+    np.testing.assert_array_equal(after.fixed[rows], slots.fixed[rows])
+
+
+def test_thinking_slots_keep_their_candidates_and_carry_their_states():
+    built = experiment.build(config_with(**{"supervision.helped": 0.0}), TASK)
+    _, slots = fresh_slots(built)
+    assert slots.thinks.any()
+    after = advanced(built, slots)
     kept = (after.candidates == slots.candidates).all((1, 2))
     assert kept[slots.thinks].all()
     assert not kept[~slots.thinks].all()
