@@ -110,6 +110,31 @@ class TrainedModel:
             [read_questions(text, self.rules, num_cells, where, skip_bad) for text in texts]
         )
 
+    def for_cells(self, num_cells: int) -> "TrainedModel":
+        """Returns the model for puzzles of another size, with the same parameters.
+
+        The parameters of `relational`, for example, do not depend on the size of the board.
+
+        Args:
+          num_cells: number of cells of a puzzle.
+
+        Raises:
+          ValueError: if no puzzle of the family has this size, or the parameters depend on it.
+        """
+        task = self.experiment.task
+        if num_cells == task.sequence_length:
+            return self
+        sizes = {"vocab_size": self.rules.vocab_size(num_cells), "sequence_length": num_cells}
+        built = _build(self.config, dataclasses.replace(task, **sizes))
+        if jax.tree.map(np.shape, averaged(built.abstract_state())) != jax.tree.map(
+            np.shape, self.params
+        ):
+            raise ValueError(
+                f"the puzzles have {num_cells} cells; the model was trained on "
+                f"{task.sequence_length}, and its parameters do not fit another size"
+            )
+        return dataclasses.replace(self, experiment=built)
+
     def solver(self, **options: Any) -> Solver | Search:
         """Makes a solver that checks answers by the rules of the puzzles.
 
@@ -168,9 +193,9 @@ class TrainedModel:
             dataset = self.dataset()
             scores = runs.score(self.experiment, self.params, dataset, self.folder, on_progress)
         else:
-            examples = self.read_examples(data_file, skip_bad)
-            evaluator = self.experiment.evaluator
-            scores = evaluator(self.params, examples, self.accepts, on_progress)
+            examples = data.read_examples(data_file, self.config.data.name, skip_bad)
+            fitting = self.for_cells(examples["inputs"].shape[1])
+            scores = fitting.experiment.evaluator(self.params, examples, self.accepts, on_progress)
         return scores | {"step": self.step}
 
     def dataset(self) -> data.Dataset:
@@ -290,10 +315,10 @@ class TrainedModel:
           overwrite: whether another model in the folder is replaced too.
 
         Raises:
-          ValueError: if `stablehlo` is set for a model that answers only puzzles it was trained on.
+          ValueError: if `stablehlo` is set for a model that answers only puzzles it was trained on,
+            or that eliminates candidates.
           OSError: if the folder holds another model or other files, or cannot be written to.
         """
-        reasoner = self.experiment.deep_reasoner("an export")
         model_files.check_output(output)
         if not overwrite:
             settings = runs.settings(self.config, self.experiment.task)
@@ -301,6 +326,7 @@ class TrainedModel:
         program = None
         if stablehlo:
             data.rules_of(self.config.data.name)  # raises for models of puzzles with embeddings
+            reasoner = self.experiment.deep_reasoner("a program for JAX alone")
             program = solving_program(reasoner, self.params).serialize()
         result = runs.read_result(self.folder) if self.folder else None
         if result and result.get("steps") != self.step:

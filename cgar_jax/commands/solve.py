@@ -44,7 +44,7 @@ GROUPS = {
         "noise",
         "seed",
     ),
-    "Details": ("stop", "choose", "batch_size"),
+    "Details": ("size", "stop", "choose", "batch_size"),
 }
 EXAMPLES = (
     "cgar solve --workdir=latest puzzles.txt",
@@ -102,6 +102,13 @@ def define_flags() -> None:
         "candidates",
         lower_bound=0,
     )
+    flags.DEFINE_integer(
+        "size",
+        None,
+        "rows and columns of the puzzles, if not as in training; only for models whose parameters "
+        "fit every size",
+        lower_bound=1,
+    )
     flags.DEFINE_float("noise", 0.3, "standard deviation of the noise in the latent state")
     flags.DEFINE_integer("seed", 0, "random seed for the noise")
     flags.DEFINE_enum("stop", "verified", STOPS, "condition that ends a puzzle before its budget")
@@ -123,9 +130,10 @@ def main(values: flags.FlagValues, arguments: Sequence[str]) -> int:
         config, task = runs.read_settings(folder)
         # A bad puzzle is reported before the model is loaded.
         rules = rules_of(config.data.name)
-        questions = read(places, rules, task.sequence_length, values.skip_bad)
+        num_cells = values.size**2 if values.size else task.sequence_length
+        questions = read(places, rules, num_cells, values.skip_bad)
         status.update("loading the model")
-        model = trained_model.load(folder)
+        model = trained_model.load(folder).for_cells(num_cells)
         solver = make_solver(values, model)
         begin = time.perf_counter()
         advance = status.counter("solving puzzles", len(questions.tokens))

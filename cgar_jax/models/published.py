@@ -193,8 +193,8 @@ def export_published(variables: Mapping[str, Any], model: Model) -> dict[str, np
     """
     naming = _naming(model)
     return {
-        naming.published(ours): np.ascontiguousarray(
-            naming.in_published_layout(ours, np.asarray(array))
+        naming.published(ours): np.asarray(
+            naming.in_published_layout(ours, np.asarray(array)), order="C"
         )
         for ours, array in flax.traverse_util.flatten_dict(variables, sep="/").items()
         if ours not in naming.ours_only

@@ -22,7 +22,10 @@ from cgar_jax.reporting.result_table import result_rows
 REPOSITORY = "https://github.com/cgar-jax/cgar_jax"
 PROGRESSIVE, FIXED = "progressive_depth_curriculum", "fixed_depth_curriculum"
 CGAR_PAPER = "CGAR: Qasim and Zhang, 2025, [arXiv 2511.08653](https://arxiv.org/abs/2511.08653)"
+TITLES = {"ldt": "LDT", "relational": "Relational network", "trm": "TRM"}
 MODEL_PAPERS = {
+    "ldt": "LDT: Davis, Haller, Alfarano and Santolucito, 2026, "
+    "[arXiv 2605.08605](https://arxiv.org/abs/2605.08605)",
     "trm": "TRM: Jolicoeur-Martineau, 2025, [arXiv 2510.04871](https://arxiv.org/abs/2510.04871)",
 }
 
@@ -82,13 +85,13 @@ def _summary(model: ReportedModel) -> str:
     config, task = model.experiment.config, model.experiment.task
     network = config.model
     num_params = sum(leaf.size for leaf in jax.tree.leaves(model.params))
-    title = f"# {network.name.upper()} for {config.data.name}, {task.sequence_length} cells"
+    title = f"# {TITLES[network.name]} for {config.data.name}, {task.sequence_length} cells"
+    mixing = f"mixing {network.mixing}, " if "mixing" in network else ""
     rows = {
         "task": f"{config.data.name}, {task.sequence_length} cells, {task.vocab_size} tokens",
         "network": f"{network.name}, {network.num_layers} layers of width {network.hidden_size}, "
-        f"mixing {network.mixing}, {num_params:,} parameters",
-        "recursion": f"depth (n, T) = {model.experiment.curriculum.full_depth}, "
-        f"{config.supervision.max_supervision_steps} supervision steps",
+        f"{mixing}{num_params:,} parameters",
+        "recursion": _recursion(model),
     }
     if not model.origin:
         name, description = training_method(model)
@@ -102,11 +105,22 @@ def _summary(model: ReportedModel) -> str:
     return "\n".join([title, "", *_table("property", rows), ""])
 
 
+def _recursion(model: ReportedModel) -> str:
+    config, depth = model.experiment.config, model.experiment.curriculum.full_depth
+    if depth.n == 0:
+        return f"{depth.T} loops per pass; search of at most {config.search.budget:,} passes"
+    steps = config.supervision.max_supervision_steps
+    return f"depth (n, T) = {depth}, {steps} supervision steps"
+
+
 def _training_data(settings: Mapping[str, Any]) -> str:
     if settings["name"] == "arc":
         return f"the sets {', '.join(settings['sets'])}"
     number = f"{settings['num_train']:,}" if settings["num_train"] > 0 else "all"
     generated = settings["source"] == "generated"
+    if generated and settings["min_difficulty"]:
+        number += f" puzzles of difficulty {settings['min_difficulty']:g} or more"
+        return f"{number}, generated"
     return f"{number} puzzles, " + ("generated" if generated else f"from {settings['source']}")
 
 
@@ -118,8 +132,9 @@ def _results(model: ReportedModel, result: Mapping[str, Any] | None) -> str:
         return "\n".join([*lines, f"{why}; nothing has been measured.", ""])
     rows = result_rows(result) | {"seed": f"{result['seed']}"}
     lines += [
-        "Measured on held-out test puzzles with averaged parameters, at full depth, with all "
-        "supervision steps; one run.",
+        "Measured on held-out test puzzles with averaged parameters"
+        + (", at full depth, with all supervision steps" if "mixing" in config.model else "")
+        + "; one run.",
         "",
         *_table("quantity", rows),
         "",

@@ -5,7 +5,7 @@ import pytest
 
 from cgar_jax.data.families.sudoku import Grid, decode, generate
 
-BOX_SHAPES = {4: (2, 2), 6: (2, 3), 9: (3, 3)}
+BOX_SHAPES = {4: (2, 2), 6: (2, 3), 9: (3, 3), 12: (3, 4)}
 
 
 def solutions_by_trial(text):
@@ -23,7 +23,7 @@ def solutions_by_trial(text):
             or (row // box_rows, column // box_columns)
             == (other // size // box_rows, other % size // box_columns)
         }
-        return [digit for digit in "123456789"[:size] if digit not in seen]
+        return [digit for digit in "123456789ABC"[:size] if digit not in seen]
 
     def search(cells):
         blanks = [cell for cell, value in enumerate(cells) if value == "."]
@@ -49,7 +49,8 @@ def num_clues(puzzle):
 
 
 @pytest.mark.parametrize(
-    ("size", "clues", "num"), [(4, 4, 10), (4, 0, 20), (6, 18, 20), (6, 0, 20), (9, 30, 4)]
+    ("size", "clues", "num"),
+    [(4, 4, 10), (4, 0, 20), (6, 18, 20), (6, 0, 20), (9, 30, 4), (12, 80, 2)],
 )
 def test_the_answer_of_a_generated_puzzle_is_its_only_solution(size, clues, num):
     for question, answer in texts(generate(Grid.of_size(size), num, seed=1, num_clues=clues)):

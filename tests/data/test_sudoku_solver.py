@@ -42,7 +42,7 @@ def test_a_contradiction_has_no_solution(question):
     assert solve(Grid.of_size(4), encode(question)).solutions.shape == (0, 16)
 
 
-@pytest.mark.parametrize("size", [4, 6, 9])
+@pytest.mark.parametrize("size", [4, 6, 9, 12, 16])
 def test_random_solutions_obey_the_rules(size):
     grid, rng = Grid.of_size(size), np.random.default_rng(0)
     solutions = np.array([random_solution(grid, rng) for _ in range(20)])

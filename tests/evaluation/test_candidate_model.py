@@ -2,9 +2,11 @@
 
 import json
 
+import jax
 import numpy as np
 import pytest
 
+import cgar_jax
 from cgar_jax import experiment
 from cgar_jax.commands.solve import Printer
 from cgar_jax.config import default_config, set_elimination, set_method
@@ -20,7 +22,7 @@ PUZZLE, SOLUTION = "123434122143432.", "1234341221434321"
 @pytest.fixture(scope="module")
 def model():
     config = default_config()
-    config.data.size = 4
+    config.data.size, config.data.num_clues = 4, 8
     set_elimination(config)
     config.model.hidden_size = config.model.inner_size_multiple = 4
     config.curriculum.stages = ((0, 1), (0, 1), (0, 1))
@@ -40,13 +42,40 @@ def test_it_solves_puzzles_with_proof(model):
     "action",
     [
         lambda model, folder: model.trajectory(PUZZLE),
-        lambda model, folder: model.export(folder / "exported"),
+        lambda model, folder: model.export(folder / "exported", stablehlo=True),
     ],
-    ids=["trajectory", "export"],
+    ids=["trajectory", "program"],
 )
 def test_what_needs_deep_supervision_is_refused(model, action, tmp_path):
     with pytest.raises(ValueError, match="this one eliminates candidates"):
         action(model, tmp_path)
+
+
+def test_an_exported_model_is_the_same_model(model, tmp_path):
+    model.export(tmp_path / "exported")
+    back = cgar_jax.load(tmp_path / "exported")
+    for ours, theirs in zip(
+        jax.tree.leaves(back.params), jax.tree.leaves(model.params), strict=True
+    ):
+        np.testing.assert_array_equal(ours, theirs)
+    card = (tmp_path / "exported" / "README.md").read_text()
+    assert "# Relational network for sudoku, 16 cells" in card
+    assert "loops per pass" in card
+
+
+def test_a_model_solves_boards_of_another_size_with_the_same_parameters(model):
+    question = ".23456456123214365365214531642642531"
+    (proof,) = model.for_cells(36).solve(question, budget=100)
+    assert model.rules.to_text(proof.answer) == "1" + question[1:]
+
+
+def test_parameters_that_belong_to_one_board_fit_no_other(model):
+    config = model.config.copy_and_resolve_references()
+    config.model = {"name": "ldt", "hidden_size": 8, "num_heads": 2, "num_layers": 1}
+    built = experiment.build(config, TASK)
+    one_size = TrainedModel(built, averaged(built.initial_state()))
+    with pytest.raises(ValueError, match="the puzzles have 36 cells; the model was trained on 16"):
+        one_size.for_cells(36)
 
 
 @pytest.mark.parametrize("solved", [True, False])

@@ -1,4 +1,4 @@
-"""Sudoku with 4x4, 6x6 and 9x9 cells: rules, solver, generator, symmetries and text.
+"""Sudoku with 4x4 to 16x16 cells: rules, solver, generator, symmetries and text.
 
 No two splits share an equivalence class. For 9x9 this is a class of solution grids. There are only
 49 essentially different solutions of 6x6, so 6x6 (and 4x4) splits are kept apart by puzzle instead;

@@ -69,10 +69,14 @@ class SudokuRules(Rules):
 
         There are 5.5 billion essentially different solutions of 9x9, but only 49 of 6x6 and 2 of
         4x4. For 6x6 and 4x4 the key is therefore the class of the whole puzzle: scores on these
-        sizes show how a model does on new puzzles, not on new solutions.
+        sizes show how a model does on new puzzles, not on new solutions. A 16x16 grid has too many
+        symmetries to try them all; its signature takes the place of the class, which keeps more
+        grids apart than necessary, but only in theory.
         """
+        if len(pair[1]) == 256:
+            return solution_signatures(pair[1][None])[0]
         question, answer = canonical_form(*pair)
-        return (answer if len(answer) == 81 else question).tobytes()
+        return (question if len(answer) < 81 else answer).tobytes()
 
     def split_signatures(  # noqa: D102
         self, questions: np.ndarray, answers: np.ndarray
@@ -91,7 +95,7 @@ class SudokuSource(PuzzleSource):
     """The settings of a Sudoku data set. The difficulty is the exact solver's number of guesses.
 
     Attributes:
-      size: 4, 6 or 9 for generated puzzles.
+      size: 4, 6, 9, 12 or 16 for generated puzzles.
       num_clues: number of clues of generated puzzles, a range `(low, high)`, or 0 for as few as
         each puzzle allows.
     """
@@ -123,5 +127,5 @@ def _parse(column: str, texts: Sequence[str], first_token: int, others: str = ""
     grid = Grid.of_length(len(texts[0]))
     tokens = grids.tokens_of_text("".join(texts)).reshape(-1, grid.num_cells)
     stray = (tokens < first_token) | (tokens >= grid.vocab_size)
-    check_characters(column, texts, stray, f"a digit 1..{grid.size}{others}")
+    check_characters(column, texts, stray, f"a digit {grid.digits}{others}")
     return tokens

@@ -15,8 +15,9 @@ from cgar_jax.data.families.sudoku.solver import Searcher, random_solution, solv
 from cgar_jax.data.parallel import parallel_map
 from cgar_jax.data.rules import Puzzle
 
-# The smallest number of clues of a unique puzzle. For 9x9: McGuire, Tugemann and Civario, "There is
-# no 16-clue Sudoku", 2012, arXiv:1201.0749.
+# The smallest number of clues of a unique puzzle, where it is known. For 9x9: McGuire, Tugemann and
+# Civario, "There is no 16-clue Sudoku", 2012, arXiv:1201.0749. In any size, two digits without a
+# clue could be swapped, so all digits but one need a clue.
 _FEWEST_CLUES = {4: 4, 6: 8, 9: 17}
 _MAX_ATTEMPTS = 200
 
@@ -60,7 +61,7 @@ def clue_range(grid: Grid, num_clues: int | tuple[int, int]) -> tuple[int, int]:
       ValueError: if no puzzle with one solution has that number of clues.
     """
     low, high = (num_clues, num_clues) if np.ndim(num_clues) == 0 else num_clues
-    fewest = _FEWEST_CLUES[grid.size]
+    fewest = _FEWEST_CLUES.get(grid.size, grid.size - 1)
     for bound in (low, high):
         check_integer("data", "num_clues", bound, "[0, inf)")
     if (low, high) != (0, 0) and not fewest <= low <= high <= grid.num_cells:

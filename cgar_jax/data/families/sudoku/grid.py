@@ -1,7 +1,8 @@
-"""Geometry, rules, tokens and text of Sudoku grids with 4x4, 6x6 and 9x9 cells.
+"""Geometry, rules, tokens and text of Sudoku grids with 4x4 to 16x16 cells.
 
-Tokens follow the published data sets: 0 is padding, 1 a blank cell and d + 1 the digit d. A puzzle
-is a row-major `uint8 [num_cells]` array of tokens; strings are used only for people and files.
+Tokens follow the published data sets: 0 is padding, 1 a blank cell and d + 1 the digit d. The
+digits after 9 are written as letters from A. A puzzle is a row-major `uint8 [num_cells]` array of
+tokens; strings are used only for people and files.
 """
 
 import dataclasses
@@ -11,7 +12,7 @@ import re
 import numpy as np
 
 BLANK = 1
-_SYMBOLS = "?.123456789"  # by token; "?" stands for padding, which no file contains
+_SYMBOLS = "?.123456789ABCDEFG"  # by token; "?" stands for padding, which no file contains
 _INVALID = 255
 
 _RULER = re.compile(r"[\s|+\-=*:.'`]*(--|==)[\s|+\-=*:.'`]*")
@@ -19,6 +20,7 @@ _DECORATION = re.compile(r"[\s|\u2500-\u257f]+")
 
 _TOKEN_OF_BYTE = np.full(256, _INVALID, np.uint8)
 _TOKEN_OF_BYTE[[ord(symbol) for symbol in _SYMBOLS[1:]]] = np.arange(1, len(_SYMBOLS))
+_TOKEN_OF_BYTE[[ord(symbol) for symbol in "abcdefg"]] = np.arange(11, len(_SYMBOLS))
 _TOKEN_OF_BYTE[[ord(symbol) for symbol in "0_*xX-"]] = BLANK  # all are in use
 
 
@@ -38,7 +40,9 @@ class Grid:
 
     @classmethod
     def of_size(cls, size: int) -> "Grid":
-        """Returns the 4x4 (2x2 boxes), 6x6 (boxes of 2 rows and 3 columns) or 9x9 (3x3) grid.
+        """Returns the grid with this many digits; the size of its boxes is the usual one.
+
+        The boxes are 2x2 for 4x4, 2x3 for 6x6, 3x3 for 9x9, 3x4 for 12x12 and 4x4 for 16x16.
 
         Raises:
           ValueError: for any other size.
@@ -49,15 +53,16 @@ class Grid:
 
     @classmethod
     def of_length(cls, num_cells: int) -> "Grid":
-        """Returns the grid with `num_cells` cells: 16, 36 or 81.
+        """Returns the grid with `num_cells` cells: 16, 36, 81, 144 or 256.
 
         Raises:
           ValueError: for any other number.
         """
         sizes = {size * size: size for size in _BOX_SHAPES}
         if num_cells not in sizes:
+            *most, last = (f"{cells} ({size}x{size})" for cells, size in sizes.items())
             raise ValueError(
-                f"{num_cells} cells do not form a Sudoku; expected 16 (4x4), 36 (6x6) or 81 (9x9)"
+                f"{num_cells} cells do not form a Sudoku; expected {', '.join(most)} or {last}"
             )
         return cls.of_size(sizes[num_cells])
 
@@ -65,6 +70,12 @@ class Grid:
     def size(self) -> int:
         """The number of digits, rows and columns."""
         return self.box_rows * self.box_columns
+
+    @property
+    def digits(self) -> str:
+        """The range of the digits as text, such as `"1..9"` or `"1..9, A..G"`."""
+        last = _SYMBOLS[BLANK + self.size]
+        return f"1..{last}" if self.size < 10 else f"1..9, A..{last}"
 
     @property
     def num_cells(self) -> int:
@@ -97,7 +108,7 @@ class Grid:
         Returns:
           bool `[num, 3 * size]`, in the order of `units`.
         """
-        digits = np.left_shift(1, answers, dtype=np.int16)
+        digits = np.left_shift(1, answers, dtype=np.int32)
         seen = np.stack([np.bitwise_or.reduce(digits[:, unit], -1) for unit in self.units], -1)
         return seen != sum(1 << token for token in range(BLANK + 1, self.vocab_size))
 
@@ -117,14 +128,14 @@ class Grid:
         return repeated
 
 
-_BOX_SHAPES = {4: (2, 2), 6: (2, 3), 9: (3, 3)}
+_BOX_SHAPES = {4: (2, 2), 6: (2, 3), 9: (3, 3), 12: (3, 4), 16: (4, 4)}
 
 
 def encode(question: str) -> np.ndarray:
     """Returns the tokens of a puzzle written as digits, with `.` or `0` for a blank cell.
 
     Args:
-      question: 16, 36 or 81 characters, row by row.
+      question: a character for each cell, row by row.
 
     Returns:
       uint8 `[num_cells]`.
@@ -143,7 +154,7 @@ def encode(question: str) -> np.ndarray:
         cell = int(stray.argmax())
         raise ValueError(
             f"character {question[cell]!r} in cell {cell + 1}; "
-            f"expected a digit 1..{grid.size}, or '.' or '0' for a blank"
+            f"expected a digit {grid.digits}, or '.' or '0' for a blank"
         )
     return tokens
 
@@ -195,7 +206,7 @@ def question_faults(questions: np.ndarray) -> list[str]:
     """Returns the first fault of each question, or `""`, see `Rules.question_faults`."""
     grid = Grid.of_length(questions.shape[1])
     faults = [""] * len(questions)
-    digits = np.left_shift(1, np.where(questions > BLANK, questions, 0), dtype=np.int16) & ~1
+    digits = np.left_shift(1, np.where(questions > BLANK, questions, 0), dtype=np.int32) & ~1
     for unit in reversed(range(len(grid.units))):
         cells = digits[:, grid.units[unit]]
         # Adding bits and joining them differ if and only if a digit occurs twice.
@@ -203,7 +214,7 @@ def question_faults(questions: np.ndarray) -> list[str]:
         for index in np.flatnonzero(repeats):
             tokens, counts = np.unique(questions[index, grid.units[unit]], return_counts=True)
             token = tokens[(counts > 1) & (tokens > BLANK)][-1]
-            faults[index] = f"has {token - BLANK} more than once in {grid.unit_name(unit)}"
+            faults[index] = f"has {_SYMBOLS[token]} more than once in {grid.unit_name(unit)}"
     return faults
 
 
@@ -217,7 +228,7 @@ def answer_faults(questions: np.ndarray, answers: np.ndarray) -> list[str]:
         unit = broken[index].argmax()
         digits = decode(answers[index, grid.units[unit]])
         faults[index] = (
-            f"has {digits} in {grid.unit_name(unit)}; expected every digit 1..{grid.size} once"
+            f"has {digits} in {grid.unit_name(unit)}; expected every digit {grid.digits} once"
         )
     for index in np.flatnonzero(changed.any(axis=1)):
         cell = changed[index].argmax()

@@ -31,8 +31,13 @@ def canonical_form(question: np.ndarray, answer: np.ndarray) -> tuple[np.ndarray
 
     Returns:
       The canonical question and answer, uint8 `[num_cells]` each.
+
+    Raises:
+      ValueError: for 16x16, whose symmetries are too many to try.
     """
     grid = Grid.of_length(len(answer))
+    if grid.size > 12:
+        raise ValueError("a 16x16 Sudoku has too many symmetries to find its canonical form")
     cells, first = _best_choices(grid, answer)
     choice = np.arange(len(cells))[:, None]
     digits = answer[cells]
@@ -79,10 +84,10 @@ def _signatures(answers: np.ndarray) -> list[bytes]:
         twice = np.take_along_axis(step, step, -1)
         thrice = np.take_along_axis(step, twice, -1)
         here = np.arange(grid.size)
-        counts = 16 * (twice == here).sum(-1) + (thrice == here).sum(-1)
+        counts = (grid.size + 1) * (twice == here).sum(-1) + (thrice == here).sum(-1)
         together = first // thickness == second // thickness
         parts = [np.sort(counts[:, chosen], axis=1) for chosen in (together, ~together)]
-        halves.append(np.concatenate(parts, axis=1).astype(np.uint8))
+        halves.append(np.concatenate(parts, axis=1).astype(np.uint16))
     pairs = zip(*halves, strict=True)
     return [b"".join(sorted((a.tobytes(), b.tobytes()))) for a, b in pairs]
 
