@@ -75,8 +75,14 @@ def test_no_clue_of_a_minimal_puzzle_can_be_spared():
 
 
 def test_puzzles_have_at_least_the_requested_difficulty():
-    puzzles = generate(Grid.of_size(9), 3, seed=0, min_difficulty=5)
-    assert all(puzzle.rating >= 5 for puzzle in puzzles)
+    puzzles = generate(Grid.of_size(9), 3, seed=0, min_difficulty=20)
+    assert all(puzzle.rating >= 20 for puzzle in puzzles)
+
+
+def test_a_puzzle_that_was_made_harder_still_has_only_one_solution():
+    # Hardly any random puzzle of this size is so difficult.
+    for question, answer in texts(generate(Grid.of_size(6), 3, seed=1, min_difficulty=4)):
+        assert solutions_by_trial(question) == [answer]
 
 
 def test_the_same_seed_gives_the_same_puzzles():
@@ -111,5 +117,5 @@ def test_a_number_of_clues_that_no_puzzle_has_is_an_error(size, clues):
 
 
 def test_a_difficulty_that_is_never_reached_is_an_error():
-    with pytest.raises(ValueError, match=r"min_difficulty=99 in 200 attempts"):
+    with pytest.raises(ValueError, match=r"min_difficulty=99 in 1000 attempts"):
         generate(Grid.of_size(4), 1, seed=0, min_difficulty=99)

@@ -1,8 +1,10 @@
 """Generates random Sudoku puzzles, each with exactly one solution.
 
 A full grid is drawn at random, and clues are removed in random order as long as the puzzle stays
-unique. Each puzzle is drawn from its own random stream, so it depends neither on other puzzles nor
-on the number of worker processes.
+unique. If no puzzle drawn so is difficult enough, the hardest one is changed little by little: a
+few blank cells become clues, other clues are removed, and the result is kept unless it is easier.
+Each puzzle is drawn from its own random stream, so it depends neither on other puzzles nor on the
+number of worker processes.
 """
 
 import functools
@@ -19,7 +21,10 @@ from cgar_jax.data.rules import Puzzle
 # Civario, "There is no 16-clue Sudoku", 2012, arXiv:1201.0749. In any size, two digits without a
 # clue could be swapped, so all digits but one need a clue.
 _FEWEST_CLUES = {4: 4, 6: 8, 9: 17}
-_MAX_ATTEMPTS = 200
+_MAX_ATTEMPTS = 1_000
+_ROUND = 100  # attempts after which the hardest puzzle is given up
+_FRESH = 10  # attempts of a round before its hardest puzzle is changed
+_CHANGED_CELLS = 3
 
 
 def generate(
@@ -78,10 +83,15 @@ def _generate_puzzle(
 ) -> Puzzle:
     rng = np.random.default_rng([seed, index])
     num_clues = int(rng.integers(low, high, endpoint=True))
-    fewest, hardest = grid.num_cells, 0
-    for _ in range(_MAX_ATTEMPTS):
-        answer = random_solution(grid, rng)
-        question = _remove_clues(grid, answer, num_clues, rng)
+    fewest, hardest, best = grid.num_cells, 0, None
+    for attempt in range(_MAX_ATTEMPTS):
+        if attempt % _ROUND == 0:
+            best = None
+        if best is None or attempt % _ROUND < _FRESH:
+            answer = random_solution(grid, rng)
+            question = _remove_clues(grid, answer, answer, num_clues, rng)
+        else:
+            answer, question = best.answer, _change(grid, best, num_clues, rng)
         found = int((question != BLANK).sum())
         fewest = min(fewest, found)
         if num_clues and found > num_clues:
@@ -90,6 +100,8 @@ def _generate_puzzle(
         hardest = max(hardest, rating)
         if rating >= min_difficulty:
             return Puzzle(question, answer, rating)
+        if best is None or rating >= best.rating:
+            best = Puzzle(question, answer, rating)
     raise ValueError(
         f"found no {grid.size}x{grid.size} puzzle with num_clues={num_clues} and "
         f"min_difficulty={min_difficulty:g} in {_MAX_ATTEMPTS} attempts, which reached "
@@ -98,19 +110,37 @@ def _generate_puzzle(
     )
 
 
-def _remove_clues(
-    grid: Grid, answer: np.ndarray, num_clues: int, rng: np.random.Generator
-) -> np.ndarray:
-    """Removes clues from `answer` until `num_clues` are left or none can be spared.
+def _change(grid: Grid, puzzle: Puzzle, num_clues: int, rng: np.random.Generator) -> np.ndarray:
+    """Returns another question with the same answer: some blank cells are clues, others not."""
+    question = puzzle.question.copy()
+    chosen = rng.permutation(np.flatnonzero(question == BLANK))[:_CHANGED_CELLS]
+    question[chosen] = puzzle.answer[chosen]
+    return _remove_clues(grid, puzzle.answer, question, num_clues, rng, last=chosen)
 
-    A clue that cannot be spared now cannot be spared later either, so one pass is enough.
+
+def _remove_clues(
+    grid: Grid,
+    answer: np.ndarray,
+    question: np.ndarray,
+    num_clues: int,
+    rng: np.random.Generator,
+    last: np.ndarray | tuple[()] = (),
+) -> np.ndarray:
+    """Removes clues from `question` until `num_clues` are left or none can be spared.
+
+    A clue that cannot be spared now cannot be spared later either, so one pass is enough. The cells
+    in `last` are tried after all others.
     """
     searcher = Searcher.of(grid)
-    question = answer.copy()
+    question = question.copy()
     _, clues = searcher.clues(question)
-    for cell in rng.permutation(grid.num_cells).tolist():
+    order = rng.permutation(grid.num_cells)
+    order = order[np.isin(order, last).argsort(kind="stable")]
+    for cell in order.tolist():
         if clues.bit_count() == num_clues:
             break
+        if question[cell] == BLANK:
+            continue
         question[cell] = BLANK
         possible, clues_left = searcher.clues(question)
         # The puzzle is still unique unless some solution has another digit in this cell.
