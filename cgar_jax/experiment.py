@@ -16,7 +16,7 @@ from cgar_jax.config_ranges import check_numbers
 from cgar_jax.config_values import plain_config
 from cgar_jax.data import schema
 from cgar_jax.evaluation import CandidateEvaluator, Evaluator, SearchOptions, voting
-from cgar_jax.mesh import make_mesh, place, replicated
+from cgar_jax.mesh import make_mesh, parts_of_share, place, replicated
 from cgar_jax.models import ModelParams
 from cgar_jax.recursion import CandidateReasoner, Reasoner, SearchRule
 from cgar_jax.training import supervisions
@@ -337,7 +337,7 @@ def _train_step(
         ),
         puzzle_weight_decay=optimizer.puzzle_weight_decay,
         mesh=mesh,
-        microbatches=config.training.microbatches,
+        microbatches=parts_of_share(config.batch_size, config.training.microbatches, mesh.size),
     )
 
 

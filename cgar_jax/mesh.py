@@ -30,7 +30,7 @@ def make_mesh(
       axes: number of devices along `data` and `fsdp`; -1 means all remaining devices. A missing
         axis has size 1.
       batch_size: examples per step.
-      microbatches: number of parts of each device's share of the batch.
+      microbatches: number of parts of each device's share of the batch, see `parts_of_share`.
       num_devices: number of devices of an abstract mesh. Programs can be lowered for such a mesh
         without the devices, but cannot run. None uses the devices of this machine.
 
@@ -46,6 +46,7 @@ def make_mesh(
         check_integer("mesh", name, size, "[-1, inf)")
     available = num_devices or jax.device_count()
     sizes = _sizes([axes.get(name, 1) for name in AXES], available)
+    microbatches = parts_of_share(batch_size, microbatches, math.prod(sizes))
     parts = math.prod(sizes) * microbatches
     if batch_size < 1 or batch_size % parts:
         below = max(batch_size - batch_size % parts, parts)
@@ -61,6 +62,17 @@ def make_mesh(
         return AbstractMesh(sizes, AXES, axis_types=axis_types)
     devices = np.asarray(jax.devices()[: math.prod(sizes)]).reshape(sizes)
     return Mesh(devices, AXES, axis_types=axis_types)
+
+
+def parts_of_share(batch_size: int, microbatches: int, num_devices: int) -> int:
+    """Returns the number of parts of each device's share of the batch: one example each at least.
+
+    Args:
+      batch_size: examples per step.
+      microbatches: wanted number of parts.
+      num_devices: number of devices.
+    """
+    return min(microbatches, max(batch_size // num_devices, 1))
 
 
 def _sizes(asked: list[int], available: int) -> tuple[int, ...]:

@@ -3,10 +3,12 @@
 The folder holds `model.safetensors`, the averaged parameters under the names of the published
 PyTorch code, which can therefore read them too; `config.json`, the config of the run and the task
 of its data; `trained_on.json`, the fingerprint of its training data, which names the owners of the
-puzzle embeddings; `README.md`, the model card; `result.json`, if anything was measured; and
-possibly `solve.stablehlo`, a program that solves puzzles without this package.
+puzzle embeddings; `README.md`, the model card; `SHA256SUMS`, the checksum of the parameters, which
+`sha256sum --check` verifies; `result.json`, if anything was measured; and possibly
+`solve.stablehlo`, a program that solves puzzles without this package.
 """
 
+import hashlib
 import json
 import os
 import pathlib
@@ -21,7 +23,10 @@ from cgar_jax import runs
 from cgar_jax.data import Fingerprint
 
 PARAMETERS, PROGRAM, CARD = "model.safetensors", "solve.stablehlo", "README.md"
-TRAINED_ON = "trained_on.json"
+TRAINED_ON, CHECKSUM = "trained_on.json", "SHA256SUMS"
+PRETRAINED = "sudoku_deduction"
+"""The name of the model that comes with the package; it solves Sudoku."""
+_PRETRAINED_FOLDER = pathlib.Path(__file__).parent / "pretrained"
 _METADATA_KEY = "cgar_jax"
 
 
@@ -31,13 +36,15 @@ def locate(source: str | os.PathLike) -> pathlib.Path:
     Does not check that the folder contains a model.
 
     Args:
-      source: a folder, or, if there is no folder `OWNER`, the name `OWNER/NAME` of a repository on
-        the Hugging Face hub.
+      source: a folder; or, if there is none of that name, `PRETRAINED`; or, if there is no folder
+        `OWNER`, the name `OWNER/NAME` of a repository on the Hugging Face hub.
 
     Raises:
       ConnectionError: if the hub does not provide a model of that name.
     """
     folder = pathlib.Path(source).expanduser()
+    if str(source) == PRETRAINED and not folder.exists():
+        return _PRETRAINED_FOLDER / PRETRAINED
     if not folder.parent.is_dir() and _is_hub_name(str(source)):
         return _download(str(source))
     return folder
@@ -68,6 +75,8 @@ def write(
     # One entry of metadata, because several would be written in an arbitrary order.
     noted = {_METADATA_KEY: json.dumps(dict(metadata))}
     contents = {PARAMETERS: safetensors.numpy.save(dict(parameters), noted)}
+    digest = hashlib.sha256(contents[PARAMETERS]).hexdigest()
+    contents[CHECKSUM] = f"{digest}  {PARAMETERS}\n".encode()
     contents |= {name: content for name, content in files.items() if content is not None}
     settings = contents.pop(runs.SETTINGS)
     contents[runs.SETTINGS] = settings  # last: without its settings a folder holds no model

@@ -334,12 +334,13 @@ class TrainedModel:
         save(output, self, model_card(self, result, stablehlo), result, program)
 
 
-def load(source: str | os.PathLike) -> TrainedModel:
+def load(source: str | os.PathLike = model_files.PRETRAINED) -> TrainedModel:
     """Loads a trained model.
 
     Args:
       source: the folder of a run (its newest checkpoint is loaded) or of an exported model, or
-        `OWNER/NAME` of a repository on the Hugging Face hub.
+        `OWNER/NAME` of a repository on the Hugging Face hub. By default, the model that comes with
+        the package, which solves Sudoku.
 
     Raises:
       FileNotFoundError: if there is neither a run nor a model.

@@ -42,6 +42,13 @@ def test_it_contains_the_configs_and_the_files_of_the_page(installed):
         assert {file.name for file in (package / "demo").glob(pattern)} == wanted
 
 
+def test_it_contains_the_pretrained_model(installed):
+    folder = installed / "cgar_jax" / "pretrained" / "sudoku_deduction"
+    source = commands.ROOT / "cgar_jax" / "pretrained" / "sudoku_deduction"
+    wanted = {file.name for file in source.iterdir()}
+    assert {file.name for file in folder.iterdir()} == wanted
+
+
 def test_a_config_is_found_by_name(installed, tmp_path):
     program = (
         "from cgar_jax.commands.command_line import find_config; print(find_config('sudoku_mini'))"

@@ -2,7 +2,7 @@
 
 import pytest
 
-from cgar_jax.mesh import make_mesh
+from cgar_jax.mesh import make_mesh, parts_of_share
 
 
 @pytest.mark.parametrize(
@@ -35,6 +35,11 @@ def test_a_batch_that_does_not_divide_evenly_is_an_error_with_the_nearest_sizes(
 def test_microbatches_must_divide_the_share_of_a_device():
     with pytest.raises(ValueError, match=r"times 3 microbatches; use 24 or 48"):
         make_mesh({"data": 8}, batch_size=32, microbatches=3)
+
+
+def test_a_microbatch_has_at_least_one_example():
+    assert make_mesh({"data": 8}, batch_size=32, microbatches=64).size == 8
+    assert parts_of_share(32, microbatches=64, num_devices=8) == 4
 
 
 @pytest.mark.parametrize("axes", [{"data": 9}, {"data": 4, "fsdp": 4}, {"data": 0}, {"fsdp": 16}])

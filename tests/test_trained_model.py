@@ -1,5 +1,6 @@
 """A trained model is saved to a folder and loaded again, from there or from the hub."""
 
+import hashlib
 import json
 import pathlib
 
@@ -62,10 +63,17 @@ def test_a_saved_model_replaces_an_earlier_one(model, tmp_path):
     assert {f.name for f in tmp_path.iterdir()} == {
         "README.md",
         "config.json",
+        model_files.CHECKSUM,
         model_files.PARAMETERS,
         model_files.TRAINED_ON,
     }
     assert_same(trained_model.load(tmp_path), model)
+
+
+def test_the_checksum_is_that_of_the_parameters(model, tmp_path):
+    trained_model.save(tmp_path, model, "a card")
+    digest = hashlib.sha256((tmp_path / model_files.PARAMETERS).read_bytes()).hexdigest()
+    assert (tmp_path / model_files.CHECKSUM).read_text() == f"{digest}  model.safetensors\n"
 
 
 def test_the_parameters_have_the_file_permissions_of_the_card(model, tmp_path):

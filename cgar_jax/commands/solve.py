@@ -1,14 +1,17 @@
 """Solves puzzles with a trained model and verifies every answer by the rules of the puzzle.
 
+Without `--workdir`, the model that comes with the package solves Sudokus of 9x9 cells, or of
+another `--size`.
+
 A PUZZLE is a file, `-` for the standard input, or the puzzle itself. A file has one puzzle per
 line, or puzzles drawn in several lines or written as lists, or is a table with a column `question`
 or `puzzle`: CSV, JSON Lines or Parquet. It may be compressed. Bad puzzles are an error that lists
-all of them; with `--skip_bad` they are listed and left out. An answer that breaks
-the rules is never printed as solved. The exit code is 3 if any puzzle is left unsolved, and 74 if
-the answers could not be written, for example to a full disk.
+all of them; with `--skip_bad` they are listed and left out. An answer that breaks the rules is
+never printed as solved. The exit code is 3 if any puzzle is left unsolved, and 74 if the answers
+could not be written, for example to a full disk.
 
 With `--json`, each line of the output is one JSON object with the keys `question`, `answer` (null
-if the puzzle is not solved), `verified`, `supervision_steps`, `source` and `line`.
+if the puzzle is not solved), `verified`, `supervision_steps` or `passes`, `source` and `line`.
 """
 
 import contextlib
@@ -33,7 +36,6 @@ from cgar_jax.progress import Status
 from cgar_jax.recursion import CandidateReasoner
 
 ARGUMENTS = "PUZZLE..."
-REQUIRED = ("workdir",)
 GROUPS = {
     "Output": ("output", "json", "quiet", "show_attempt"),
     "Thinking longer": (
@@ -47,6 +49,7 @@ GROUPS = {
     "Details": ("size", "stop", "choose", "batch_size"),
 }
 EXAMPLES = (
+    "cgar solve puzzles.txt",
     "cgar solve --workdir=latest puzzles.txt",
     "cgar solve --workdir=latest ...342..25.6.5.6.....43514.2.3.2.16.",
     "cgar solve --workdir=latest --num_rollouts=16 --json - <puzzles.txt >answers.jsonl",
@@ -126,7 +129,7 @@ def main(values: flags.FlagValues, arguments: Sequence[str]) -> int:
     # On a terminal, an animation would break the lines that are printed meanwhile.
     with Status(animated=values.quiet or not sys.stdout.isatty()) as status:
         status.update("reading puzzles")
-        folder = model_files.locate(values.workdir)
+        folder = model_files.locate(values.workdir or model_files.PRETRAINED)
         config, task = runs.read_settings(folder)
         # A bad puzzle is reported before the model is loaded.
         rules = rules_of(config.data.name)

@@ -51,7 +51,7 @@ def cached_splits(source: Source, cache_dir: str | os.PathLike) -> dict[str, Exa
 class PuzzleGrids(tfds.core.GeneratorBasedBuilder):
     """Examples of one source, in blocks of up to 1,024 per record."""
 
-    VERSION = tfds.core.Version("1.1.0")  # increase it if the generators or the features change
+    VERSION = tfds.core.Version("1.2.0")  # increase it if the generators or the features change
     # TFDS would look for checksums of downloads beside this file. There are none, and the search
     # needs importlib_resources, which TFDS does not install.
     code_path = None

@@ -22,8 +22,8 @@ from cgar_jax.data.rules import Puzzle
 # clue could be swapped, so all digits but one need a clue.
 _FEWEST_CLUES = {4: 4, 6: 8, 9: 17}
 _MAX_ATTEMPTS = 1_000
-_ROUND = 100  # attempts after which the hardest puzzle is given up
-_FRESH = 10  # attempts of a round before its hardest puzzle is changed
+_ROUND = 150  # attempts after which the hardest puzzle is given up
+_FRESH = 50  # attempts of a round before its hardest puzzle is changed
 _CHANGED_CELLS = 3
 
 
