@@ -62,7 +62,8 @@ class LDT(nn.Module):
         h <- layer_norm(h + o_cells)
 
     where the token `c` stands at the end. It begins anew in every call, and the conflict logit is
-    read from its output. The other heads read `h`.
+    read from its output. The other heads read `h`. The published code begins a pass with the
+    embedded candidates as states, this library with zeros; `run_pass` takes either.
 
     Attributes:
       vocab_size: number of tokens; the last `num_symbols` of them are the symbols of an answer.
