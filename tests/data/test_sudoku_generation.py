@@ -80,8 +80,8 @@ def test_puzzles_have_at_least_the_requested_difficulty():
 
 
 def test_a_puzzle_that_was_made_harder_still_has_only_one_solution():
-    # Hardly any random puzzle of this size is so difficult.
-    for question, answer in texts(generate(Grid.of_size(6), 3, seed=1, min_difficulty=4)):
+    # Of the random puzzles of this size, one in a hundred is so difficult.
+    for question, answer in texts(generate(Grid.of_size(6), 3, seed=1, min_difficulty=3)):
         assert solutions_by_trial(question) == [answer]
 
 
