@@ -30,7 +30,7 @@ from cgar_jax.evaluation.stablehlo import solving_program
 from cgar_jax.experiment import Experiment, Task
 from cgar_jax.mesh import place
 from cgar_jax.models import ModelParams
-from cgar_jax.models.published import PUZZLE_TABLE
+from cgar_jax.models.published import num_puzzle_rows
 from cgar_jax.recursion import CandidateReasoner, Reasoner, Trajectory
 from cgar_jax.reporting.model_card import model_card
 from cgar_jax.training.checkpoints import Checkpoints
@@ -193,8 +193,7 @@ class TrainedModel:
             dataset = self.dataset()
             scores = runs.score(self.experiment, self.params, dataset, self.folder, on_progress)
         else:
-            examples = data.read_examples(data_file, self.config.data.name, skip_bad)
-            fitting = self.for_cells(examples["inputs"].shape[1])
+            examples, fitting = self._read_fitting(data_file, skip_bad)
             scores = fitting.experiment.evaluator(self.params, examples, self.accepts, on_progress)
         return scores | {"step": self.step}
 
@@ -216,7 +215,7 @@ class TrainedModel:
     def read_examples(
         self, data_file: str | os.PathLike | None = None, skip_bad: bool = False
     ) -> dict[str, np.ndarray]:
-        """Reads labeled puzzles of the model's family and size.
+        """Reads labeled puzzles of the model's family, of a size that fits the model.
 
         Args:
           data_file: as for `evaluate`.
@@ -228,13 +227,17 @@ class TrainedModel:
         """
         if data_file is None:
             return self.dataset().test
+        return self._read_fitting(data_file, skip_bad)[0]
+
+    def _read_fitting(
+        self, data_file: str | os.PathLike, skip_bad: bool
+    ) -> tuple[dict[str, np.ndarray], "TrainedModel"]:
+        """Returns the puzzles of a file, and the model for puzzles of their size."""
         examples = data.read_examples(data_file, self.config.data.name, skip_bad)
-        cells, expected = examples["inputs"].shape[1], self.experiment.task.sequence_length
-        if cells != expected:
-            raise ValueError(
-                f"{data_file} has puzzles of {cells} cells; the model was trained on {expected}"
-            )
-        return examples
+        try:
+            return examples, self.for_cells(examples["inputs"].shape[1])
+        except ValueError as error:
+            raise ValueError(f"{data_file}: {error}") from None
 
     def rollout_accuracy(
         self,
@@ -442,7 +445,7 @@ def convert(checkpoint: str | os.PathLike, config: ml_collections.ConfigDict) ->
             "not record which puzzles its embeddings belong to"
         )
     parameters = models.read_published(checkpoint)
-    rows = len(parameters.get(PUZZLE_TABLE, [None]))
+    rows = num_puzzle_rows(parameters)
     task = dataclasses.replace(Task.expected(config.data), num_puzzle_identifiers=rows)
     model = from_published(parameters, config, task)
     return dataclasses.replace(model, origin=pathlib.Path(checkpoint).name)

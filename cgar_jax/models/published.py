@@ -23,7 +23,7 @@ from cgar_jax.models.base import Model
 from cgar_jax.models.ldt import LDT
 from cgar_jax.models.trm import TRM
 
-WRAPPERS = re.compile(r"^((_orig_mod|module|model)\.)+")
+WRAPPERS = re.compile(r"^(.*?(?=inner\.)|((_orig_mod|module|model)\.)+)")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,12 +35,22 @@ class Naming:
       transposed: last parts of our names of matrices that PyTorch transposes.
       ours_only: our names of zeros that the published code does not have.
       ignored: last parts of published names of arrays that are not parameters.
+      root: beginning of all published names; files of a part of the model may lack it.
+      structure: settings that decide which parameters there are, for errors.
+      sizes: settings that decide their shapes, for errors.
     """
 
     names: Mapping[str, str] = dataclasses.field(default_factory=dict)
     transposed: tuple[str, ...] = ()
     ours_only: tuple[str, ...] = ()
     ignored: tuple[str, ...] = ()
+    root: str = ""
+    structure: str = "num_layers"
+    sizes: str = "sizes"
+
+    def rooted(self, arrays: Mapping[str, Any]) -> dict[str, Any]:
+        """Returns arrays by their published names, of which each begins with `root`."""
+        return {self.root + name.removeprefix(self.root): arrays[name] for name in arrays}
 
     def published(self, ours: str) -> str:
         """Returns the published name of a variable; ours if there is none."""
@@ -71,6 +81,9 @@ TRM_NAMES = Naming(
         "puzzle_embedding/table": "inner.puzzle_emb.weights",
     },
     transposed=("gate_up", "down", "qkv", "output", "output_head", "halting_head"),
+    root="inner.",
+    structure="mixing, positions and num_layers",
+    sizes="sizes, its puzzle_embedding_tokens",
 )
 LDT_NAMES = Naming(
     names={
@@ -106,7 +119,11 @@ LDT_NAMES = Naming(
     ignored=("row_idx", "col_idx"),
 )
 NAMINGS: dict[type, Naming] = {TRM: TRM_NAMES, LDT: LDT_NAMES}
-PUZZLE_TABLE = TRM_NAMES.names["puzzle_embedding/table"]
+
+
+def num_puzzle_rows(arrays: Mapping[str, Any]) -> int:
+    """Returns the number of puzzle embeddings among published arrays of TRM; 1 without a table."""
+    return len(TRM_NAMES.rooted(arrays).get("inner.puzzle_emb.weights", [None]))
 
 
 def import_published(source: Mapping[str, Any] | str | pathlib.Path, model: Model) -> dict:
@@ -127,6 +144,7 @@ def import_published(source: Mapping[str, Any] | str | pathlib.Path, model: Mode
     """
     naming, kind = _naming(model), type(model).__name__
     arrays = _unwrapped(source) if isinstance(source, Mapping) else read_published(source)
+    arrays = naming.rooted(arrays)
     expected = _shapes(model)
     names = {ours: naming.published(ours) for ours in expected if ours not in naming.ours_only}
     given = {name for name in arrays if name.rsplit(".", 1)[-1] not in naming.ignored}
@@ -135,7 +153,7 @@ def import_published(source: Mapping[str, Any] | str | pathlib.Path, model: Mode
         raise ValueError(
             f"the published parameters do not fit this {kind}: "
             f"missing {missing or 'none'}, unknown {unknown or 'none'}; "
-            "check the settings of the model, such as num_layers"
+            f"check the model's {naming.structure}"
         )
     variables = {ours: np.zeros(expected[ours]) for ours in naming.ours_only}
     for ours, theirs in names.items():
@@ -144,7 +162,7 @@ def import_published(source: Mapping[str, Any] | str | pathlib.Path, model: Mode
             needed = naming.in_published_layout(ours, np.empty(expected[ours])).shape
             raise ValueError(
                 f"{theirs} has shape {np.shape(arrays[theirs])}, but this model needs {needed}; "
-                "check the model's sizes, and the size and kind of the puzzles"
+                f"check the model's {naming.sizes}, and the size and kind of the puzzles"
             )
     variables = {ours: jnp.asarray(array, model.param_dtype) for ours, array in variables.items()}
     return flax.traverse_util.unflatten_dict(variables, sep="/")

@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 
 from cgar_jax._core.ranges import check_integer
-from cgar_jax.recursion.elimination import EliminationRule, pin, random_index
+from cgar_jax.recursion.elimination import EliminationRule, in_cell, pin, random_index
 from cgar_jax.recursion.rows import where_rows
 
 
@@ -140,8 +140,7 @@ def go_on(
 
     cell, symbol = _choose(chains, left, digit_logits, rule)
     pinned = pin(left, cell, symbol, guesses)
-    in_cell = jax.nn.one_hot(cell, left.shape[1], dtype=bool)
-    others = left & ~(pinned & in_cell[..., None])
+    others = left & ~(pinned & in_cell(cell, left.shape[1], guesses)[..., None])
     level = jnp.arange(rule.max_guesses)
 
     def at(number):

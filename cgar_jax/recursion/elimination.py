@@ -214,6 +214,17 @@ def random_index(key: jax.Array, where: jax.Array) -> jax.Array:
     return jnp.where(where, jax.random.uniform(key, where.shape), -1).argmax(-1)
 
 
+def in_cell(cell: jax.Array, num_cells: int, where: jax.Array) -> jax.Array:
+    """Returns the mask of one cell in each row, bool `[batch, num_cells]`.
+
+    Args:
+      cell: cell of each row, int `[batch]`.
+      num_cells: number of cells.
+      where: rows to mark, bool `[batch]`; the others are False.
+    """
+    return where[:, None] & jax.nn.one_hot(cell, num_cells, dtype=bool)
+
+
 def pin(candidates: jax.Array, cell: jax.Array, symbol: jax.Array, where: jax.Array) -> jax.Array:
     """Leaves only one candidate in one cell of each row.
 
@@ -227,9 +238,8 @@ def pin(candidates: jax.Array, cell: jax.Array, symbol: jax.Array, where: jax.Ar
       The new candidates.
     """
     _, cells, symbols = candidates.shape
-    in_cell = (jnp.arange(cells) == cell[:, None]) & where[:, None]
-    only = jnp.arange(symbols) == symbol[:, None]
-    return jnp.where(in_cell[..., None], only[:, None], candidates)
+    only = jax.nn.one_hot(symbol, symbols, dtype=bool)
+    return jnp.where(in_cell(cell, cells, where)[..., None], only[:, None], candidates)
 
 
 def has_conflict(candidates: jax.Array, solution: jax.Array) -> jax.Array:

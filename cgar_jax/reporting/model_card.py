@@ -107,21 +107,26 @@ def _summary(model: ReportedModel) -> str:
 
 def _recursion(model: ReportedModel) -> str:
     config, depth = model.experiment.config, model.experiment.curriculum.full_depth
-    if depth.n == 0:
+    if not _is_deep(model):
         return f"{depth.T} loops per pass; search of at most {config.search.budget:,} passes"
     steps = config.supervision.max_supervision_steps
     return f"depth (n, T) = {depth}, {steps} supervision steps"
+
+
+def _is_deep(model: ReportedModel) -> bool:
+    """Returns whether the model is trained by deep supervision."""
+    return model.experiment.config.supervision.name == "deep_supervision"
 
 
 def _training_data(settings: Mapping[str, Any]) -> str:
     if settings["name"] == "arc":
         return f"the sets {', '.join(settings['sets'])}"
     number = f"{settings['num_train']:,}" if settings["num_train"] > 0 else "all"
-    generated = settings["source"] == "generated"
-    if generated and settings["min_difficulty"]:
-        number += f" puzzles of difficulty {settings['min_difficulty']:g} or more"
-        return f"{number}, generated"
-    return f"{number} puzzles, " + ("generated" if generated else f"from {settings['source']}")
+    if settings["source"] != "generated":
+        return f"{number} puzzles, from {settings['source']}"
+    least = settings["min_difficulty"]
+    hard = f" of difficulty {least:g} or more" if least else ""
+    return f"{number} puzzles{hard}, generated"
 
 
 def _results(model: ReportedModel, result: Mapping[str, Any] | None) -> str:
@@ -133,7 +138,7 @@ def _results(model: ReportedModel, result: Mapping[str, Any] | None) -> str:
     rows = result_rows(result) | {"seed": f"{result['seed']}"}
     lines += [
         "Measured on held-out test puzzles with averaged parameters"
-        + (", at full depth, with all supervision steps" if "mixing" in config.model else "")
+        + (", at full depth, with all supervision steps" if _is_deep(model) else "")
         + "; one run.",
         "",
         *_table("quantity", rows),

@@ -26,6 +26,7 @@ from cgar_jax.recursion.elimination import (
     branch,
     eliminate,
     has_conflict,
+    in_cell,
     pin,
     random_index,
     run_pass,
@@ -226,7 +227,7 @@ class CandidateElimination:
         helps &= is_open.any(-1) & ~has_conflict(slots.candidates, solution)
         cell = random_index(cell_key, is_open)
         symbol = jnp.take_along_axis(solution, cell[:, None], axis=1)[:, 0]
-        filled = helps[:, None] & jax.nn.one_hot(cell, is_open.shape[1], dtype=bool)
+        filled = in_cell(cell, is_open.shape[1], helps)
         return pin(slots.candidates, cell, symbol, helps), slots.fixed | filled
 
     def metrics(  # noqa: D102

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 from cgar_jax._core.ranges import check_integer, check_number
 from cgar_jax._core.relations import incidence
 from cgar_jax.models import CandidateModel
-from cgar_jax.recursion.elimination import candidates_of, pin, random_index
+from cgar_jax.recursion.elimination import candidates_of, in_cell, pin, random_index
 from cgar_jax.recursion.rows import where_rows
 
 
@@ -75,8 +75,8 @@ class Mixture:
         fixed = ~blank | filled
         cell, wrong_symbol, possible = _wrong_guess(model, candidates, fixed, solution, guess)
         misled = thinks & possible & _flip(mislead, self.misled, len(inputs))
-        in_cell = misled[:, None] & jax.nn.one_hot(cell, fixed.shape[1], dtype=bool)
-        return pin(candidates, cell, wrong_symbol, misled), fixed | in_cell, thinks
+        fixed |= in_cell(cell, fixed.shape[1], misled)
+        return pin(candidates, cell, wrong_symbol, misled), fixed, thinks
 
     def _hints(self, blank: jax.Array, key: jax.Array) -> jax.Array:
         """Returns 1 to `max_hints` random blank cells, in the share `hinted` of the rows."""
@@ -114,8 +114,8 @@ def _wrong_guess(
     right = jax.nn.one_hot(solution, model.num_symbols, dtype=bool)
     wrong = candidates & ~excluded & ~right & ((solution >= 0) & ~fixed)[..., None]
     cell = random_index(cell_key, wrong.any(-1))
-    in_cell = jnp.take_along_axis(wrong, cell[:, None, None], axis=1)[:, 0]
-    return cell, random_index(symbol_key, in_cell), in_cell.any(-1)
+    there = jnp.take_along_axis(wrong, cell[:, None, None], axis=1)[:, 0]
+    return cell, random_index(symbol_key, there), there.any(-1)
 
 
 def _flip(key: jax.Array, probability: Any, *shape: int) -> jax.Array:

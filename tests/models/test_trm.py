@@ -153,6 +153,16 @@ def test_published_parameters_survive_a_torch_file(tmp_path):
     np.testing.assert_array_equal(back["params"]["output_head"], variables["params"]["output_head"])
 
 
+@pytest.mark.parametrize("wrapper", ["ema.inner.", ""], ids=["another wrapper", "no prefix"])
+def test_published_names_are_found_behind_any_wrapper_and_without_prefix(wrapper):
+    model = TRM(**SMALL)
+    variables = init(model)
+    published = export_published(variables, model)
+    renamed = {wrapper + k.removeprefix("inner."): array for k, array in published.items()}
+    back = import_published(renamed, model)
+    np.testing.assert_array_equal(back["params"]["output_head"], variables["params"]["output_head"])
+
+
 def test_a_missing_published_parameter_is_named():
     model = TRM(**SMALL)
     arrays = export_published(init(model), model)
