@@ -21,6 +21,7 @@ from cgar_jax.evaluation import (
     RolloutOptions,
     Search,
     SearchOptions,
+    SearchTrajectory,
     Solution,
     Solver,
     SolverOptions,
@@ -264,16 +265,23 @@ class TrainedModel:
         found = record(reasoner, self.params, examples, self.accepts, options, on_progress)
         return accuracy_and_cost(reasoner, found, rollouts, steps)
 
-    def trajectory(self, puzzle: str | np.ndarray, puzzle_identifier: int = 0) -> Trajectory:
-        """Records the model's answer and confidence for one puzzle after each cycle.
+    def trajectory(
+        self, puzzle: str | np.ndarray, puzzle_identifier: int = 0
+    ) -> Trajectory | SearchTrajectory:
+        """Records how the model arrives at its answer to one puzzle.
 
         Args:
           puzzle: text, or tokens `[num_cells]`.
           puzzle_identifier: number of the puzzle, for ARC.
+
+        Returns:
+          The answer and its confidence after each cycle; for a model that eliminates candidates,
+          the candidates after each pass of a search.
         """
         question = self.read(puzzle).tokens[0] if isinstance(puzzle, str) else puzzle
-        reasoner = self.experiment.deep_reasoner("a trajectory")
-        return reasoner.trajectory(self.params, question, puzzle_identifier)
+        if isinstance(self.reasoner, CandidateReasoner):
+            return self.solver().trajectory(question)
+        return self.reasoner.trajectory(self.params, question, puzzle_identifier)
 
     def animate(
         self,
@@ -281,10 +289,11 @@ class TrainedModel:
         path: str | os.PathLike,
         solution: np.ndarray | None = None,
         puzzle_identifier: int = 0,
-    ) -> Trajectory:
+    ) -> Trajectory | SearchTrajectory:
         """Writes an animated GIF of the model at work on one puzzle.
 
-        It ends where nothing changes any more.
+        It ends where nothing changes any more. For a model that eliminates candidates, it shows the
+        candidates after each pass of a search.
 
         Args:
           puzzle: text, or tokens `[num_cells]`.
@@ -294,16 +303,21 @@ class TrainedModel:
           puzzle_identifier: number of the puzzle, for ARC.
 
         Returns:
-          The trajectory over all supervision steps.
+          The trajectory over all supervision steps, or that of the search.
         """
         found = self.trajectory(puzzle, puzzle_identifier)
+        path = pathlib.Path(path).expanduser()
+        if isinstance(found, SearchTrajectory):
+            with explain_missing():
+                from cgar_jax.reporting.search_animation import animate_search
+            animate_search(found, path)
+            return found
         answer = found.answers[-1]
         if self.accepts and self.accepts(found.question[None], answer[None])[0]:
             solution = answer
         # Drawing needs the extra [report]; everything else here does without it.
         with explain_missing():
             from cgar_jax.reporting.animation import animate
-        path = pathlib.Path(path).expanduser()
         animate(found.until_settled(), self.config.data.name, path, solution)
         return found
 

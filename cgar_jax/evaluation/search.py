@@ -16,10 +16,12 @@ import numpy as np
 
 from cgar_jax._core.ranges import check_integer, check_number
 from cgar_jax.evaluation.places import Places, take
+from cgar_jax.evaluation.search_trajectory import Recorder, SearchTrajectory
 from cgar_jax.mesh import over_batch, place
 from cgar_jax.models import ModelParams
 from cgar_jax.recursion import CandidateReasoner, Chains
 from cgar_jax.recursion.candidate_reasoner import PassResult
+from cgar_jax.recursion.elimination import candidates_of
 from cgar_jax.recursion.rows import where_rows
 
 Verify = Callable[[np.ndarray, np.ndarray], np.ndarray]
@@ -110,22 +112,49 @@ class Search:
         Args:
           questions: tokens, int `[num, cells]`.
         """
-        options, mesh = self._options, self._reasoner.mesh
+        options = self._options
         end = time.monotonic() + options.seconds
         batch = _Batch(np.asarray(questions, np.int32), options.num_chains)
-        most = max(options.batch_size // options.num_chains, 1)
+        for chains, found in self._passes(batch):
+            batch.note(found, chains, self._verify)
+            yield from batch.close(options.budget, time.monotonic() > end)
+
+    def trajectory(self, question: np.ndarray) -> SearchTrajectory:
+        """Searches with one chain and records what each pass does.
+
+        Args:
+          question: tokens, int `[cells]`.
+        """
+        options = self._options
+        end = time.monotonic() + options.seconds
+        batch = _Batch(np.asarray(question, np.int32)[None], 1)
+        model = self._reasoner.model
+
+        def candidates(tokens):
+            return np.asarray(candidates_of(tokens, model.vocab_size, model.num_symbols))
+
+        recorder, answer = Recorder(candidates(question)), None
+        for chains, found in self._passes(batch):
+            recorder.note(chains, found)
+            batch.note(found, chains, self._verify)
+            for _, proof in batch.close(options.budget, time.monotonic() > end):
+                answer = proof.answer
+        solution = candidates(question if answer is None else answer)
+        return recorder.trajectory(question, answer, solution)
+
+    def _passes(self, batch: "_Batch") -> Iterator[tuple[Chains, PassResult]]:
+        """Yields the chains and the result of each pass, until the batch has no puzzle left."""
+        options, mesh = self._options, self._reasoner.mesh
         chains = None
         while batch.num_left:
-            kept = batch.refill(most, mesh.size)
+            kept = batch.refill(options.batch_size // batch.num_chains or 1, mesh.size)
             inputs, seeds, fresh = batch.rows(options.seed)
             if chains is None:
                 kept = np.zeros(len(fresh), np.int32)
                 chains = self._reasoner.begin(inputs, seeds)
             rows = place((inputs, seeds, fresh, kept), over_batch(mesh))
             chains, found = _step(self._reasoner, self._params, chains, rows)
-            found, dead_ends = jax.device_get((found, chains.dead_ends))
-            batch.note(found, dead_ends, self._verify)
-            yield from batch.close(options.budget, time.monotonic() > end)
+            yield chains, found
 
 
 @functools.partial(jax.jit, static_argnames="reasoner")
@@ -145,7 +174,7 @@ class _Batch:
     """The waiting puzzles and those in the batch, on the host; index -1 marks an idle place."""
 
     def __init__(self, questions: np.ndarray, num_chains: int):
-        self._questions, self._num_chains = questions, num_chains
+        self._questions, self.num_chains = questions, num_chains
         self._places = Places(len(questions))
         self._passes = np.zeros(0, np.int64)
         self._fresh = np.zeros(0, bool)
@@ -163,34 +192,35 @@ class _Batch:
         self._passes = take(self._passes, earlier)
         self._passes[begun] = 0
         self._fresh = np.isin(np.arange(len(earlier)), begun)
-        rows = np.maximum(earlier, 0)[:, None] * self._num_chains + np.arange(self._num_chains)
+        rows = np.maximum(earlier, 0)[:, None] * self.num_chains + np.arange(self.num_chains)
         return rows.reshape(-1).astype(np.int32)
 
     def rows(self, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Returns the tokens and the seed of each chain, and whether it begins now."""
         indices = np.maximum(self._places.indices, 0)
-        chains = indices[:, None] * self._num_chains + np.arange(self._num_chains)
+        chains = indices[:, None] * self.num_chains + np.arange(self.num_chains)
         seeds = (np.uint32(seed) * np.uint32(2_654_435_761) + chains.astype(np.uint32)).reshape(-1)
-        inputs = np.repeat(self._questions[indices], self._num_chains, axis=0)
-        return inputs, seeds, np.repeat(self._fresh, self._num_chains)
+        inputs = np.repeat(self._questions[indices], self.num_chains, axis=0)
+        return inputs, seeds, np.repeat(self._fresh, self.num_chains)
 
-    def note(self, found: PassResult, dead_ends: np.ndarray, verify: Verify) -> None:
+    def note(self, found: PassResult, chains: Chains, verify: Verify) -> None:
         """Stores the answers of a pass that the rules confirm."""
-        shape = len(self._places.indices), self._num_chains
-        self._passes += self._num_chains
+        shape = len(self._places.indices), self.num_chains
+        solved, answers, dead_ends = jax.device_get((found.solved, found.answers, chains.dead_ends))
+        self._passes += self.num_chains
         self._dead_ends = dead_ends.reshape(shape).sum(1)
-        solved = found.solved.reshape(shape) & (self._places.indices >= 0)[:, None]
-        places, chains = np.nonzero(solved)
+        solved = solved.reshape(shape) & (self._places.indices >= 0)[:, None]
+        places, columns = np.nonzero(solved)
         if not len(places):
             return
-        answers = found.answers.reshape(*shape, -1)[places, chains]
+        answers = answers.reshape(*shape, -1)[places, columns]
         right = verify(self._questions[self._places.indices[places]], answers)
         for position, answer in zip(places[right], answers[right], strict=True):
             self._answers.setdefault(int(position), answer.astype(np.uint8))
 
     def close(self, budget: int, out_of_time: bool) -> Iterator[tuple[int, Proof]]:
         """Yields the puzzles whose search has ended, whose places are idle afterwards."""
-        spent = self._passes + self._num_chains > budget
+        spent = self._passes + self.num_chains > budget
         for position in np.flatnonzero(self._places.indices >= 0):
             answer = self._answers.pop(int(position), None)
             if answer is None and not (spent[position] or out_of_time):

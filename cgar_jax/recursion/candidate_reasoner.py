@@ -58,12 +58,14 @@ class PassResult(NamedTuple):
       solved: whether the chain has found such tokens, bool `[chains]`.
       dead: whether the chain met a contradiction, bool `[chains]`.
       guessed: whether the pass ended with a guess, bool `[chains]`.
+      left: candidates that were left before the guess, bool `[chains, cells, symbols]`.
     """
 
     answers: jax.Array
     solved: jax.Array
     dead: jax.Array
     guessed: jax.Array
+    left: jax.Array
 
 
 @dataclasses.dataclass(frozen=True)
@@ -152,7 +154,7 @@ class CandidateReasoner:
         solved |= full
         dead = ((conflict & (threshold > 0)) | self._contradicts(left)) & ~solved
         chains, guessed = go_on(chains, left, outputs.digit_logits, dead, self.rule)
-        return chains, PassResult(answers, solved, dead, guessed)
+        return chains, PassResult(answers, solved, dead, guessed, left)
 
     def _pass(self, variables, question, candidates):
         """Returns answers, whether they obey the relations, the loops they took, and outputs."""

@@ -4,6 +4,7 @@
 """
 
 import os
+from collections.abc import Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -42,7 +43,16 @@ def animate(
     check_name("family", family, BOARDS)
     board = BOARDS[family](trajectory, solution)
     readings = range(QUESTION, len(trajectory.answers))
-    frames = [_draw_frame(board, trajectory, reading) for reading in readings]
+    write_gif([_draw_frame(board, trajectory, reading) for reading in readings], path)
+
+
+def write_gif(frames: Sequence[np.ndarray], path: str | os.PathLike) -> None:
+    """Writes frames as an animated GIF that stays on the first and the last frame for longer.
+
+    Args:
+      frames: at least two pictures of the same size, uint8 `[height, width, 3]`.
+      path: path of the GIF.
+    """
     # All frames share one palette, so that unchanged cells keep exactly their color.
     sheet = Image.fromarray(np.concatenate(frames)).quantize(256, dither=Image.Dither.NONE)
     height, width = frames[0].shape[:2]
@@ -50,6 +60,17 @@ def animate(
     first, *rest = [sheet.crop((0, top, width, top + height)) for top in tops]
     durations = [_FIRST_MS, *[_OTHER_MS] * (len(rest) - 1), _LAST_MS]
     first.save(path, save_all=True, append_images=rest, duration=durations, loop=0)
+
+
+def pixels(figure: Figure) -> np.ndarray:
+    """Returns a drawn figure, uint8 `[height, width, 3]`.
+
+    Args:
+      figure: the figure.
+    """
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    return np.asarray(canvas.buffer_rgba())[..., :3]
 
 
 def _draw_frame(board: Board, trajectory: Trajectory, reading: int) -> np.ndarray:
@@ -74,9 +95,7 @@ def _draw_frame(board: Board, trajectory: Trajectory, reading: int) -> np.ndarra
     bar.set_label("confidence", fontsize=8)
     bar.ax.tick_params(labelsize=8)
     _draw_halting(figure.add_subplot(spec[1, :]), trajectory, reading)
-    canvas = FigureCanvasAgg(figure)
-    canvas.draw()
-    return np.asarray(canvas.buffer_rgba())[..., :3]
+    return pixels(figure)
 
 
 def _title(board: Board, trajectory: Trajectory, reading: int) -> str:

@@ -22,6 +22,7 @@ from cgar_jax.recursion import Trajectory
 # Even the darkest color is light enough for black digits.
 CONFIDENCE = LinearSegmentedColormap.from_list("confidence", ["#FFF6E0", "#8CC5E3", "#3B8FC2"])
 CLUE, INK, WRONG, PATH, WALL = "#D9D9D9", "#1A1A1A", "#C4161C", "#F2C800", "#4A4A4A"
+GUESS, FOUND, REMOVED = "#FFC266", "#0072B2", "#E3A9A9"
 # White for "no cell", then the colors 0 to 9 as the ARC Prize shows them.
 _ARC = ListedColormap(
     [
@@ -115,9 +116,7 @@ class SudokuBoard(Board):
                     color=WRONG if is_wrong else INK,
                     fontweight="bold" if clues[row, column] else "normal",
                 )
-        boxes = sudoku.Grid.of_size(size)
-        axes.hlines(np.arange(0, size + 1, boxes.box_rows) - 0.5, -0.5, size - 0.5, INK, lw=1.6)
-        axes.vlines(np.arange(0, size + 1, boxes.box_columns) - 0.5, -0.5, size - 0.5, INK, lw=1.6)
+        _draw_box_lines(axes, size)
 
 
 class MazeBoard(Board):
@@ -173,6 +172,58 @@ class ArcBoard(Board):
         _show_cells(given, _ARC(cells + 1), wrong)
         shown = None if confidences is None else confidences[self._crop]
         _show_cells(confidence, _cell_colors(shown, shape, [(cells < 0, "white")]), wrong)
+
+
+def draw_candidates(
+    axes: Axes, clues: np.ndarray, before: np.ndarray, left: np.ndarray, guessed: np.ndarray
+) -> None:
+    """Draws the candidates of a Sudoku before and after a pass.
+
+    A cell with one candidate shows it large, other cells show small digits. Candidates that the
+    pass removed are pale; cells with a guess are orange.
+
+    Args:
+      axes: axes of the grid.
+      clues: cells that are given, bool `[num_cells]`.
+      before: candidates before the pass, bool `[num_cells, symbols]`.
+      left: candidates after the pass, bool `[num_cells, symbols]`.
+      guessed: cells with a guess, bool `[num_cells]`.
+    """
+    size = math.isqrt(len(clues))
+    colors = np.ones((size, size, 4))
+    for where, color in ((clues, CLUE), (guessed, GUESS)):
+        colors[where.reshape(size, size)] = to_rgba(color)
+    _show_cells(axes, colors, None)
+    style = {"ha": "center", "va": "center"}
+    for cell, symbols in enumerate(left):
+        row, column = divmod(cell, size)
+        if symbols.sum() == 1:
+            digit, weight = _digit(symbols.argmax()), "bold" if clues[cell] else "normal"
+            style |= {"fontsize": 108 / size, "fontweight": weight}
+            color = INK if clues[cell] or guessed[cell] else FOUND
+            axes.text(column, row + 0.03, digit, color=color, **style)
+            continue
+        style |= {"fontsize": 52 / size, "fontweight": "normal"}
+        for shown, color in ((symbols, INK), (before[cell] & ~symbols, REMOVED)):
+            axes.text(column, row + 0.02, _small(shown), color=color, family="monospace", **style)
+    _draw_box_lines(axes, size)
+
+
+def _small(symbols: np.ndarray) -> str:
+    """Returns the text of some symbols `[symbols]`, with spaces in place of the others."""
+    columns = math.ceil(math.sqrt(len(symbols)))
+    digits = [_digit(i) if chosen else " " for i, chosen in enumerate(symbols)]
+    return "\n".join(" ".join(digits[i : i + columns]) for i in range(0, len(digits), columns))
+
+
+def _digit(symbol: int) -> str:
+    return sudoku.decode([symbol + sudoku.BLANK + 1])
+
+
+def _draw_box_lines(axes: Axes, size: int) -> None:
+    boxes = sudoku.Grid.of_size(size)
+    axes.hlines(np.arange(0, size + 1, boxes.box_rows) - 0.5, -0.5, size - 0.5, INK, lw=1.6)
+    axes.vlines(np.arange(0, size + 1, boxes.box_columns) - 0.5, -0.5, size - 0.5, INK, lw=1.6)
 
 
 BOARDS = {"sudoku": SudokuBoard, "maze": MazeBoard, "arc": ArcBoard}

@@ -12,7 +12,7 @@ from cgar_jax.data import rules_of
 from cgar_jax.data.families.sudoku.generation import generate
 from cgar_jax.data.families.sudoku.grid import Grid
 from cgar_jax.data.rules import columns_of
-from cgar_jax.evaluation import CandidateEvaluator, Search, SearchOptions
+from cgar_jax.evaluation import CandidateEvaluator, Search, SearchEvent, SearchOptions
 from cgar_jax.evaluation.candidate_evaluator import control_of
 from cgar_jax.mesh import make_mesh
 from cgar_jax.models import ModelParams, build
@@ -73,12 +73,16 @@ def test_several_chains_count_all_their_passes():
     assert all(proof.passes % 3 == 0 and proof.passes <= 30 for proof in found)
 
 
-def test_a_puzzle_without_a_solution_is_left_after_the_budget():
+def without_solution():
+    """A question with one wrong clue, tokens `[1, 16]`."""
     question = puzzles()["inputs"][:1].copy()
     blank = np.flatnonzero(question[0] == 1)[0]
-    wrong = next(t for t in range(2, 6) if t != puzzles()["labels"][0][blank])
-    question[0, blank] = wrong
-    (proof,) = search(question, budget=50)
+    question[0, blank] = next(t for t in range(2, 6) if t != puzzles()["labels"][0][blank])
+    return question
+
+
+def test_a_puzzle_without_a_solution_is_left_after_the_budget():
+    (proof,) = search(without_solution(), budget=50)
     assert proof.answer is None
     assert proof.passes == 50
 
@@ -151,3 +155,53 @@ def test_an_evaluator_can_search_for_fewer_puzzles():
     scores = evaluator(params, puzzles(), RULES.accepts, done.append)
     assert scores["searched_puzzles"] == 4
     assert sum(done) == 12
+
+
+@pytest.fixture(scope="module")
+def trajectories(proofs):
+    """The recorded searches of the first puzzles, next to their proofs."""
+    reasoner, params = setting()
+    search = Search(reasoner, params, RULES.accepts, SearchOptions(budget=400))
+    questions = puzzles()["inputs"][:4]
+    return [(proof, search.trajectory(row)) for row, proof in zip(questions, proofs, strict=False)]
+
+
+def test_a_recorded_search_takes_as_many_passes_as_the_search_itself(trajectories):
+    # Only the first puzzle has the same guesses in both: they depend on the index of the puzzle.
+    proof, found = trajectories[0]
+    assert len(found.events) == proof.passes
+    assert found.count(SearchEvent.DEAD_END) + found.count(SearchEvent.RESTART) == proof.dead_ends
+
+
+def test_a_recorded_search_ends_with_the_solution(trajectories):
+    for proof, found in trajectories:
+        assert found.events[-1] is SearchEvent.SOLVED
+        np.testing.assert_array_equal(found.answer, proof.answer)
+        np.testing.assert_array_equal(found.after[-1].argmax(1) + 2, proof.answer)
+
+
+def test_a_guessed_cell_has_one_candidate(trajectories):
+    for _, found in trajectories:
+        guesses = [event is SearchEvent.GUESS for event in found.events]
+        guessed = found.guessed[guesses]
+        assert guessed.any(1).all()
+        assert (found.after[guesses].sum(-1)[guessed] == 1).all()
+
+
+def test_every_guess_is_recorded_until_it_is_taken_back(trajectories):
+    for _, found in trajectories:
+        cells = [0, *found.guessed.sum(1)]
+        for before, after, previous, event in zip(
+            cells, cells[1:], [None, *found.events], found.events, strict=False
+        ):
+            kept = 0 if previous is SearchEvent.RESTART else before
+            kept -= previous is SearchEvent.DEAD_END
+            assert after == kept + (event is SearchEvent.GUESS)
+
+
+def test_a_search_without_an_answer_is_recorded_to_the_end_of_its_budget():
+    reasoner, params = setting()
+    search = Search(reasoner, params, RULES.accepts, SearchOptions(budget=7))
+    found = search.trajectory(without_solution()[0])
+    assert found.answer is None
+    assert found.after.shape == (7, 16, 4)
