@@ -17,12 +17,19 @@ from absl import flags
 from cgar_jax import experiment, runs, trained_model
 from cgar_jax.commands import demo
 from cgar_jax.data import maze, rules_of, sudoku
-from cgar_jax.demo import drawing, page
-from cgar_jax.demo.demonstration import Demonstration, ModeResult, Outcome
-from cgar_jax.evaluation import Solution
+from cgar_jax.demo import drawing, page, search_drawing
+from cgar_jax.demo.demonstration import (
+    ModeResult,
+    Outcome,
+    RolloutDemonstration,
+    SearchOutcome,
+    SearchResult,
+    prepare,
+)
+from cgar_jax.evaluation import SearchEvent, SearchTrajectory, Solution
 from cgar_jax.recursion import Trajectory
 from cgar_jax.training.state import averaged
-from configs import sudoku_mini
+from configs import sudoku_deduction_mini, sudoku_mini
 from tests import running as commands
 
 PUZZLE = "1.3.34122.4.4321"
@@ -31,6 +38,14 @@ RIGHT = "1234341221434321"
 WRONG = "1134341221434321"  # has 1 twice in row 1, in column 2 and in box 1
 LOOK = drawing.look_of("sudoku", 16)
 BROWSER = shutil.which("chromium") or shutil.which("chromium-browser")
+
+
+def save_untrained(folder, config):
+    """Saves an untrained model for 4x4 Sudokus, and returns its folder."""
+    built = experiment.build(config, experiment.Task(6, 16, 1))
+    untrained = trained_model.TrainedModel(built, averaged(built.initial_state()))
+    trained_model.save(folder, untrained, "")
+    return folder
 
 
 @pytest.fixture(scope="module")
@@ -43,16 +58,13 @@ def folder(tmp_path_factory):
     config.curriculum.stages = ((1, 1), (1, 1), (2, 2))
     config.supervision.max_supervision_steps = 3
     config.weighting = ()
-    built = experiment.build(config, experiment.Task(6, 16, 1))
-    untrained = trained_model.TrainedModel(built, averaged(built.initial_state()))
-    trained_model.save(folder, untrained, "")
-    return folder
+    return save_untrained(folder, config)
 
 
 @pytest.fixture(scope="module")
 def demonstration(folder):
     """The model behind the page."""
-    return Demonstration(trained_model.load(folder), num_rollouts=2)
+    return prepare(trained_model.load(folder), num_rollouts=2, noise=0.3)
 
 
 def outcome_of(*answers, rollout=None, remark=""):
@@ -111,7 +123,9 @@ def test_a_frame_marks_clues_confidence_and_cells_that_break_a_rule():
 
 
 def test_only_the_last_frame_is_shown_before_the_player_starts():
-    assert re.findall(r"<figure data-step=.(\d).( hidden)?", drawing.draw_player("abc")) == [
+    assert re.findall(
+        r"<figure data-step=.(\d).( hidden)?", drawing.draw_player("abc", "step", "")
+    ) == [
         ("1", " hidden"),
         ("2", " hidden"),
         ("3", ""),
@@ -128,10 +142,56 @@ def test_the_table_has_a_row_for_each_mode():
     ]
 
 
+@pytest.fixture(scope="module")
+def candidate_folder(tmp_path_factory):
+    """The folder of an untrained model that eliminates candidates, for 4x4 Sudokus."""
+    folder = tmp_path_factory.mktemp("demo") / "model"
+    config = sudoku_deduction_mini.get_config()
+    config.data.update(size=4, num_clues=6, min_difficulty=0)
+    config.model.update(num_layers=1, hidden_size=4, inner_size_multiple=4)
+    config.curriculum.stages, config.curriculum.boundaries = ((0, 1),), ()
+    return save_untrained(folder, config)
+
+
+def test_a_search_gets_a_verdict_its_passes_and_the_control(candidate_folder):
+    searching = prepare(trained_model.load(candidate_folder), num_rollouts=1, noise=0)
+    found = searching.ask(sudoku.encode("." * 4 + PUZZLE[4:]))
+    shown = page.draw(found, LOOK)
+    num_passes = len(found.trajectory.events)
+    assert shown.startswith('<h2 class="verified">verified <small>after ')
+    assert shown.count("<figure") == num_passes
+    rows = re.findall(r"<th>(network|singles)</th><td>(\d+)</td><td class=.verified", shown)
+    assert [name for name, _ in rows] == ["network", "singles"]
+    assert int(rows[0][1]) == num_passes
+    assert "<s>" in shown
+
+
+def test_the_page_tells_how_many_puzzles_a_search_solved(candidate_folder, tmp_path):
+    measured = shutil.copytree(candidate_folder, tmp_path / "model")
+    scores = {"accuracy_without_search": 0.4, "num_examples": 1000, "verified_fraction": 0.9}
+    runs.write_json(measured / runs.RESULT, scores)
+    about = prepare(trained_model.load(measured), num_rollouts=1, noise=0).about()
+    assert "40.0% of 1,000 puzzles that it was not trained on without a guess" in about
+    assert "90.0% of them with search" in about
+
+
+def test_a_long_search_shows_its_first_and_last_passes():
+    every = np.ones((70, 16, 4), bool)
+    events = (SearchEvent.GUESS,) * 35 + (SearchEvent.DEAD_END,) * 35
+    question = sudoku.encode(PUZZLE)
+    found = SearchTrajectory(question, every, every, np.zeros((70, 16), bool), events, None)
+    results = {name: SearchResult(70, False, 1.0) for name in search_drawing.SEARCHES}
+    shown = search_drawing.draw_search(SearchOutcome(found, "", results), LOOK)
+    assert shown.startswith(drawing.NOT_SOLVED)
+    assert "35 guesses led to 35 contradictions" in shown
+    captions = re.findall(r"<figcaption>pass (\d+) of 70", shown)
+    assert list(map(int, captions)) == [*range(1, 31), *range(41, 71)]
+
+
 def test_the_page_tells_the_parameters_of_the_model_and_its_accuracy(folder, tmp_path):
     measured = shutil.copytree(folder, tmp_path / "model")
     runs.write_json(measured / runs.RESULT, {"exact_accuracy": 0.991, "num_examples": 1000})
-    about = Demonstration(trained_model.load(measured)).about()
+    about = RolloutDemonstration(trained_model.load(measured)).about()
     expected = (
         r"A model of [\d,]+ parameters\. It solves 99\.1% \(95% interval 98\.3% to 99\.5%\) of"
     )

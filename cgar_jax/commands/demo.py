@@ -1,7 +1,8 @@
 """Serves a web page to play with a trained model, to this machine only.
 
-A visitor types, pastes or draws a puzzle and watches the answer change from one supervision step to
-the next.
+Without `--workdir`, it shows the Sudoku model that comes with the package. A visitor types, pastes
+or draws a puzzle and watches the answer change from one supervision step to the next, or the
+candidates disappear from one pass to the next.
 """
 
 from collections.abc import Sequence
@@ -12,11 +13,10 @@ from cgar_jax import model_files, runs, trained_model
 from cgar_jax.commands import command_line
 from cgar_jax.data import rules_of
 from cgar_jax.demo import page
-from cgar_jax.demo.demonstration import Demonstration
+from cgar_jax.demo.demonstration import prepare
 from cgar_jax.progress import Status
 
-REQUIRED = ("workdir",)
-EXAMPLES = ("cgar demo --workdir=latest",)
+EXAMPLES = ("cgar demo", "cgar demo --workdir=latest")
 
 
 def define_flags() -> None:
@@ -34,14 +34,14 @@ def define_flags() -> None:
 
 def main(values: flags.FlagValues, arguments: Sequence[str]) -> None:
     """Runs the command; returns when it is stopped."""
-    folder = model_files.locate(values.workdir)
+    folder = model_files.locate(values.workdir or model_files.PRETRAINED)
     rules_of(runs.read_settings(folder)[0].data.name)  # fails before the slow parts
     page.check_port(values.port)
     page.require_gradio()
     with Status() as status:
         status.update("loading the model")
         model = trained_model.load(folder)
-        demonstration = Demonstration(model, values.num_rollouts, values.noise)
+        demonstration = prepare(model, values.num_rollouts, values.noise)
         status.update("compiling the model")
         opening = demonstration.warm_up()
     page.serve(demonstration, opening, values.port)

@@ -5,7 +5,7 @@ rule are marked. This file is independent of Gradio.
 """
 
 import html
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -25,6 +25,13 @@ MODES = {
     ),
 }
 """The name of each solving mode on the page, and its explanation."""
+_LEGEND = (
+    '<i class="clue">clue</i><i style="--sure:100%">confident</i>'
+    '<i style="--sure:0%">uncertain</i><i class="wrong">breaks a rule</i>'
+)
+
+
+NOT_SOLVED = '<h2 class="unsolved">not solved</h2>'
 
 
 class Look(NamedTuple):
@@ -98,13 +105,13 @@ def draw_error(message: object) -> str:
 
 
 def draw_outcome(outcome: Outcome, look: Look) -> str:
-    """Returns everything about an outcome: verdict, supervision steps and modes.
+    """Returns everything about an outcome of deep supervision: verdict, steps and modes.
 
     Args:
       outcome: the outcome.
       look: look of the puzzle family.
     """
-    frames = draw_player(_frames(outcome, look))
+    frames = draw_player(_frames(outcome, look), "supervision step", _LEGEND)
     return draw_verdict(outcome, look) + frames + draw_modes(outcome.results)
 
 
@@ -117,21 +124,36 @@ def draw_verdict(outcome: Outcome, look: Look) -> str:
     """
     right, best = _right_steps(outcome, look), outcome.results["rollouts"].solution
     if len(right):
-        heading, detail = _verified(int(right[0])), ""
+        heading, detail = draw_verified(_steps(int(right[0]))), ""
     elif best.verified:
-        heading = _verified(best.supervision_steps)
+        heading = draw_verified(_steps(best.supervision_steps))
         detail = "A rollout with noise found the answer; the plain rollout did not."
     else:
         question = outcome.trajectory.question
         fault = look.rules.answer_faults(question[None], best.answer[None])[0]
-        heading = '<h2 class="unsolved">not solved</h2>'
+        heading = NOT_SOLVED
         detail = f"The best answer is wrong: it {fault}."
-    remark = f"Note: {outcome.remark}." if outcome.remark else ""
-    return heading + "".join(f"<p>{html.escape(line)}</p>" for line in (detail, remark) if line)
+    return heading + draw_lines(detail, outcome.remark)
 
 
-def _verified(steps: int) -> str:
-    return f'<h2 class="verified">verified <small>after {_steps(steps)}</small></h2>'
+def draw_lines(detail: str, remark: str) -> str:
+    """Returns an explanation and a remark as paragraphs.
+
+    Args:
+      detail: text of the explanation, or "".
+      remark: text of the remark, or "".
+    """
+    remark = f"Note: {remark}." if remark else ""
+    return "".join(f"<p>{html.escape(line)}</p>" for line in (detail, remark) if line)
+
+
+def draw_verified(effort: str) -> str:
+    """Returns the heading of a solved puzzle.
+
+    Args:
+      effort: number of steps or passes, in words.
+    """
+    return f'<h2 class="verified">verified <small>after {effort}</small></h2>'
 
 
 def _right_steps(outcome: Outcome, look: Look) -> np.ndarray:
@@ -141,11 +163,13 @@ def _right_steps(outcome: Outcome, look: Look) -> np.ndarray:
     return np.flatnonzero(look.rules.accepts(questions, answers)) + 1
 
 
-def draw_player(frames: Sequence[str]) -> str:
+def draw_player(frames: Sequence[str], unit: str, legend: str) -> str:
     """Returns a player for frames, which shows the last frame at first.
 
     Args:
       frames: HTML of the frames.
+      unit: name of a frame.
+      legend: HTML that explains the colors.
     """
     last = len(frames)
     figures = "".join(
@@ -155,9 +179,8 @@ def draw_player(frames: Sequence[str]) -> str:
     return (
         f'<div class="player">{figures}<div class="controls">'
         '<button type="button" data-play>&#9654; play</button>'
-        f'<input type="range" min="1" max="{last}" value="{last}" aria-label="supervision step">'
-        '</div><p class="legend"><i class="clue">clue</i><i style="--sure:100%">confident</i>'
-        '<i style="--sure:0%">uncertain</i><i class="wrong">breaks a rule</i></p></div>'
+        f'<input type="range" min="1" max="{last}" value="{last}" aria-label="{unit}">'
+        f'</div><p class="legend">{legend}</p></div>'
     )
 
 
@@ -220,9 +243,7 @@ def draw_modes(results: dict[str, ModeResult]) -> str:
     Args:
       results: results by name of the mode.
     """
-    head = "".join(f"<th>{name}</th>" for name in ("mode", *COLUMNS))
-    body = "".join(f"<tr>{''.join(row)}</tr>" for row in map(_row, results, results.values()))
-    table = f'<table class="modes"><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>'
+    table = draw_table(("mode", *COLUMNS), map(_row, results, results.values()))
     explanation = "; ".join(
         f"<b>{MODES[name][0]}</b> {MODES[name][1].format(results[name].num_rollouts)}"
         for name in results
@@ -230,14 +251,36 @@ def draw_modes(results: dict[str, ModeResult]) -> str:
     return f'{table}<p class="hint">{explanation}.</p>'
 
 
+def draw_table(header: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
+    """Returns a table of solving modes.
+
+    Args:
+      header: names of the columns.
+      rows: HTML of the cells of each row.
+    """
+    head = "".join(f"<th>{name}</th>" for name in header)
+    body = "".join(f"<tr>{''.join(row)}</tr>" for row in rows)
+    return f'<table class="modes"><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>'
+
+
+def draw_ending(solved: bool, milliseconds: float) -> Iterator[str]:
+    """Yields the last two cells of a row of the table: whether the mode succeeded, and its time.
+
+    Args:
+      solved: whether the answer is verified.
+      milliseconds: time that the mode took.
+    """
+    kind, word = ("verified", "verified") if solved else ("unsolved", "not solved")
+    yield f'<td class="{kind}">{word}</td>'
+    yield f"<td>{duration(milliseconds / 1e3)}</td>"
+
+
 def _row(name: str, result: ModeResult) -> Iterator[str]:
     solution, num = result.solution, result.num_rollouts
     yield f"<th>{MODES[name][0]}</th>"
     yield f"<td>{solution.supervision_steps}{f' &times; {num} runs' if num > 1 else ''}</td>"
     yield f"<td>{solution.halting_probability:.1%}</td>"
-    kind, word = ("verified", "verified") if solution.verified else ("unsolved", "not solved")
-    yield f'<td class="{kind}">{word}</td>'
-    yield f"<td>{duration(result.milliseconds / 1e3)}</td>"
+    yield from draw_ending(solution.verified, result.milliseconds)
 
 
 def _steps(count: int) -> str:

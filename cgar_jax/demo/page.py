@@ -13,8 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from cgar_jax.demo import drawing
-from cgar_jax.demo.demonstration import Demonstration, Outcome
+from cgar_jax.demo import drawing, search_drawing
+from cgar_jax.demo.demonstration import Demonstration, Outcome, SearchOutcome
 
 HOST = "127.0.0.1"
 # Gradio executes {{ }} in templates as JavaScript. Our templates only use ${ }, which is safe.
@@ -70,7 +70,7 @@ def check_port(port: int) -> None:
         ) from None
 
 
-def serve(demonstration: Demonstration, opening: Outcome, port: int) -> None:
+def serve(demonstration: Demonstration, opening: Outcome | SearchOutcome, port: int) -> None:
     """Serves the page until the process is stopped.
 
     Args:
@@ -104,7 +104,9 @@ def serve(demonstration: Demonstration, opening: Outcome, port: int) -> None:
     page.block_thread()
 
 
-def build(demonstration: Demonstration, look: drawing.Look, opening: Outcome) -> Any:
+def build(
+    demonstration: Demonstration, look: drawing.Look, opening: Outcome | SearchOutcome
+) -> Any:
     """Lays out the page and connects its parts.
 
     Args:
@@ -151,7 +153,7 @@ def build(demonstration: Demonstration, look: drawing.Look, opening: Outcome) ->
                     solve = gr.Button("Solve", variant="primary", min_width=80)
             with gr.Column(min_width=300):
                 outcome = gr.HTML(
-                    drawing.draw_outcome(opening, look),
+                    draw(opening, look),
                     js_on_load=_file("player.js"),
                     elem_id="outcome",
                     **style,
@@ -182,7 +184,19 @@ def answer(demonstration: Demonstration, look: drawing.Look, text: str) -> str:
         question, remark = demonstration.read(text)
     except ValueError as error:
         return drawing.draw_error(error)
-    return drawing.draw_outcome(demonstration.ask(question, remark), look)
+    return draw(demonstration.ask(question, remark), look)
+
+
+def draw(outcome: Outcome | SearchOutcome, look: drawing.Look) -> str:
+    """Returns the HTML of an outcome.
+
+    Args:
+      outcome: the outcome.
+      look: look of the puzzle family.
+    """
+    if isinstance(outcome, SearchOutcome):
+        return search_drawing.draw_search(outcome, look)
+    return drawing.draw_outcome(outcome, look)
 
 
 def _in_lines(demonstration: Demonstration, question: np.ndarray) -> str:

@@ -47,6 +47,17 @@ class SearchTrajectory(NamedTuple):
         """
         return self.events.count(event)
 
+    def excerpt(self, most: int = 60) -> np.ndarray:
+        """Returns the indices of the passes to show: all, or the first and the last ones.
+
+        Args:
+          most: largest number of passes, even.
+        """
+        passes = np.arange(len(self.events))
+        if len(passes) <= most:
+            return passes
+        return np.concatenate([passes[: most // 2], passes[-(most // 2) :]])
+
 
 class Recorder:
     """Records the passes of the first chain of a search."""

@@ -11,7 +11,6 @@ from cgar_jax.evaluation import SearchEvent, SearchTrajectory
 from cgar_jax.reporting.animation import pixels, write_gif
 from cgar_jax.reporting.boards import FOUND, GUESS, INK, WRONG, draw_candidates
 
-_MOST_FRAMES = 60  # of a longer search, the first and the last passes are shown
 _COLORS = {
     SearchEvent.ELIMINATION: FOUND,
     SearchEvent.GUESS: GUESS,
@@ -31,10 +30,7 @@ def animate_search(trajectory: SearchTrajectory, path: str | os.PathLike) -> Non
       trajectory: search for the solution of a Sudoku.
       path: path of the GIF.
     """
-    passes = np.arange(len(trajectory.events))
-    if len(passes) > _MOST_FRAMES:
-        passes = np.concatenate([passes[: _MOST_FRAMES // 2], passes[-_MOST_FRAMES // 2 :]])
-    write_gif([_draw_frame(trajectory, number) for number in (-1, *passes)], path)
+    write_gif([_draw_frame(trajectory, number) for number in (-1, *trajectory.excerpt())], path)
 
 
 def _draw_frame(trajectory: SearchTrajectory, number: int) -> np.ndarray:
