@@ -108,12 +108,6 @@ def accuracy_by_difficulty(
     Returns:
       For each group its `low` and `high` difficulty, `num_examples` and `exact_accuracy`.
     """
-    if not len(exact):
-        return []
-    firsts = -(-np.arange(1, num_groups) * len(exact) // num_groups)  # ranks that begin a group
-    begins = np.unique(np.sort(difficulty)[firsts[firsts < len(exact)]])
-    group_of = np.searchsorted(begins, difficulty, side="right")
-    groups = [group_of == group for group in np.unique(group_of)]
     return [
         {
             "low": float(difficulty[group].min()),
@@ -121,5 +115,22 @@ def accuracy_by_difficulty(
             "num_examples": int(group.sum()),
             "exact_accuracy": float(exact[group].mean()),
         }
-        for group in groups
+        for group in difficulty_groups(difficulty, num_groups)
     ]
+
+
+def difficulty_groups(difficulty: np.ndarray, num_groups: int = 10) -> list[np.ndarray]:
+    """Divides examples into groups of about equal size, from easy to hard.
+
+    Args:
+      difficulty: `[num]`.
+      num_groups: as for `accuracy_by_difficulty`.
+
+    Returns:
+      Masks of the groups, bool `[num]` each.
+    """
+    num = len(difficulty)
+    firsts = -(-np.arange(1, num_groups) * num // num_groups)  # ranks that begin a group
+    begins = np.unique(np.sort(difficulty)[firsts[firsts < num]])
+    group_of = np.searchsorted(begins, difficulty, side="right")
+    return [group_of == group for group in np.unique(group_of)]

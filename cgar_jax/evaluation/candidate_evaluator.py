@@ -1,14 +1,14 @@
 """Scores of a candidate model: what it deduces without a guess, and what it proves by search."""
 
 import dataclasses
-from collections.abc import Callable, Collection, Mapping
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 
 from cgar_jax.data.schema import INPUTS, LABELS, pad_batch
-from cgar_jax.evaluation.accuracy import accuracy_by_difficulty
+from cgar_jax.evaluation.accuracy import difficulty_groups
 from cgar_jax.evaluation.search import Proof, Search, SearchOptions
 from cgar_jax.mesh import over_batch, place, replicated
 from cgar_jax.metrics import wilson_interval
@@ -31,6 +31,22 @@ def control_of(reasoner: CandidateReasoner) -> tuple[CandidateReasoner, ModelPar
     control = dataclasses.replace(reasoner, model=singles, depth=Depth(0, 1), rule=rule)
     no_params = jax.device_put(ModelParams({}, np.zeros((1, 1))), replicated(reasoner.mesh))
     return control, no_params
+
+
+class Deductions(NamedTuple):
+    """What single passes of 64 loops found, without a guess; `[num]` each.
+
+    Attributes:
+      right: whether the most probable symbols are the labeled answer.
+      loops: number of loops after which they were read.
+      removed: share of the wrong candidates that were removed.
+      unsound: whether a right candidate was removed.
+    """
+
+    right: np.ndarray
+    loops: np.ndarray
+    removed: np.ndarray
+    unsound: np.ndarray
 
 
 class CandidateEvaluator:
@@ -66,44 +82,33 @@ class CandidateEvaluator:
         Returns:
           The scores of `until_halted`, and those of the search: `verified_fraction`,
           `verified_fraction_interval`, `wrong_fraction`, `passes_median`, `passes_mean`,
-          `searched_puzzles`, `verified_by_difficulty`. Medians and means count a puzzle that is not
-          solved with the passes spent on it.
+          `searched_puzzles`, and `search_by_difficulty`. The scores of the control end in
+          `_control`. Medians and means count a puzzle that is not solved with the passes spent on
+          it.
         """
         scores = self.until_halted(params, examples)
         if accepts is None:
             return scores
         num = len(examples["inputs"])
         searched = np.sort(np.random.default_rng(0).permutation(num)[: self._num_searched or num])
-        questions = np.asarray(examples["inputs"])[searched]
         on_progress(num - len(searched))
-        search = Search(self._reasoner, params, accepts, self._options)
-        control = Search(*control_of(self._reasoner), accepts, self._options)
-        proofs: dict[int, Proof] = {}
-        of_control: dict[int, Proof] = {}
-        wrong = 0
-        for (index, proof), (other, proof_of_control) in zip(
-            search.each(questions), control.each(questions), strict=True
-        ):
-            proofs[index], of_control[other] = proof, proof_of_control
-            if proof.verified:
-                wrong += not accepts(questions[index][None], proof.answer[None])[0]
-            on_progress(1)
-        verified = np.array([proofs[index].verified for index in range(len(proofs))])
-        difficulty = examples["difficulty"][searched]
-        by_difficulty = [
-            {
-                "verified_fraction" if key == "exact_accuracy" else key: value
-                for key, value in group.items()
-            }
-            for group in accuracy_by_difficulty(verified, difficulty)
+        questions = np.asarray(examples["inputs"])[searched]
+        proofs, of_control = self.prove(params, questions, accepts, on_progress)
+        verified = np.array([proof.verified for proof in proofs])
+        answers = [
+            (question, proof.answer)
+            for question, proof in zip(questions, proofs, strict=True)
+            if proof.answer is not None
         ]
+        right = accepts(*map(np.stack, zip(*answers, strict=True))) if answers else np.ones(0, bool)
         return scores | {
             "verified_fraction_interval": list(wilson_interval(int(verified.sum()), len(verified))),
-            "wrong_fraction": wrong / len(verified),
-            **_search_scores(proofs.values(), ""),
-            **_search_scores(of_control.values(), "_control"),
+            "wrong_fraction": float((~right).sum() / len(verified)),
+            **search_scores(proofs, of_control),
             "searched_puzzles": len(verified),
-            "verified_by_difficulty": by_difficulty,
+            "search_by_difficulty": by_difficulty(
+                proofs, of_control, examples["difficulty"][searched]
+            ),
         }
 
     def until_halted(self, params: ModelParams, examples: Examples) -> dict[str, Any]:
@@ -118,40 +123,112 @@ class CandidateEvaluator:
           wrong candidates that the pass removes, `removed_fraction`, and of puzzles in which it
           removes a right one, `unsound_fraction`; and `num_examples`.
         """
-        right, removed, unsound = [], [], []
-        size = self._batch_size()
+        found = self.deduce(params, examples)
+        accuracy = float(found.right.mean())
+        return {
+            "exact_accuracy": accuracy,
+            "exact_accuracy_interval": list(
+                wilson_interval(int(found.right.sum()), len(found.right))
+            ),
+            "accuracy_without_search": accuracy,
+            "removed_fraction": float(found.removed.mean()),
+            "unsound_fraction": float(found.unsound.mean()),
+            "num_examples": len(found.right),
+        }
+
+    def deduce(self, params: ModelParams, examples: Examples) -> Deductions:
+        """Runs one pass of at most 64 loops on each example, without a guess.
+
+        Args:
+          params: parameters of the model.
+          examples: labeled puzzles.
+        """
+        parts = []
+        num_devices = self._reasoner.mesh.size
+        size = -(-self._options.batch_size // num_devices) * num_devices
+        model = self._reasoner.model
         for start in range(0, len(examples["inputs"]), size):
             part = {k: examples[k][start : start + size] for k in (INPUTS.name, LABELS.name)}
             num = len(part["inputs"])
             batch = pad_batch(part, (INPUTS, LABELS), size)
             inputs = place(batch["inputs"], over_batch(self._reasoner.mesh))
             found = jax.tree.map(lambda x: np.asarray(x)[:num], self._deduce(params, inputs))  # noqa: B023
-            model, labels = self._reasoner.model, batch["labels"][:num]
+            labels = batch["labels"][:num]
             symbols = symbols_of(labels, model.vocab_size, model.num_symbols)
-            right.append((found.answers == labels).all(1))
-            removed.append(found.removed)
-            unsound.append(has_conflict(found.candidates, symbols))
-        right = np.concatenate(right)
-        accuracy = float(right.mean())
-        return {
-            "exact_accuracy": accuracy,
-            "exact_accuracy_interval": list(wilson_interval(int(right.sum()), len(right))),
-            "accuracy_without_search": accuracy,
-            "removed_fraction": float(np.concatenate(removed).mean()),
-            "unsound_fraction": float(np.concatenate(unsound).mean()),
-            "num_examples": len(right),
+            right = (found.answers == labels).all(1)
+            unsound = np.asarray(has_conflict(found.candidates, symbols))
+            parts.append(Deductions(right, found.loops, found.removed, unsound))
+        return Deductions(*map(np.concatenate, zip(*parts, strict=True)))
+
+    def prove(
+        self,
+        params: ModelParams,
+        questions: np.ndarray,
+        accepts: Accepts,
+        on_progress: Callable[[int], None] = lambda num_done: None,
+    ) -> tuple[list[Proof], list[Proof]]:
+        """Searches for the solutions of some questions, with the model and with the control.
+
+        Args:
+          params: parameters of the model.
+          questions: tokens, int `[num, cells]`.
+          accepts: function that checks answers by the rules.
+          on_progress: called with the number of newly finished puzzles.
+
+        Returns:
+          The proofs of the model and those of the control, in the order of the questions.
+        """
+        search = Search(self._reasoner, params, accepts, self._options)
+        control = Search(*control_of(self._reasoner), accepts, self._options)
+        ours: dict[int, Proof] = {}
+        theirs: dict[int, Proof] = {}
+        # Both advance together, so that the progress is that of both.
+        both = zip(search.each(questions), control.each(questions), strict=True)
+        for (index, proof), (other, of_control) in both:
+            ours[index], theirs[other] = proof, of_control
+            on_progress(1)
+        return [ours[i] for i in range(len(ours))], [theirs[i] for i in range(len(theirs))]
+
+
+def search_scores(proofs: Sequence[Proof], of_control: Sequence[Proof]) -> dict[str, float]:
+    """Returns the share of proven puzzles, and median and mean of the passes.
+
+    Args:
+      proofs: proofs of the model.
+      of_control: proofs of the control, whose scores end in `_control`.
+    """
+    scores = {}
+    for suffix, found in (("", proofs), ("_control", of_control)):
+        passes = [proof.passes for proof in found]
+        scores |= {
+            f"verified_fraction{suffix}": float(np.mean([proof.verified for proof in found])),
+            f"passes_median{suffix}": float(np.median(passes)),
+            f"passes_mean{suffix}": float(np.mean(passes)),
         }
-
-    def _batch_size(self) -> int:
-        num_devices = self._reasoner.mesh.size
-        return -(-self._options.batch_size // num_devices) * num_devices
+    return scores
 
 
-def _search_scores(proofs: Collection[Proof], suffix: str) -> dict[str, float]:
-    """Returns the share of proven puzzles, and median and mean of the passes."""
-    passes = [proof.passes for proof in proofs]
-    return {
-        f"verified_fraction{suffix}": float(np.mean([proof.verified for proof in proofs])),
-        f"passes_median{suffix}": float(np.median(passes)),
-        f"passes_mean{suffix}": float(np.mean(passes)),
-    }
+def by_difficulty(
+    proofs: Sequence[Proof], of_control: Sequence[Proof], difficulty: np.ndarray
+) -> list[dict[str, float]]:
+    """Returns `search_scores` in groups of about equal size, from easy to hard.
+
+    Args:
+      proofs: proofs of the model.
+      of_control: proofs of the control.
+      difficulty: difficulties of the puzzles, `[num]`.
+
+    Returns:
+      For each group its `low` and `high` difficulty, `num_examples`, and its scores.
+    """
+    return [
+        {
+            "low": float(difficulty[group].min()),
+            "high": float(difficulty[group].max()),
+            "num_examples": int(group.sum()),
+            **search_scores(
+                *([each[index] for index in np.flatnonzero(group)] for each in (proofs, of_control))
+            ),
+        }
+        for group in difficulty_groups(difficulty)
+    ]

@@ -5,6 +5,7 @@ import json
 import jax
 import numpy as np
 import pytest
+from PIL import Image
 
 import cgar_jax
 from cgar_jax import experiment
@@ -38,17 +39,16 @@ def test_it_solves_puzzles_with_proof(model):
     assert model.rules.to_text(proof.answer) == SOLUTION
 
 
-@pytest.mark.parametrize(
-    "action",
-    [
-        lambda model, folder: model.trajectory(PUZZLE),
-        lambda model, folder: model.export(folder / "exported", stablehlo=True),
-    ],
-    ids=["trajectory", "program"],
-)
-def test_what_needs_deep_supervision_is_refused(model, action, tmp_path):
+def test_what_needs_deep_supervision_is_refused(model, tmp_path):
     with pytest.raises(ValueError, match="this one eliminates candidates"):
-        action(model, tmp_path)
+        model.export(tmp_path / "exported", stablehlo=True)
+
+
+def test_its_search_can_be_watched(model, tmp_path):
+    found = model.animate(PUZZLE, tmp_path / "search.gif")
+    assert model.rules.to_text(found.answer) == SOLUTION
+    with Image.open(tmp_path / "search.gif") as gif:
+        assert gif.n_frames == 1 + len(found.events)
 
 
 def test_an_exported_model_is_the_same_model(model, tmp_path):

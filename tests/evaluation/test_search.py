@@ -146,6 +146,11 @@ def test_the_scores_of_an_evaluator_describe_the_search(proofs):
     assert 1 <= scores["passes_median_control"] < scores["passes_median"]
     assert scores["removed_fraction"] == scores["unsound_fraction"] == 0
     assert scores["num_examples"] == scores["searched_puzzles"] == 12
+    assert sum(group["num_examples"] for group in scores["search_by_difficulty"]) == 12
+    passes = [
+        group["passes_mean"] * group["num_examples"] for group in scores["search_by_difficulty"]
+    ]
+    assert sum(passes) == pytest.approx(12 * scores["passes_mean"])
 
 
 def test_an_evaluator_can_search_for_fewer_puzzles():
