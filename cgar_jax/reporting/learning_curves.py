@@ -67,6 +67,11 @@ class TrainingSignals(NamedTuple):
     halting_accuracies: Sequence[float]
     speeds: Sequence[float]
 
+    @property
+    def has_halting(self) -> bool:
+        """Whether the model decides when to halt, and the log says how well."""
+        return bool(np.isfinite(self.halting_accuracies).any())
+
 
 def read_training_signals(
     metrics: Sequence[Mapping[str, Any]], schedule: Callable[[int], Any], batch_size: int

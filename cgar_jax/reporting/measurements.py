@@ -73,10 +73,9 @@ def measure_model(
       num_minibatches: number of minibatches for the gradients; 0 measures no gradients.
       on_progress: called with a description of the current work.
     """
-    model.experiment.deep_reasoner("a report")  # raises for other models, before any work
     on_progress("loading the data")
     dataset = model.dataset()
-    test = _sample(dataset.test, num_puzzles)
+    test = sample(dataset.test, num_puzzles)
     num = len(test["inputs"])
     parts = []
     on_progress(f"solving {num:,} test puzzles")
@@ -125,7 +124,13 @@ def animate_examples(
     return found
 
 
-def _sample(examples: Examples, number: int) -> Examples:
+def sample(examples: Examples, number: int) -> Examples:
+    """Draws a random sample of some examples, always the same, in the order of the examples.
+
+    Args:
+      examples: the examples.
+      number: size of the sample; all examples if there are fewer.
+    """
     rows = np.random.default_rng(0).permutation(len(examples["inputs"]))[:number]
     return schema.select(examples, np.sort(rows))
 

@@ -85,19 +85,27 @@ def training_signals(runs: Mapping[str, TrainingSignals]) -> Figure:
     Args:
       runs: signals by name of the run.
     """
-    figure, grid = new_figure(6.4, runs, (4, 1), sharex=True)
+    halting = [signals.halting_accuracies for signals in runs.values()]
+    labels = {
+        "learning_rates": "learning rate",
+        "gradient_norms": "gradient norm",
+        "speeds": "examples/s",
+        "halting_accuracies": "halting accuracy\n(training)",
+    }
+    if not any(signals.has_halting for signals in runs.values()):
+        del labels["halting_accuracies"]
+    figure, grid = new_figure(1.6 * len(labels), runs, (len(labels), 1), sharex=True)
+    axes_of = dict(zip(labels, grid.flat, strict=True))
     for signals, style in line_styles(runs):
-        for axes, values in zip(grid.flat, signals[1:], strict=True):
-            axes.plot(signals.steps, values, color=style["color"], lw=style["lw"])
-    labels = ("learning rate", "gradient norm", "halting accuracy\n(training)", "examples/s")
-    for axes, label in zip(grid.flat, labels, strict=True):
-        axes.set(ylabel=label)
-    rate, norm, halting, speed = grid.flat
-    rate.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
-    norm.set_ylim(bottom=0)
-    percent_axis(halting.yaxis, [signals.halting_accuracies for signals in runs.values()])
-    speed.set_ylim(bottom=0)
-    speed.set(xlabel="optimizer step")
+        for name, axes in axes_of.items():
+            axes.plot(signals.steps, getattr(signals, name), color=style["color"], lw=style["lw"])
+            axes.set(ylabel=labels[name])
+    axes_of["learning_rates"].yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+    axes_of["gradient_norms"].set_ylim(bottom=0)
+    axes_of["speeds"].set_ylim(bottom=0)
+    if "halting_accuracies" in axes_of:
+        percent_axis(axes_of["halting_accuracies"].yaxis, halting)
+    grid[-1, 0].set(xlabel="optimizer step")
     figure.align_ylabels()
     return figure
 
@@ -168,7 +176,7 @@ def accuracy_by_difficulty(runs: Mapping[str, Sequence[Mapping[str, float]]]) ->
         axes.hlines(range(len(groups)), low, high, **whiskers)
         for place, (end, share, num) in enumerate(zip(high, accuracies, sizes, strict=True)):
             axes.text(end + 0.02, place, f"{share:.0%} of {num:,}", va="center", fontsize=9)
-        axes.set_yticks(range(len(groups)), [_span(group) for group in groups])
+        axes.set_yticks(range(len(groups)), [span(group) for group in groups])
         axes.set_ylim(most - 0.5, -0.5)  # Easy groups on top, equally thick bars in all axes.
         axes.set(xlim=(0, 1.45), xlabel="exact accuracy", ylabel="difficulty")
         axes.set_xticks((0, 0.5, 1), ("0%", "50%", "100%"))
@@ -214,7 +222,12 @@ def _shades_of_depths(curves: Iterable[LearningCurve]) -> dict[str, str]:
     return dict(zip(depths, itertools.cycle(_STAGES), strict=False))
 
 
-def _span(group: Mapping[str, float]) -> str:
+def span(group: Mapping[str, float]) -> str:
+    """Returns the label of a group of difficulties.
+
+    Args:
+      group: the group, with its `low` and `high` difficulty.
+    """
     low, high = (f"{group[end]:,.4g}" for end in ("low", "high"))
     if "nan" in (low, high):
         return "unknown"

@@ -1,11 +1,13 @@
 """The protocol of the models that reports describe."""
 
 import os
+from collections.abc import Callable
 from typing import Protocol
 
 import numpy as np
 
 from cgar_jax.data import Dataset
+from cgar_jax.evaluation import SearchTrajectory
 from cgar_jax.experiment import Experiment
 from cgar_jax.models import ModelParams
 from cgar_jax.recursion import Trajectory
@@ -30,11 +32,16 @@ class ReportedModel(Protocol):
         """Loads its data, with the puzzle identifiers of its training."""
         ...
 
+    @property
+    def accepts(self) -> Callable[[np.ndarray, np.ndarray], np.ndarray] | None:
+        """`(questions, answers) -> bool [num]` by the rules of its puzzles; None without rules."""
+        ...
+
     def animate(
         self,
         puzzle: str | np.ndarray,
         path: str | os.PathLike,
         solution: np.ndarray | None = None,
         puzzle_identifier: int = 0,
-    ) -> Trajectory:
+    ) -> Trajectory | SearchTrajectory:
         """Writes an animated GIF of the model at work on one puzzle."""

@@ -1,20 +1,20 @@
 """The report page: measures one or several runs, draws them, and writes an HTML file.
 
-`measurements` does the measuring, `pictures` and `gradient_pictures` draw, `run_tables` compares
-numbers; this file arranges the page and writes the captions.
+`measurements` and `search_measurements` do the measuring, `pictures`, `gradient_pictures` and
+`search_pictures` draw, `run_tables` compares numbers; this file arranges the page and writes the
+captions.
 """
 
 import dataclasses
 import json
 import pathlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import NamedTuple
 
 import numpy as np
-from matplotlib.figure import Figure
 
 from cgar_jax import runs as run_folders
 from cgar_jax.optimizers import schedule_of
+from cgar_jax.recursion import CandidateReasoner
 from cgar_jax.reporting import gradient_pictures, gradients, pictures, run_tables
 from cgar_jax.reporting.estimates import Estimate
 from cgar_jax.reporting.html import Page, Picture
@@ -26,6 +26,13 @@ from cgar_jax.reporting.learning_curves import (
 )
 from cgar_jax.reporting.measurements import Measurements, animate_examples, measure_model
 from cgar_jax.reporting.run_tables import Run
+from cgar_jax.reporting.search_measurements import (
+    SearchMeasurements,
+    animate_searches,
+    measure_search,
+)
+from cgar_jax.reporting.search_pictures import search_sections
+from cgar_jax.reporting.section import Section
 from cgar_jax.reporting.svg import save_svg
 
 PAGE = "index.html"
@@ -53,24 +60,6 @@ class ReportOptions:
             raise ValueError(f"num_minibatches is {self.num_minibatches}; expected 0, or 2 or more")
 
 
-class _Section(NamedTuple):
-    """One picture of the page.
-
-    Attributes:
-      title: heading above the picture.
-      name: name of its file, without suffix.
-      figure: the picture.
-      caption: text below the picture.
-      alt: alternative text.
-    """
-
-    title: str
-    name: str
-    figure: Figure
-    caption: str
-    alt: str
-
-
 def write_report(
     runs: Sequence[Run],
     folder: pathlib.Path,
@@ -88,29 +77,36 @@ def write_report(
     Returns:
       Path of the page. The page is one file that needs no network.
     """
-    measured, animations = {}, []
+    measured, searched, animations = {}, {}, []
     for number, run in enumerate(runs, 1):
 
         def show(activity, run=run):
             on_progress(f"{run.name}: {activity}")
 
-        found = measure_model(run.model, options.num_puzzles, options.num_minibatches, show)
-        measured[run.name] = found
-        show("animating puzzles")
-        animations += animate_examples(run.model, run.name, found, folder / f"solving_{number}")
+        path = folder / f"solving_{number}"
+        if isinstance(run.model.experiment.reasoner, CandidateReasoner):
+            found = measure_search(run.model, options.num_puzzles, show)
+            searched[run.name] = found
+            show("animating a puzzle")
+            animations += animate_searches(run.model, run.name, found, path)
+        else:
+            found = measure_model(run.model, options.num_puzzles, options.num_minibatches, show)
+            measured[run.name] = found
+            show("animating puzzles")
+            animations += animate_examples(run.model, run.name, found, path)
     on_progress("drawing the pictures")
     page = Page(f"cgar_jax: {', '.join(run.name for run in runs)}")
     _add_results(page, runs)
-    for section in _sections(runs, measured):
+    for section in _sections(runs, measured, searched):
         page.add_heading(section.title)
         path = folder / f"{section.name}.svg"
         save_svg(section.figure, path)
         page.add_picture(Picture(path, section.caption, section.alt))
-    if options.num_minibatches:
+    if options.num_minibatches and measured:
         page.add_table(*run_tables.variance_table(_variances(measured)))
         numbers = [f"{options.num_minibatches} of {name}" for name in measured]
         page.add_text(f"Number of minibatches: {', '.join(numbers)}.")
-    _add_animations(page, animations)
+    _add_animations(page, animations, bool(measured), bool(searched))
     page.write(folder / PAGE)
     return folder / PAGE
 
@@ -141,49 +137,63 @@ def _add_results(page: Page, runs: Sequence[Run]) -> None:
         page.add_details(f"Config of {run.name}", settings)
 
 
-def _add_animations(page: Page, animations: Sequence[Picture]) -> None:
+def _add_animations(page: Page, animations: Sequence[Picture], deep: bool, search: bool) -> None:
     page.add_heading("Watch it solve a puzzle")
-    page.add_text(
-        "One frame for each cycle of the recursion, until nothing changes any more. The color of a "
-        "cell shows the model's confidence, the probability of its token. Clues are gray, and "
-        "errors have a red frame."
-    )
+    if deep:
+        page.add_text(
+            "One frame for each cycle of the recursion, until nothing changes any more. The color "
+            "of a cell shows the model's confidence, the probability of its token. Clues are gray, "
+            "and errors have a red frame."
+        )
+    if search:
+        page.add_text(
+            "One frame for each pass of a search. Small digits are candidates, pale ones were "
+            "removed by the pass; guesses are orange, and contradictions have a red frame."
+        )
     page.add_pictures(animations)
 
 
-def _sections(runs: Sequence[Run], measured: Mapping[str, Measurements]) -> Iterator[_Section]:
+def _sections(
+    runs: Sequence[Run],
+    measured: Mapping[str, Measurements],
+    searched: Mapping[str, SearchMeasurements],
+) -> Iterator[Section]:
     yield from _training_sections(runs)
+    if searched:
+        yield from search_sections(searched)
+    if not measured:
+        return
     yield from _prediction_sections(measured)
-    yield _Section(
+    deep = [run for run in runs if run.name in measured]
+    yield Section(
         "Loss weights of the supervision steps",
         "loss_weights",
-        gradient_pictures.loss_weights({run.name: _loss_weights(run) for run in runs}),
-        _loss_weights_caption(runs),
+        gradient_pictures.loss_weights({run.name: _loss_weights(run) for run in deep}),
+        _loss_weights_caption(deep),
         f"Line chart of the loss weight of each supervision step: {', '.join(measured)}",
     )
     if any(each.moments for each in measured.values()):
         yield from _gradient_sections(measured)
 
 
-def _training_sections(runs: Sequence[Run]) -> Iterator[_Section]:
+def _training_sections(runs: Sequence[Run]) -> Iterator[Section]:
     curves = {run.name: read_learning_curve(run.metrics) for run in runs}
     if not any(curve.steps for curve in curves.values()):
         return
     names = ", ".join(curves)
-    yield _Section(
+    yield Section(
         "Learning curves",
         "learning_curves",
         pictures.learning_curves(curves),
         "Top: exact accuracy on the validation split, with averaged parameters at full depth; the "
-        "band is its 95% interval. With evaluation.until_halted (the default), each puzzle's "
-        "answer is the one at which the model halts. Middle: training loss, including the loss "
-        "weights of the run. It can rise while "
-        "accuracy rises, because easy examples halt early and leave the batch. Dotted lines mark "
-        "the steps at which the depth grows.",
+        "band is its 95% interval. With evaluation.until_halted (the default), a model that halts "
+        "gives the answer at which it halts. Middle: training loss, including the loss weights of "
+        "the run. It can rise while accuracy rises, because easy examples leave the batch early. "
+        "Dotted lines mark the steps at which the depth grows.",
         f"Line charts of validation accuracy and training loss by optimizer step: {names}. "
         f"{_final_accuracies(curves)}",
     )
-    yield _Section(
+    yield Section(
         "Accuracy against training FLOPs",
         "accuracy_by_flops",
         pictures.accuracy_by_flops(curves),
@@ -193,15 +203,19 @@ def _training_sections(runs: Sequence[Run]) -> Iterator[_Section]:
         f"Line chart of validation accuracy by model FLOPs of training: {names}. "
         f"{_final_accuracies(curves)}",
     )
-    yield _Section(
+    signals = {run.name: _signals(run) for run in runs}
+    halting = any(each.has_halting for each in signals.values())
+    yield Section(
         "Further signals of training",
         "training_signals",
-        pictures.training_signals({run.name: _signals(run) for run in runs}),
+        pictures.training_signals(signals),
         "The learning rate follows from the config. The other numbers are means since the previous "
-        "log entry: the norm of the gradient of the weighted loss; the share of finished examples "
-        "whose halting decision was right; and the training examples per second, without "
-        "compilation, validation and checkpoints.",
-        f"Line charts of learning rate, gradient norm, halting accuracy and speed: {names}",
+        "log entry: the norm of the gradient of the weighted loss; the training examples per "
+        "second, without compilation, validation and checkpoints"
+        + "; the share of finished examples whose halting decision was right" * halting
+        + ".",
+        "Line charts of learning rate, gradient norm, speed"
+        f"{' and halting accuracy' * halting}: {names}",
     )
 
 
@@ -221,10 +235,10 @@ def _signals(run: Run) -> TrainingSignals:
     return read_training_signals(run.metrics, schedule, config.batch_size)
 
 
-def _prediction_sections(measured: Mapping[str, Measurements]) -> Iterator[_Section]:
+def _prediction_sections(measured: Mapping[str, Measurements]) -> Iterator[Section]:
     sizes = ", ".join(f"{each.num_puzzles:,} of {name}" for name, each in measured.items())
     sample = f"Test puzzles, drawn at random: {sizes}. Full depth, all supervision steps."
-    yield _Section(
+    yield Section(
         "Accuracy by supervision step",
         "accuracy_by_step",
         pictures.accuracy_by_step(
@@ -234,7 +248,7 @@ def _prediction_sections(measured: Mapping[str, Measurements]) -> Iterator[_Sect
         "95% intervals: Wilson's for exact, normal for cell accuracy.",
         f"Line charts of exact and cell accuracy by supervision step: {', '.join(measured)}",
     )
-    yield _Section(
+    yield Section(
         "Halting",
         "halting_histogram",
         pictures.halting_histogram(
@@ -247,7 +261,7 @@ def _prediction_sections(measured: Mapping[str, Measurements]) -> Iterator[_Sect
     groups = {name: found for name, found in groups.items() if len(found) > 1}
     if not groups:  # a single bar would only repeat the accuracy
         return
-    yield _Section(
+    yield Section(
         "Accuracy by difficulty",
         "accuracy_by_difficulty",
         pictures.accuracy_by_difficulty(groups),
@@ -259,14 +273,14 @@ def _prediction_sections(measured: Mapping[str, Measurements]) -> Iterator[_Sect
     )
 
 
-def _gradient_sections(measured: Mapping[str, Measurements]) -> Iterator[_Section]:
+def _gradient_sections(measured: Mapping[str, Measurements]) -> Iterator[Section]:
     norms = {}
     for name, each in measured.items():
         for when, sets in each.moments.items():
             found = np.array([part.norms for part in sets])
             mean = np.sqrt(np.square(found).mean(0))
             norms[f"{name}, {when}"] = Estimate(mean, found.min(0), found.max(0))
-    yield _Section(
+    yield Section(
         "Gradient norm by supervision step",
         "gradient_norms",
         gradient_pictures.gradient_norms(norms),
@@ -276,7 +290,7 @@ def _gradient_sections(measured: Mapping[str, Measurements]) -> Iterator[_Sectio
         "minibatches.",
         f"Line chart of the gradient norm by supervision step: {', '.join(norms)}",
     )
-    yield _Section(
+    yield Section(
         "Gradient variance with and without HSW",
         "gradient_variances",
         gradient_pictures.gradient_variances(_variances(measured)),

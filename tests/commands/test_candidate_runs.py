@@ -1,6 +1,7 @@
 """Runs of candidate models from the command line: scores, resume, verified search."""
 
 import json
+import re
 import signal
 
 import pytest
@@ -86,3 +87,16 @@ def test_a_flag_of_deep_supervision_is_an_error(run, cache):
     code, _, errors = solve(run, cache, "--num_rollouts=4", ALMOST)
     assert code == 2
     assert "--num_rollouts does not apply to this model" in errors
+
+
+def test_a_report_shows_the_search_beside_the_control(run, tmp_path, cache):
+    flags = (f"--workdir={run}", f"--output={tmp_path}", "--num_puzzles=12")
+    code, output = commands.run("report", *flags, cache=cache)
+    assert code == 0, output
+    pictures = {"accuracy_by_loop", "solved_by_passes", "passes_by_difficulty"}
+    of_training = {"learning_curves", "accuracy_by_flops", "training_signals"}
+    assert {path.stem for path in tmp_path.glob("*.svg")} == pictures | of_training
+    page = (tmp_path / "index.html").read_text()
+    assert page.count("Test puzzles, drawn at random: 12 of run.") == len(pictures)
+    assert "halting" not in re.sub("<details>.*?</details>", "", page, flags=re.DOTALL)
+    assert "image/gif" in page

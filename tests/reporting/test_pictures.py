@@ -6,7 +6,7 @@ import re
 import numpy as np
 import pytest
 
-from cgar_jax.reporting import gradient_pictures, pictures, run_tables
+from cgar_jax.reporting import gradient_pictures, pictures, run_tables, search_pictures
 from cgar_jax.reporting.estimates import of_means, of_shares
 from cgar_jax.reporting.figures import new_figure, percent_axis
 from cgar_jax.reporting.learning_curves import LearningCurve, TrainingSignals
@@ -40,6 +40,12 @@ DRAW = {
     pictures.accuracy_by_step: (SHARES, SHARES),
     pictures.halting_histogram: [5, 3, 2],
     pictures.accuracy_by_difficulty: GROUPS,
+    search_pictures.accuracy_by_loop: SHARES,
+    search_pictures.solved_by_passes: {"network": [1, 3, np.inf], "singles": [np.inf] * 3},
+    search_pictures.passes_by_difficulty: [
+        {"low": n, "high": n, "passes_median": 2 * n, "passes_median_control": 3 * n}
+        for n in (1, 2)
+    ],
     gradient_pictures.loss_weights: {"answer": [0.6, 0.4], "halt": [0.6, 0.4]},
     gradient_pictures.gradient_norms: of_means([[2.0, 1.0], [1.0, 3.0]]),
     gradient_pictures.gradient_variances: VARIANCES,
