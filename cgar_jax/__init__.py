@@ -12,16 +12,18 @@ from cgar_jax._core import extras
 
 if TYPE_CHECKING:
     from cgar_jax.commands.train import train
-    from cgar_jax.trained_model import TrainedModel, load
+    from cgar_jax.model_loading import load
+    from cgar_jax.trained_model import TrainedModel
 
 __version__ = "0.1.0"
 __all__ = ["TrainedModel", "load", "train"]
+
+_MODULES = {"TrainedModel": "trained_model", "load": "model_loading", "train": "commands.train"}
 
 
 def __getattr__(name: str) -> Any:
     # Training and loading need the trainer's libraries, which the reusable rooms do without.
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    module = "cgar_jax.commands.train" if name == "train" else "cgar_jax.trained_model"
     with extras.explain_missing():
-        return getattr(importlib.import_module(module), name)
+        return getattr(importlib.import_module(f"cgar_jax.{_MODULES[name]}"), name)

@@ -1,4 +1,4 @@
-"""`load` returns a `TrainedModel`, which solves, evaluates, animates and exports."""
+"""A `TrainedModel` solves, evaluates, animates and exports; `model_loading` makes one."""
 
 import dataclasses
 import math
@@ -13,7 +13,6 @@ import numpy as np
 
 from cgar_jax import data, experiment, model_files, models, runs
 from cgar_jax._core.extras import explain_missing
-from cgar_jax.config_values import plain_config
 from cgar_jax.data import Questions, Rules, read_questions
 from cgar_jax.data.trained_rows import load_as_trained
 from cgar_jax.evaluation import (
@@ -29,12 +28,9 @@ from cgar_jax.evaluation import (
 from cgar_jax.evaluation.rollout_accuracy import accuracy_and_cost, record
 from cgar_jax.evaluation.stablehlo import solving_program
 from cgar_jax.experiment import Experiment, Task
-from cgar_jax.mesh import place
 from cgar_jax.models import ModelParams
-from cgar_jax.models.published import num_puzzle_rows
 from cgar_jax.recursion import CandidateReasoner, Reasoner, Trajectory
 from cgar_jax.reporting.model_card import model_card
-from cgar_jax.training.checkpoints import Checkpoints
 from cgar_jax.training.state import averaged
 
 
@@ -126,7 +122,7 @@ class TrainedModel:
         if num_cells == task.sequence_length:
             return self
         sizes = {"vocab_size": self.rules.vocab_size(num_cells), "sequence_length": num_cells}
-        built = _build(self.config, dataclasses.replace(task, **sizes))
+        built = build(self.config, dataclasses.replace(task, **sizes))
         if jax.tree.map(np.shape, averaged(built.abstract_state())) != jax.tree.map(
             np.shape, self.params
         ):
@@ -351,34 +347,6 @@ class TrainedModel:
         save(output, self, model_card(self, result, stablehlo), result, program)
 
 
-def load(source: str | os.PathLike = model_files.PRETRAINED) -> TrainedModel:
-    """Loads a trained model.
-
-    Args:
-      source: the folder of a run (its newest checkpoint is loaded) or of an exported model, or
-        `OWNER/NAME` of a repository on the Hugging Face hub. By default, the model that comes with
-        the package, which solves Sudoku.
-
-    Raises:
-      FileNotFoundError: if there is neither a run nor a model.
-      ConnectionError: if the hub does not provide the model.
-      ValueError: if the parameters do not fit the config, a file is damaged, or the config was
-        written by another version.
-      CheckpointError: if no checkpoint of the run is intact.
-    """
-    folder = model_files.locate(source)
-    config, task = runs.read_settings(folder)
-    path = folder / model_files.PARAMETERS
-    if not path.is_file():
-        return _from_checkpoint(folder, config, task)
-    parameters = models.read_published(path)
-    model = from_published(parameters, config, task)
-    trained_on = model_files.read_trained_on(folder)
-    return dataclasses.replace(
-        model, folder=folder, trained_on=trained_on, **model_files.read_metadata(path)
-    )
-
-
 def save(
     output: str | os.PathLike,
     model: TrainedModel,
@@ -416,55 +384,6 @@ def save(
     )
 
 
-def from_published(
-    parameters: Mapping[str, np.ndarray], config: ml_collections.ConfigDict, task: Task
-) -> TrainedModel:
-    """Makes a trained model from parameters under their published names.
-
-    Args:
-      parameters: arrays by name, as from `cgar_jax.models.read_published`.
-      config: config of the model and its data.
-      task: task of the data.
-
-    Raises:
-      ValueError: if the parameters do not fit the model that the config describes.
-    """
-    built = _build(config, task)
-    # Averaged parameters are float32, regardless of the dtype of the trained ones.
-    collections = models.import_published(parameters, built.model.clone(param_dtype="float32"))
-    table = collections.pop("puzzle_embedding")["table"]
-    like = averaged(built.abstract_state())
-    return TrainedModel(built, jax.tree.map(_placed, ModelParams(collections, table), like))
-
-
-def convert(checkpoint: str | os.PathLike, config: ml_collections.ConfigDict) -> TrainedModel:
-    """Makes a trained model from a published PyTorch checkpoint.
-
-    The puzzle table of the checkpoint may have any number of rows.
-
-    Args:
-      checkpoint: path of a state dict, see `cgar_jax.models.read_published`.
-      config: config of the model and its data, as from `cgar_jax.config.default_config`.
-
-    Raises:
-      ValueError: if the file is damaged, a parameter does not fit the model of the config (the
-        message names it), or the model answers only puzzles with embeddings, whose order in the
-        file only its own data set defines.
-      OSError: if the file does not exist.
-    """
-    config = plain_config(config)
-    if data.family_of(config.data.name).rules is None:
-        raise ValueError(
-            f"a published checkpoint of {config.data.name!r} cannot be converted, because it does "
-            "not record which puzzles its embeddings belong to"
-        )
-    parameters = models.read_published(checkpoint)
-    rows = num_puzzle_rows(parameters)
-    task = dataclasses.replace(Task.expected(config.data), num_puzzle_identifiers=rows)
-    model = from_published(parameters, config, task)
-    return dataclasses.replace(model, origin=pathlib.Path(checkpoint).name)
-
-
 def _check_fits(posed: Task, task: Task) -> None:
     """Checks that the data still pose the task that the model was trained for."""
     rows = posed.num_puzzle_identifiers, task.num_puzzle_identifiers
@@ -474,30 +393,16 @@ def _check_fits(posed: Task, task: Task) -> None:
         )
 
 
-def _from_checkpoint(
-    folder: pathlib.Path, config: ml_collections.ConfigDict, task: Task
-) -> TrainedModel:
-    # The checkpoint's own settings are compared with those that the run was started with.
-    built = _build(config, task)
-    settings = runs.settings(config, task)
-    with Checkpoints(folder, settings, config.checkpoint.keep, read_only=True) as saved:
-        # The data of a run may have been changed on purpose since its newest checkpoint.
-        restored = saved.restore(built.abstract_state(), allow_changed_data=True)
-    if restored is None:
-        raise FileNotFoundError(f"there is no checkpoint in {saved.folder}; train the run first")
-    state, _, trained_on = restored
-    rows = len(state.puzzle_table)
-    if rows != task.num_puzzle_identifiers:
-        built = _build(config, dataclasses.replace(task, num_puzzle_identifiers=rows))
-    model = TrainedModel(built, averaged(state), int(state.step), folder=folder)
-    return dataclasses.replace(model, trained_on=trained_on)
+def build(config: ml_collections.ConfigDict, task: Task) -> Experiment:
+    """Builds the experiment of a trained model on the devices that are here.
 
+    Args:
+      config: config of the run.
+      task: task of its data.
 
-def _placed(array: Any, like: jax.ShapeDtypeStruct) -> jax.Array:
-    return place(np.asarray(array, like.dtype), like.sharding)
-
-
-def _build(config: ml_collections.ConfigDict, task: Task) -> Experiment:
+    Raises:
+      ValueError: if the config was written by another version.
+    """
     # As many of the devices here as divide the batch; the run may have had others.
     here = config.copy_and_resolve_references()
     here.mesh = {"data": math.gcd(config.batch_size, jax.device_count())}

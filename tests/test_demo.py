@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from absl import flags
 
-from cgar_jax import experiment, runs, trained_model
+from cgar_jax import experiment, model_loading, runs, trained_model
 from cgar_jax.commands import demo
 from cgar_jax.data import maze, rules_of, sudoku
 from cgar_jax.demo import drawing, page, search_drawing
@@ -64,7 +64,7 @@ def folder(tmp_path_factory):
 @pytest.fixture(scope="module")
 def demonstration(folder):
     """The model behind the page."""
-    return prepare(trained_model.load(folder), num_rollouts=2, noise=0.3)
+    return prepare(model_loading.load(folder), num_rollouts=2, noise=0.3)
 
 
 def outcome_of(*answers, rollout=None, remark=""):
@@ -154,7 +154,7 @@ def candidate_folder(tmp_path_factory):
 
 
 def test_a_search_gets_a_verdict_its_passes_and_the_control(candidate_folder):
-    searching = prepare(trained_model.load(candidate_folder), num_rollouts=1, noise=0)
+    searching = prepare(model_loading.load(candidate_folder), num_rollouts=1, noise=0)
     found = searching.ask(sudoku.encode("." * 4 + PUZZLE[4:]))
     shown = page.draw(found, LOOK)
     num_passes = len(found.trajectory.events)
@@ -170,7 +170,7 @@ def test_the_page_tells_how_many_puzzles_a_search_solved(candidate_folder, tmp_p
     measured = shutil.copytree(candidate_folder, tmp_path / "model")
     scores = {"accuracy_without_search": 0.4, "num_examples": 1000, "verified_fraction": 0.9}
     runs.write_json(measured / runs.RESULT, scores)
-    about = prepare(trained_model.load(measured), num_rollouts=1, noise=0).about()
+    about = prepare(model_loading.load(measured), num_rollouts=1, noise=0).about()
     assert "40.0% of 1,000 puzzles that it was not trained on without a guess" in about
     assert "90.0% of them with search" in about
 
@@ -191,7 +191,7 @@ def test_a_long_search_shows_its_first_and_last_passes():
 def test_the_page_tells_the_parameters_of_the_model_and_its_accuracy(folder, tmp_path):
     measured = shutil.copytree(folder, tmp_path / "model")
     runs.write_json(measured / runs.RESULT, {"exact_accuracy": 0.991, "num_examples": 1000})
-    about = RolloutDemonstration(trained_model.load(measured)).about()
+    about = RolloutDemonstration(model_loading.load(measured)).about()
     expected = (
         r"A model of [\d,]+ parameters\. It solves 99\.1% \(95% interval 98\.3% to 99\.5%\) of"
     )

@@ -32,6 +32,7 @@ ORDER = (
     {"model_files"},
     {"planning", "reporting"},
     {"trained_model"},
+    {"model_loading"},
     {"demo"},
     {"commands"},
 )

@@ -9,7 +9,7 @@ import jax
 import numpy as np
 import pytest
 
-from cgar_jax import model_files, trained_model
+from cgar_jax import model_files, model_loading, trained_model
 from cgar_jax.data import Fingerprint
 from cgar_jax.training.state import averaged
 from tests.training import problem
@@ -53,7 +53,7 @@ def assert_same(ours, theirs):
 def test_a_saved_model_is_loaded_bit_for_bit(param_dtype, tmp_path):
     model = fresh(model__param_dtype=param_dtype, model__mixing="attention")
     trained_model.save(tmp_path, model, "a card")
-    assert_same(trained_model.load(tmp_path), model)
+    assert_same(model_loading.load(tmp_path), model)
     assert (tmp_path / "README.md").read_text() == "a card"
 
 
@@ -67,7 +67,7 @@ def test_a_saved_model_replaces_an_earlier_one(model, tmp_path):
         model_files.PARAMETERS,
         model_files.TRAINED_ON,
     }
-    assert_same(trained_model.load(tmp_path), model)
+    assert_same(model_loading.load(tmp_path), model)
 
 
 def test_the_checksum_is_that_of_the_parameters(model, tmp_path):
@@ -90,7 +90,7 @@ def test_the_old_model_stays_until_the_new_one_is_on_disk(model, tmp_path, monke
     monkeypatch.setattr(pathlib.Path, "write_bytes", fails)
     with pytest.raises(OSError, match="no space left"):
         trained_model.save(tmp_path, fresh(), "new")
-    assert_same(trained_model.load(tmp_path), model)
+    assert_same(model_loading.load(tmp_path), model)
 
 
 def test_a_half_written_folder_holds_no_model_and_can_be_written_again(
@@ -102,9 +102,9 @@ def test_a_half_written_folder_holds_no_model_and_can_be_written_again(
         with pytest.raises(OSError, match="no space left"):
             trained_model.save(tmp_path, model, "new")
     with pytest.raises(FileNotFoundError, match="there is no run in"):
-        trained_model.load(tmp_path)
+        model_loading.load(tmp_path)
     trained_model.save(tmp_path, model, "new")
-    assert_same(trained_model.load(tmp_path), model)
+    assert_same(model_loading.load(tmp_path), model)
     assert not list(tmp_path.glob("*.tmp"))
 
 
@@ -119,16 +119,16 @@ def test_a_model_on_the_hub_is_loaded_by_its_name(model, tmp_path, monkeypatch):
     trained_model.save(tmp_path, model, "a card", {"exact_accuracy": 1.0})
     hub = {"owner/name": tmp_path}
     monkeypatch.setattr(huggingface_hub, "snapshot_download", lambda name, **_: str(hub[name]))
-    assert_same(trained_model.load("owner/name"), model)
+    assert_same(model_loading.load("owner/name"), model)
     with pytest.raises(ConnectionError, match="cannot be reached to look for a model of that name"):
-        trained_model.load("owner/other")
+        model_loading.load("owner/other")
 
 
 def test_a_missing_run_is_an_error_that_lists_the_runs_beside_it(model, tmp_path):
     trained_model.save(tmp_path / "one", model, "a card")
     for missing in (tmp_path / "other", tmp_path):
         with pytest.raises(FileNotFoundError, match=rf"the runs in {tmp_path} are one$"):
-            trained_model.load(missing)
+            model_loading.load(missing)
 
 
 def test_a_missing_folder_beside_others_is_not_looked_for_on_the_hub(tmp_path, monkeypatch):
@@ -136,13 +136,13 @@ def test_a_missing_folder_beside_others_is_not_looked_for_on_the_hub(tmp_path, m
     monkeypatch.setattr(huggingface_hub, "snapshot_download", pytest.fail)
     (tmp_path / "runs").mkdir()
     with pytest.raises(FileNotFoundError, match="there is no run in runs/one"):
-        trained_model.load("runs/one")
+        model_loading.load("runs/one")
 
 
 def test_without_a_network_a_hub_name_is_an_error_in_one_sentence(monkeypatch):
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
     with pytest.raises(ConnectionError, match="check the network") as raised:
-        trained_model.load("owner/none-of-this-name")
+        model_loading.load("owner/none-of-this-name")
     assert "\n" not in str(raised.value)
 
 
@@ -159,7 +159,7 @@ def test_a_damaged_file_is_named(model, tmp_path, name, content, message):
     trained_model.save(tmp_path, model, "a card")
     (tmp_path / name).write_text(content)
     with pytest.raises(ValueError, match=message) as raised:
-        trained_model.load(tmp_path)
+        model_loading.load(tmp_path)
     assert str(tmp_path / name) in str(raised.value)
 
 
@@ -169,4 +169,4 @@ def test_parameters_of_another_model_are_named(model, tmp_path):
     settings["model"]["hidden_size"] = 32
     (tmp_path / "config.json").write_text(json.dumps(settings))
     with pytest.raises(ValueError, match=r"inner\.H_init has shape \(16,\), but this model"):
-        trained_model.load(tmp_path)
+        model_loading.load(tmp_path)

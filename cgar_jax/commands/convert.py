@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from absl import flags
 
-from cgar_jax import model_files, trained_model
+from cgar_jax import model_files, model_loading
 from cgar_jax.commands import command_line
 from cgar_jax.commands.export import define_output_flags, export
 from cgar_jax.progress import Status
@@ -31,4 +31,4 @@ def main(values: flags.FlagValues, arguments: Sequence[str]) -> None:
     model_files.check_output(values.output)  # fails before the slow part
     with Status() as status:
         status.update("reading the checkpoint")
-        export(trained_model.convert(arguments[0], values.config), values, status)
+        export(model_loading.convert(arguments[0], values.config), values, status)

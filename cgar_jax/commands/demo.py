@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from absl import flags
 
-from cgar_jax import model_files, runs, trained_model
+from cgar_jax import model_files, model_loading, runs
 from cgar_jax.commands import command_line
 from cgar_jax.data import rules_of
 from cgar_jax.demo import page
@@ -40,7 +40,7 @@ def main(values: flags.FlagValues, arguments: Sequence[str]) -> None:
     page.require_gradio()
     with Status() as status:
         status.update("loading the model")
-        model = trained_model.load(folder)
+        model = model_loading.load(folder)
         demonstration = prepare(model, values.num_rollouts, values.noise)
         status.update("compiling the model")
         opening = demonstration.warm_up()

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from absl import flags
 from rich.console import Console
 
-from cgar_jax import trained_model
+from cgar_jax import model_loading
 from cgar_jax.commands import command_line, runner
 from cgar_jax.progress import Status
 from cgar_jax.reporting.result_table import result_table
@@ -46,7 +46,7 @@ def main(values: flags.FlagValues, arguments: Sequence[str]) -> None:
     with Status() if processes.is_first() else contextlib.nullcontext() as status:
         if status:
             status.update("loading the model")
-        model = trained_model.load(values.workdir)
+        model = model_loading.load(values.workdir)
         on_progress = status.counter("scoring puzzles") if status else lambda num_done: None
         result = model.evaluate(values.data, values.skip_bad, on_progress)
     if not processes.is_first():

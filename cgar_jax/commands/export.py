@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from absl import flags
 
-from cgar_jax import model_files, trained_model
+from cgar_jax import model_files, model_loading, trained_model
 from cgar_jax.commands import command_line
 from cgar_jax.progress import Status
 
@@ -38,7 +38,7 @@ def main(values: flags.FlagValues, arguments: Sequence[str]) -> None:
     model_files.check_output(values.output)  # fails before the slow part
     with Status() as status:
         status.update("loading the model")
-        export(trained_model.load(values.workdir), values, status)
+        export(model_loading.load(values.workdir), values, status)
 
 
 def export(model: trained_model.TrainedModel, values: flags.FlagValues, status: Status) -> None:

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from absl import flags
 
-from cgar_jax import model_files, runs, trained_model
+from cgar_jax import model_files, model_loading, runs
 from cgar_jax.commands import command_line
 from cgar_jax.progress import Status
 from cgar_jax.reporting.run_report import ReportOptions, write_report
@@ -42,7 +42,7 @@ def load_runs(workdirs: Sequence[str | os.PathLike]) -> list[Run]:
     return [
         Run(
             path.name if names.count(path.name) == 1 else str(folder),
-            trained_model.load(folder),
+            model_loading.load(folder),
             runs.read_metrics(folder),
             runs.read_result(folder),
         )

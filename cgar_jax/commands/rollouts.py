@@ -14,7 +14,7 @@ from absl import flags
 from rich.console import Console
 from rich.table import Table
 
-from cgar_jax import trained_model
+from cgar_jax import model_loading
 from cgar_jax.commands import command_line
 from cgar_jax.evaluation import RolloutOptions
 from cgar_jax.evaluation.rollout_accuracy import standard_error
@@ -53,7 +53,7 @@ def main(values: flags.FlagValues, arguments: Sequence[str]) -> None:
     options = RolloutOptions(1, values.noise, values.batch_size, values.seed)
     with Status() as status:
         status.update("loading the model")
-        model = trained_model.load(values.workdir)
+        model = model_loading.load(values.workdir)
         steps = steps or [model.reasoner.supervision_steps]
         status.update("loading puzzles")
         examples = model.read_examples(values.data)

@@ -27,7 +27,7 @@ from typing import Any, BinaryIO, TextIO
 
 from absl import flags
 
-from cgar_jax import model_files, runs, trained_model
+from cgar_jax import model_files, model_loading, runs, trained_model
 from cgar_jax.commands import command_line, console
 from cgar_jax.data import Questions, Rules, read_questions, rules_of
 from cgar_jax.evaluation import Proof, Search
@@ -136,7 +136,7 @@ def main(values: flags.FlagValues, arguments: Sequence[str]) -> int:
         num_cells = values.size**2 if values.size else task.sequence_length
         questions = read(places, rules, num_cells, values.skip_bad)
         status.update("loading the model")
-        model = trained_model.load(folder).for_cells(num_cells)
+        model = model_loading.load(folder).for_cells(num_cells)
         solver = make_solver(values, model)
         begin = time.perf_counter()
         advance = status.counter("solving puzzles", len(questions.tokens))

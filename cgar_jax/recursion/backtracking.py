@@ -28,8 +28,8 @@ class SearchRule:
         is tried: the search is then complete, whatever the network believes.
       conflict_threshold: candidates whose conflict probability is above are a contradiction, in
         [0, 1].
-      temperature: temperature of the softmax from which guessed symbols are drawn, above 0. Until
-        its first restart, a chain guesses the most probable symbol.
+      temperature: temperature of the softmax from which guessed symbols are drawn, above 0. A chain
+        guesses the most probable symbol instead until its first restart, and with a threshold of 0.
       singles: whether the rules of `Singles` follow each elimination, until they find nothing more.
       rests: whether a chain guesses only after a pass that eliminates nothing, instead of after
         each pass.
@@ -168,7 +168,7 @@ def _choose(
     """Returns a cell with the fewest candidates, at least two, and a symbol for it, `[chains]`."""
 
     @jax.vmap
-    def choose(seed, number, restarts, left, logits):
+    def choose(seed, number, draws, left, logits):
         cell_key, symbol_key = jax.random.split(jax.random.fold_in(jax.random.key(seed), number))
         counts = left.sum(-1)
         is_open = counts > 1
@@ -176,6 +176,8 @@ def _choose(
         cell = random_index(cell_key, is_open & (counts == fewest))
         scores = jnp.where(left[cell], logits[cell], -1e9)
         drawn = jax.random.categorical(symbol_key, scores / rule.temperature)
-        return cell, jnp.where(restarts == 0, scores.argmax(), drawn)
+        return cell, jnp.where(draws, drawn, scores.argmax())
 
-    return choose(chains.seeds, chains.passes, chains.restarts, left, digit_logits)
+    # A complete search tries every symbol, so only their order matters.
+    draws = (chains.restarts > 0) & (rule.threshold(chains.restarts) > 0)
+    return choose(chains.seeds, chains.passes, draws, left, digit_logits)

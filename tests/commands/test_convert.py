@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
-from cgar_jax import trained_model as trained
+from cgar_jax import model_loading
 from cgar_jax.config import default_config
 from cgar_jax.models import TRM, export_published
 from cgar_jax.recursion import Rollouts
@@ -33,9 +33,9 @@ def converted(request, tmp_path):
     fixture = fixtures.Fixture(request.param)
     wrapped = {f"_orig_mod.model.{name}": array for name, array in fixture.parameters.items()}
     save_file(wrapped, tmp_path / "step_1.safetensors")
-    model = trained.convert(tmp_path / "step_1.safetensors", described(fixture, 2))
+    model = model_loading.convert(tmp_path / "step_1.safetensors", described(fixture, 2))
     model.export(tmp_path / "model")
-    return fixture, trained.load(tmp_path / "model")
+    return fixture, model_loading.load(tmp_path / "model")
 
 
 def first_batch(fixture, step):
@@ -112,7 +112,7 @@ def test_other_commands_take_a_converted_state_dict_of_torch(checkpoint, tmp_pat
     card = (tmp_path / "README.md").read_text()
     assert "published PyTorch checkpoint `step_65100`" in card
     assert "license: unknown" in card
-    assert trained.load(tmp_path).experiment.task.num_puzzle_identifiers == 5
+    assert model_loading.load(tmp_path).experiment.task.num_puzzle_identifiers == 5
     puzzle, shown = "1.3.3.1.2.4.4.2.", "--show_attempt"
     code, output = commands.run("solve", f"--workdir={tmp_path}", shown, puzzle, cache=cache)
     assert code in (0, 3), output

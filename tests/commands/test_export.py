@@ -11,8 +11,7 @@ import jax.export
 import numpy as np
 import pytest
 
-from cgar_jax import data, model_files
-from cgar_jax import trained_model as trained
+from cgar_jax import data, model_files, model_loading
 from cgar_jax.config import default_config
 from cgar_jax.config_source import source_of
 from tests import running as commands
@@ -56,7 +55,7 @@ def shared(run, cache, tmp_path_factory):
 @pytest.fixture
 def dataset(run, cache, monkeypatch):
     monkeypatch.setenv("CGAR_DATA_DIR", str(cache))
-    return data.load(trained.load(run).config.data)
+    return data.load(model_loading.load(run).config.data)
 
 
 def snippet(card, after):
@@ -65,14 +64,14 @@ def snippet(card, after):
 
 
 def test_an_exported_model_scores_as_its_run_does(run, shared, dataset):
-    scores = trained.load(shared).evaluate()
-    assert scores == trained.load(run).evaluate()
+    scores = model_loading.load(shared).evaluate()
+    assert scores == model_loading.load(run).evaluate()
     assert scores["exact_accuracy"] == commands.result(run)["exact_accuracy"]
     assert commands.result(shared) == commands.result(run)
 
 
 def test_an_exported_model_is_exported_again_unchanged(shared, tmp_path):
-    trained.load(shared).export(tmp_path, stablehlo=True)
+    model_loading.load(shared).export(tmp_path, stablehlo=True)
     for file in shared.iterdir():
         if file.name != model_files.PROGRAM:  # it contains line numbers of the source
             assert (tmp_path / file.name).read_bytes() == file.read_bytes(), file.name
@@ -90,7 +89,7 @@ assert "cgar_jax" not in sys.modules
     subprocess.run([sys.executable, "-c", ALONE + example + work], cwd=shared, check=True)
     found = np.load(tmp_path / "found.npz")
 
-    model = trained.load(shared)
+    model = model_loading.load(shared)
     (predicted,) = model.experiment.evaluator.predict(model.params, dataset.test)
     np.testing.assert_array_equal(found["answers"], predicted.answers)
     np.testing.assert_allclose(found["probabilities"], predicted.halting_probabilities, atol=1e-6)
@@ -114,16 +113,16 @@ def test_a_model_of_puzzles_with_embeddings_has_no_program(tmp_path):
 
 def test_the_result_of_other_parameters_is_not_exported(run, tmp_path):
     # As if the newest checkpoint were damaged and an earlier one had been loaded.
-    dataclasses.replace(trained.load(run), step=30).export(tmp_path)
+    dataclasses.replace(model_loading.load(run), step=30).export(tmp_path)
     assert not (tmp_path / "result.json").exists()
     assert "nothing has been measured" in (tmp_path / "README.md").read_text()
 
 
 def test_a_later_checkpoint_of_a_run_replaces_an_earlier_export_of_it(run, tmp_path):
-    model = trained.load(run)
+    model = model_loading.load(run)
     dataclasses.replace(model, step=30).export(tmp_path)
     model.export(tmp_path)
-    assert trained.load(tmp_path).step == model.step
+    assert model_loading.load(tmp_path).step == model.step
     with pytest.raises(FileExistsError, match="holds a later checkpoint of this run"):
         dataclasses.replace(model, step=30).export(tmp_path)
 
@@ -135,9 +134,9 @@ def test_another_model_in_the_folder_is_replaced_only_if_asked(tmp_path, origin)
     first.export(tmp_path)
     with pytest.raises(FileExistsError, match=r"holds another model, .* --overwrite"):
         second.export(tmp_path)
-    assert trained.load(tmp_path).step == first.step
+    assert model_loading.load(tmp_path).step == first.step
     second.export(tmp_path, overwrite=True)
-    assert trained.load(tmp_path).step == 9
+    assert model_loading.load(tmp_path).step == 9
 
 
 @pytest.mark.parametrize("path", test_configs.CONFIGS, ids=lambda path: path.stem)

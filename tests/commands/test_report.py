@@ -7,7 +7,7 @@ import shutil
 
 import pytest
 
-from cgar_jax import trained_model
+from cgar_jax import model_loading
 from tests import running as commands
 
 PICTURES = {
@@ -121,7 +121,7 @@ def test_the_page_never_prints_nan(page):
 
 def test_a_loaded_model_animates_a_puzzle_given_as_text(finished, tmp_path, monkeypatch, cache):
     monkeypatch.setenv("CGAR_DATA_DIR", str(cache))
-    model = trained_model.load(finished)
+    model = model_loading.load(finished)
     trajectory = model.animate("1.3.34122.4.4321", tmp_path / "solving.gif")
     assert trajectory.answers.shape == (2 * 2, 16)
     assert (tmp_path / "solving.gif").read_bytes().startswith(b"GIF89a")

@@ -105,6 +105,16 @@ def test_a_chain_with_threshold_0_has_no_end_to_its_patience():
     assert after(state, rule=rule)[0].restarts == 0
 
 
+@pytest.mark.parametrize(("thresholds", "symbols"), [((0.0,), {1}), ((0.1,), {0, 1, 2})])
+def test_guesses_are_drawn_after_a_restart_unless_the_search_is_complete(thresholds, symbols):
+    rule = SearchRule(thresholds=thresholds, temperature=100.0)
+    found = set()
+    for seed in range(20):
+        state, _ = after(chains(rule, seed)._replace(restarts=jnp.array([1])), rule=rule)
+        found.add(int(np.flatnonzero(state.candidates[0, guessed_cell(state)])[0]))
+    assert found == symbols
+
+
 def test_each_restart_takes_the_next_threshold():
     rule = SearchRule(thresholds=(0.1, 0.05))
     np.testing.assert_allclose(rule.threshold(jnp.arange(3)), [0.1, 0.05, 0.1])

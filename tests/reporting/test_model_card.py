@@ -9,7 +9,7 @@ import types
 import numpy as np
 import pytest
 
-from cgar_jax import trained_model
+from cgar_jax import model_loading, trained_model
 from cgar_jax.data import rules_of
 from cgar_jax.reporting.example_puzzles import example_puzzle
 from cgar_jax.reporting.model_card import model_card, training_method
@@ -21,7 +21,7 @@ UNSOLVED = 3  # the exit code of `cgar solve` if a puzzle is left unsolved
 
 @pytest.fixture(scope="module")
 def model(finished_run):
-    return trained_model.load(finished_run[0])
+    return model_loading.load(finished_run[0])
 
 
 @pytest.fixture(scope="module")
