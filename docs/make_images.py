@@ -9,12 +9,15 @@ It writes
   `docs/experiments/time_to_accuracy.md`, which names the command that measures them.
 - `docs/images/solving.gif`: a model of `sudoku_mini` at work on a hard puzzle. Of 200 generated
   puzzles with 10 clues (the model was trained on 18) it takes the one that needs the most cycles
-  until the right answer stands. The README shows the CGAR model of seed 0.
+  until the right answer stands. The documentation shows the CGAR model of seed 0.
+- `docs/images/searching.gif`: the model that comes with the package at work on a 9x9 puzzle. Of 40
+  generated puzzles it takes the one that needs the most passes of those with at most 20.
 """
 
 import argparse
 import pathlib
 
+import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
@@ -81,6 +84,16 @@ def animate(run: pathlib.Path, path: pathlib.Path) -> None:
     model.animate(puzzles[hardest].question, path, solution=puzzles[hardest].answer)
 
 
+def animate_search(path: pathlib.Path) -> None:
+    """Animates the search of the pretrained model on a puzzle that takes up to 20 passes."""
+    model = cgar_jax.load()
+    puzzles = sudoku.generate(sudoku.Grid.of_size(9), range(40), seed=11, min_difficulty=5)
+    proofs = model.solve(np.stack([puzzle.question for puzzle in puzzles]))
+    passes = [proof.passes if proof.passes <= 20 else 0 for proof in proofs]
+    print(f"puzzle {int(np.argmax(passes))} is solved in {max(passes)} passes")
+    model.animate(puzzles[int(np.argmax(passes))].question, path)
+
+
 def main() -> None:
     """Runs the script."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -89,6 +102,7 @@ def main() -> None:
     IMAGES.mkdir(exist_ok=True)
     draw_accuracy(IMAGES / "accuracy_by_flops.png")
     animate(run, IMAGES / "solving.gif")
+    animate_search(IMAGES / "searching.gif")
 
 
 if __name__ == "__main__":

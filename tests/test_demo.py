@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from absl import flags
 
-from cgar_jax import experiment, model_loading, runs, trained_model
+from cgar_jax import model_loading, runs
 from cgar_jax.commands import demo
 from cgar_jax.data import maze, rules_of, sudoku
 from cgar_jax.demo import drawing, page, search_drawing
@@ -28,9 +28,9 @@ from cgar_jax.demo.demonstration import (
 )
 from cgar_jax.evaluation import SearchEvent, SearchTrajectory, Solution
 from cgar_jax.recursion import Trajectory
-from cgar_jax.training.state import averaged
-from configs import sudoku_deduction_mini, sudoku_mini
+from configs import sudoku_mini
 from tests import running as commands
+from tests import untrained
 
 PUZZLE = "1.3.34122.4.4321"
 IN_LINES = "1 . | 3 .\n3 4 | 1 2\n----+----\n2 . | 4 .\n4 3 | 2 1"
@@ -38,14 +38,6 @@ RIGHT = "1234341221434321"
 WRONG = "1134341221434321"  # has 1 twice in row 1, in column 2 and in box 1
 LOOK = drawing.look_of("sudoku", 16)
 BROWSER = shutil.which("chromium") or shutil.which("chromium-browser")
-
-
-def save_untrained(folder, config):
-    """Saves an untrained model for 4x4 Sudokus, and returns its folder."""
-    built = experiment.build(config, experiment.Task(6, 16, 1))
-    untrained = trained_model.TrainedModel(built, averaged(built.initial_state()))
-    trained_model.save(folder, untrained, "")
-    return folder
 
 
 @pytest.fixture(scope="module")
@@ -58,7 +50,7 @@ def folder(tmp_path_factory):
     config.curriculum.stages = ((1, 1), (1, 1), (2, 2))
     config.supervision.max_supervision_steps = 3
     config.weighting = ()
-    return save_untrained(folder, config)
+    return untrained.save(folder, config)
 
 
 @pytest.fixture(scope="module")
@@ -145,12 +137,7 @@ def test_the_table_has_a_row_for_each_mode():
 @pytest.fixture(scope="module")
 def candidate_folder(tmp_path_factory):
     """The folder of an untrained model that eliminates candidates, for 4x4 Sudokus."""
-    folder = tmp_path_factory.mktemp("demo") / "model"
-    config = sudoku_deduction_mini.get_config()
-    config.data.update(size=4, num_clues=6, min_difficulty=0)
-    config.model.update(num_layers=1, hidden_size=4, inner_size_multiple=4)
-    config.curriculum.stages, config.curriculum.boundaries = ((0, 1),), ()
-    return save_untrained(folder, config)
+    return untrained.save_candidate_model(tmp_path_factory.mktemp("demo") / "model")
 
 
 def test_a_search_gets_a_verdict_its_passes_and_the_control(candidate_folder):

@@ -42,13 +42,13 @@ class SearchRule:
       ValueError: if a setting is out of range.
     """
 
-    thresholds: tuple[float, ...] = (0.1, 0.02, 0.0)
+    thresholds: tuple[float, ...] = (0.1, 0.0)
     conflict_threshold: float = 0.95
     temperature: float = 1.5
     singles: bool = True
     rests: bool = False
     max_guesses: int = 48
-    patience: int = 64
+    patience: int = 16
 
     def __post_init__(self):
         for threshold in self.thresholds or (None,):
