@@ -33,14 +33,16 @@ def get_config(method: str = "pdc"):
     config.batch_size = 16
     config.model.hidden_size = 48
     config.model.expansion = 2.0
-    config.supervision.thinking = 0.85
+    # The search tries every symbol, so the network need not learn to refute guesses.
+    config.supervision.thinking = 1.0
     config.supervision.hinted = 0.5
-    config.supervision.misled = 0.25
+    config.supervision.misled = 0.0
     config.supervision.max_thoughts = 2
     config.curriculum.stages = ((0, 8), (0, 16))
     config.curriculum.boundaries = (0.3,)
     config.optimizer.warmup_steps = 180
     config.optimizer.ema_decay = 0.99
+    config.search.loops = 8
     config.training.steps = 1_800
     config.training.steps_per_dispatch = 20
     # Two examples fit the cache of a CPU core. A GPU is faster with one microbatch.

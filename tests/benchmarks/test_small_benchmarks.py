@@ -42,3 +42,12 @@ def test_a_search_has_a_rate_of_puzzles_and_of_passes(tmp_path, cache):
     output = benchmark(cache, "solve_rate", f"--workdir={folder}", *options)
     assert "puzzles/s" in output
     assert re.search(r"│ 4 +│ [\d,.]+ \(.*\) +│ [\d,.]+ \(.*\)", output)
+
+
+def test_variants_of_the_search_are_compared_on_the_same_puzzles(tmp_path, cache):
+    folder = untrained.save_candidate_model(tmp_path / "model")
+    output = benchmark(
+        cache, "search_variants", f"--workdir={folder}", "--variants=2,7", "--num_puzzles=4"
+    )
+    assert re.search(r"complete, 4 loops +│ 4 of 4", output)
+    assert re.search(r"singles +│ 4 of 4", output)
