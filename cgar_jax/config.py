@@ -187,13 +187,13 @@ def set_elimination(config: ml_collections.ConfigDict) -> None:
     # The verified search of the final evaluation; `num_examples` 0 means all test puzzles, `loops`
     # 0 the depth of the last stage.
     config.search = ml_collections.ConfigDict()
-    config.search.thresholds = (0.1, 0.0)
+    config.search.thresholds = (0.0,)
     config.search.conflict_threshold = 0.95
     config.search.temperature = 1.5
     config.search.singles = True
     config.search.rests = False
     config.search.max_guesses = 48
-    config.search.patience = 16
+    config.search.patience = 64
     config.search.loops = 0
     config.search.budget = 1_000
     config.search.num_examples = 0

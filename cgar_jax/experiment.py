@@ -308,9 +308,9 @@ def _reasoner(
             check_integer("config", f"search.{name}", search[name], "[0, inf)")
         names = [field.name for field in dataclasses.fields(SearchRule)]
         rule = SearchRule(**{name: search[name] for name in names})
-        return CandidateReasoner(
-            supervision.model, curricula.Depth(0, search.loops or depth.T), mesh, rule
-        )
+        depth = curricula.Depth(0, search.loops or depth.T)
+        threshold = supervision.rule.threshold
+        return CandidateReasoner(supervision.model, depth, mesh, rule, threshold)
     return Reasoner(
         supervision.model, depth, supervision.halting_rule, mesh, supervision.answer_loss
     )

@@ -42,7 +42,6 @@ def get_config(method: str = "pdc"):
     config.curriculum.boundaries = (0.3,)
     config.optimizer.warmup_steps = 180
     config.optimizer.ema_decay = 0.99
-    config.search.loops = 8
     config.training.steps = 1_800
     config.training.steps_per_dispatch = 20
     # Two examples fit the cache of a CPU core. A GPU is faster with one microbatch.

@@ -22,10 +22,10 @@ class SearchRule:
     """The choices of a search.
 
     Attributes:
-      thresholds: thresholds of elimination; each restart of a chain takes the next one. A right
-        candidate that one threshold eliminates may survive a lower one. With a threshold of 0 the
-        network only chooses what to guess, and the chain does not start again before everything
-        is tried: the search is then complete, whatever the network believes.
+      thresholds: thresholds of elimination; each restart of a chain takes the next one. With a
+        threshold of 0 the network only chooses what to guess, and the chain does not start again
+        before everything is tried: the search is then complete, whatever the network believes. A
+        right candidate that a higher threshold eliminates may survive the next lower one.
       conflict_threshold: candidates whose conflict probability is above are a contradiction, in
         [0, 1].
       temperature: temperature of the softmax from which guessed symbols are drawn, above 0. A chain
@@ -42,13 +42,13 @@ class SearchRule:
       ValueError: if a setting is out of range.
     """
 
-    thresholds: tuple[float, ...] = (0.1, 0.0)
+    thresholds: tuple[float, ...] = (0.0,)
     conflict_threshold: float = 0.95
     temperature: float = 1.5
     singles: bool = True
     rests: bool = False
     max_guesses: int = 48
-    patience: int = 16
+    patience: int = 64
 
     def __post_init__(self):
         for threshold in self.thresholds or (None,):

@@ -77,12 +77,14 @@ class CandidateReasoner:
       depth: depth of a pass, `Depth(0, loops)`.
       mesh: devices over which puzzles and chains are split.
       rule: choices of the search.
+      threshold: probability below which `deduce` eliminates a candidate, in [0, 1].
     """
 
     model: CandidateModel
     depth: Depth
     mesh: Mesh
     rule: SearchRule = dataclasses.field(default_factory=SearchRule)
+    threshold: float = 0.1
 
     def with_loops(self, loops: int) -> "CandidateReasoner":
         """Returns the same reasoner with another number of loops per pass."""
@@ -102,7 +104,7 @@ class CandidateReasoner:
         def deduce(variables, inputs):
             question = self._candidates(inputs)
             answers, solved, loops, outputs = self._pass(variables, question, question)
-            rule = EliminationRule(self.rule.thresholds[0], 1.0)
+            rule = EliminationRule(self.threshold, 1.0)
             left = eliminate(question, self._given(question), outputs, rule).candidates
             surplus = question.sum((1, 2)) - question.shape[1]
             removed = (question & ~left).sum((1, 2)) / jnp.maximum(surplus, 1)
