@@ -3,14 +3,14 @@
     cgar train sudoku_deduction
 
 Hardware and time: two CPU cores; three minutes to generate the puzzles once, 20 minutes of
-training, two minutes for the final search. Two simulated devices, one for each core, train in 17
-minutes: set XLA_FLAGS as in docs/candidate_elimination.md. The 1,000 training puzzles are minimal
-(no clue can be spared), and so hard that an exact solver has to guess at least five times.
+training with two simulated devices, one for each core (set XLA_FLAGS as in
+docs/candidate_elimination.md; a fifth longer without), two minutes for the final search. The 1,000
+training puzzles are minimal (no clue can be spared), and so hard that an exact solver has to guess
+at least five times.
 
-Expected result: all of the 500 held-out puzzles are solved with proof, with a median of 2 passes
-(singles in place of the network: 7), and 72.8 % without search (95 % interval 68.7 to 76.5 %).
-Measured once, with seed 0, with two simulated devices on two cores of an AMD EPYC (Zen 5), 200 of
-the puzzles searched.
+Expected result: all of the 500 held-out puzzles are solved with proof, with a median of 3 passes
+(singles in place of the network: 6), and 78.6 % without search (95 % interval 74.8 to 82.0 %).
+Measured once, with seed 0, with two simulated devices on two cores of an AMD EPYC (Zen 5).
 """
 
 from cgar_jax.config import default_config, set_elimination, set_method

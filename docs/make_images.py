@@ -88,10 +88,10 @@ def animate_search(path: pathlib.Path) -> None:
     """Animates the search of the pretrained model on a puzzle that takes up to 20 passes."""
     model = cgar_jax.load()
     puzzles = sudoku.generate(sudoku.Grid.of_size(9), range(40), seed=11, min_difficulty=5)
-    proofs = model.solve(np.stack([puzzle.question for puzzle in puzzles]))
-    passes = [proof.passes if proof.passes <= 20 else 0 for proof in proofs]
-    print(f"puzzle {int(np.argmax(passes))} is solved in {max(passes)} passes")
-    model.animate(puzzles[int(np.argmax(passes))].question, path)
+    passes = [len(model.trajectory(puzzle.question).events) for puzzle in puzzles]
+    chosen = int(np.argmax([num if num <= 20 else 0 for num in passes]))
+    print(f"puzzle {chosen} is solved in {passes[chosen]} passes")
+    model.animate(puzzles[chosen].question, path)
 
 
 def main() -> None:
