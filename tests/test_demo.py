@@ -343,7 +343,7 @@ def play_with_the_page(port):
             return tab.locator("#outcome").inner_text()
 
         assert "A model of " in tab.locator("h1 + p").inner_text()
-        assert tab.locator("#outcome figure").count() >= 3
+        tab.locator("#outcome figure").nth(2).wait_for(state="attached")
         assert len(text.input_value()) == 19
         tab.get_by_role("button", name="play").wait_for()  # the animation has ended
         tab.get_by_role("button", name="play").click()

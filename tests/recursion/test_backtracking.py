@@ -7,7 +7,7 @@ import pytest
 from cgar_jax.recursion import SearchRule
 from cgar_jax.recursion.backtracking import begin, go_on
 
-RULE = SearchRule(max_guesses=3, patience=10, rests=True)
+RULE = SearchRule(thresholds=(0.1,), max_guesses=3, patience=10, rests=True)
 EVERYTHING = np.ones((1, 4, 3), bool)
 NO, YES = jnp.array([False]), jnp.array([True])
 
