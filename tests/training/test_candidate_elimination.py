@@ -62,21 +62,10 @@ def trained(built):
     return run(built, built.initial_state(), STEPS)
 
 
-def leaves(tree):
-    return [
-        np.asarray(
-            jax.random.key_data(leaf) if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key) else leaf
-        )
-        for leaf in jax.tree.leaves(tree)
-    ]
-
-
-def test_training_in_two_parts_ends_with_bitwise_the_same_state(built, trained):
-    state, _ = run(built, built.initial_state(), STEPS // 2)
-    host = jax.tree.map(lambda leaf: jax.device_put(leaf), state)
-    state, _ = run(built, host, STEPS - STEPS // 2)
-    for ours, whole in zip(leaves(state), leaves(trained[0]), strict=True):
-        np.testing.assert_array_equal(ours, whole)
+@pytest.fixture(scope="module")
+def first_metrics(built):
+    """The metrics of the first step."""
+    return run(built, built.initial_state(), 1)[1]
 
 
 def test_its_metrics_are_finite(trained):
@@ -90,15 +79,14 @@ def test_its_metrics_are_finite(trained):
     [{"training.microbatches": 2}, {"mesh.data": 8}, {"mesh.data": 2, "mesh.fsdp": 4}],
     ids=["microbatches", "eight devices", "split parameters"],
 )
-def test_the_layout_changes_the_loss_by_rounding_only(trained, built, changes):
+def test_the_layout_changes_the_loss_by_rounding_only(first_metrics, changes):
     other = experiment.build(config_with(**changes), TASK)
     _, metrics = run(other, other.initial_state(), 1)
-    _, expected = run(built, built.initial_state(), 1)
-    np.testing.assert_allclose(metrics["loss"], expected["loss"], rtol=1e-5)
-    np.testing.assert_allclose(metrics["gradient_norm"], expected["gradient_norm"], rtol=1e-4)
+    for name, rtol in (("loss", 1e-5), ("gradient_norm", 1e-4)):
+        np.testing.assert_allclose(metrics[name], first_metrics[name], rtol=rtol)
 
 
-@pytest.mark.parametrize("method", ["cgar", "plateau", "nested"])
+@pytest.mark.parametrize("method", ["plateau", "nested"])
 def test_other_curricula_and_weightings_apply(method):
     other = experiment.build(config_with(method), TASK)
     _, metrics = run(other, other.initial_state(), 1)
