@@ -26,6 +26,7 @@ from cgar_jax import model_files
 from cgar_jax.commands import command_line, runner
 from cgar_jax.evaluation import Search
 from cgar_jax.progress import Status
+from cgar_jax.recursion import CandidateReasoner
 
 STOPS = {"verified": "until verified", "budget": "all steps"}  # values of `stop`, and headings
 PUZZLES, PASSES = "puzzles/s", "passes/s"
@@ -72,8 +73,7 @@ def rates_of(model: cgar_jax.TrainedModel, sizes: Sequence[int]) -> dict[int, Ra
       model: the model.
       sizes: batch sizes.
     """
-    first = model.solver(batch_size=sizes[0])
-    if isinstance(first, Search):
+    if isinstance(model.reasoner, CandidateReasoner):
         return {size: search_rates(model.solver(batch_size=size)) for size in sizes}
     return {size: rollout_rates(model, size) for size in sizes}
 
@@ -101,11 +101,11 @@ def main(values: flags.FlagValues) -> None:
             if repeat:  # the first time, the solver compiles
                 found[size].append(once)
     headings = list(found[sizes[0]][0])
-    title = "per second" if PASSES in headings else "puzzles per second"
+    title, style = ("per second", ",.1f") if PASSES in headings else ("puzzles per second", ",.0f")
     table = Table("batch size", *headings, title=title)
     for size in sizes:
         spreads = (Spread.of([once[name] for once in found[size]]) for name in headings)
-        table.add_row(str(size), *(spread.show(",.1f") for spread in spreads))
+        table.add_row(str(size), *(spread.show(style) for spread in spreads))
     Console().print(table)
 
 

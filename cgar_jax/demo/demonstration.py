@@ -253,8 +253,8 @@ def prepare(model: TrainedModel, num_rollouts: int, noise: float) -> Demonstrati
 
     Args:
       model: a trained model.
-      num_rollouts: as for `RolloutDemonstration`; not used by a model that eliminates candidates.
-      noise: as for `RolloutDemonstration`; not used by a model that eliminates candidates.
+      num_rollouts: number of rollouts of the mode "rollouts", which only deep supervision has.
+      noise: standard deviation of the noise added to the latent state in these rollouts.
     """
     if isinstance(model.reasoner, CandidateReasoner):
         return SearchDemonstration(model)

@@ -25,13 +25,11 @@ MODES = {
     ),
 }
 """The name of each solving mode on the page, and its explanation."""
+NOT_SOLVED = '<h2 class="unsolved">not solved</h2>'
 _LEGEND = (
     '<i class="clue">clue</i><i style="--sure:100%">confident</i>'
     '<i style="--sure:0%">uncertain</i><i class="wrong">breaks a rule</i>'
 )
-
-
-NOT_SOLVED = '<h2 class="unsolved">not solved</h2>'
 
 
 class Look(NamedTuple):

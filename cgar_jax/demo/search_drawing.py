@@ -4,7 +4,6 @@ This file is independent of Gradio.
 """
 
 import html
-import math
 from collections.abc import Iterator
 
 import numpy as np
@@ -20,14 +19,18 @@ from cgar_jax.demo.drawing import (
     draw_verified,
 )
 from cgar_jax.evaluation import SearchEvent, SearchTrajectory
+from cgar_jax.evaluation.search_trajectory import symbol_rows
 
 SEARCHES = {
-    "network": ("network", "removes candidates and chooses the guesses"),
-    "singles": ("singles", "is the same search with two hand-written rules in its place"),
+    "network": "chooses the guesses and finds the answer",
+    "singles": "is the same search with two hand-written rules in its place",
 }
-"""The name of each search on the page, and its explanation."""
-_KINDS = {SearchEvent.SOLVED: "verified", SearchEvent.DEAD_END: "unsolved"}
-_KINDS[SearchEvent.RESTART] = _KINDS[SearchEvent.DEAD_END]
+"""The explanation of each search on the page, by its name."""
+_KINDS = {
+    SearchEvent.SOLVED: "verified",
+    SearchEvent.DEAD_END: "unsolved",
+    SearchEvent.RESTART: "unsolved",
+}
 _LEGEND = '<i class="clue">clue</i><i class="guess">guess</i><i>candidate</i><i><s>removed</s></i>'
 
 
@@ -90,9 +93,7 @@ def _cell(before: np.ndarray, after: np.ndarray, kind: str, symbols: list[str]) 
         html.escape(symbol) if stays else f"<s>{html.escape(symbol)}</s>" if was else " "
         for symbol, stays, was in zip(symbols, after, before, strict=True)
     ]
-    columns = math.ceil(math.sqrt(len(symbols)))
-    lines = [" ".join(texts[i : i + columns]) for i in range(0, len(texts), columns)]
-    return f'<i class="candidates {kind}">{"<br>".join(lines)}</i>'
+    return f'<i class="candidates {kind}">{"<br>".join(symbol_rows(texts))}</i>'
 
 
 def draw_searches(results: dict[str, SearchResult]) -> str:
@@ -101,15 +102,14 @@ def draw_searches(results: dict[str, SearchResult]) -> str:
     Args:
       results: results by name of the search.
     """
-    table = draw_table(
-        ("search with", "passes", "answer", "time"), map(_row, *zip(*results.items(), strict=True))
-    )
-    explanation = "; ".join(f"<b>{name}</b> {what}" for name, what in SEARCHES.values())
+    header = ("search with", "passes", "answer", "time")
+    table = draw_table(header, map(_row, results, results.values()))
+    explanation = "; ".join(f"<b>{name}</b> {what}" for name, what in SEARCHES.items())
     return f'{table}<p class="hint">{explanation}.</p>'
 
 
 def _row(name: str, result: SearchResult) -> Iterator[str]:
-    yield f"<th>{SEARCHES[name][0]}</th>"
+    yield f"<th>{name}</th>"
     yield f"<td>{result.passes:,}</td>"
     yield from draw_ending(result.solved, result.milliseconds)
 

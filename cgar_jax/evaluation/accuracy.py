@@ -124,7 +124,7 @@ def difficulty_groups(difficulty: np.ndarray, num_groups: int = 10) -> list[np.n
 
     Args:
       difficulty: `[num]`.
-      num_groups: as for `accuracy_by_difficulty`.
+      num_groups: maximum number of groups; 10 gives deciles.
 
     Returns:
       Masks of the groups, bool `[num]` each.

@@ -95,15 +95,14 @@ class CandidateEvaluator:
         questions = np.asarray(examples["inputs"])[searched]
         proofs, of_control = self.prove(params, questions, accepts, on_progress)
         verified = np.array([proof.verified for proof in proofs])
-        answers = [
-            (question, proof.answer)
+        wrong = sum(
+            not accepts(question[None], proof.answer[None])[0]
             for question, proof in zip(questions, proofs, strict=True)
             if proof.answer is not None
-        ]
-        right = accepts(*map(np.stack, zip(*answers, strict=True))) if answers else np.ones(0, bool)
+        )
         return scores | {
             "verified_fraction_interval": list(wilson_interval(int(verified.sum()), len(verified))),
-            "wrong_fraction": float((~right).sum() / len(verified)),
+            "wrong_fraction": wrong / len(verified),
             **search_scores(proofs, of_control),
             "searched_puzzles": len(verified),
             "search_by_difficulty": by_difficulty(

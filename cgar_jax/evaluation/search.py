@@ -139,7 +139,7 @@ class Search:
             batch.note(found, chains, self._verify)
             for _, proof in batch.close(options.budget, time.monotonic() > end):
                 answer = proof.answer
-        solution = candidates(question if answer is None else answer)
+        solution = None if answer is None else candidates(answer)
         return recorder.trajectory(question, answer, solution)
 
     def _passes(self, batch: "_Batch") -> Iterator[tuple[Chains, PassResult]]:

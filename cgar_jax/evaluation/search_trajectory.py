@@ -1,6 +1,8 @@
 """Search trajectories: what each pass of a search did to the candidates of one puzzle."""
 
 import enum
+import math
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -59,6 +61,19 @@ class SearchTrajectory(NamedTuple):
         return np.concatenate([passes[: most // 2], passes[-(most // 2) :]])
 
 
+def symbol_rows(texts: Sequence[str]) -> list[str]:
+    """Arranges a text for each symbol in a small square, as people note candidates in a cell.
+
+    Args:
+      texts: texts of the symbols in order; a space leaves the place of a symbol empty.
+
+    Returns:
+      The rows of the square.
+    """
+    columns = math.ceil(math.sqrt(len(texts)))
+    return [" ".join(texts[i : i + columns]) for i in range(0, len(texts), columns)]
+
+
 class Recorder:
     """Records the passes of the first chain of a search."""
 
@@ -99,17 +114,17 @@ class Recorder:
             self._guesses.clear()
 
     def trajectory(
-        self, question: np.ndarray, answer: np.ndarray | None, solution: np.ndarray
+        self, question: np.ndarray, answer: np.ndarray | None, solution: np.ndarray | None
     ) -> SearchTrajectory:
         """Returns the trajectory of all recorded passes.
 
         Args:
           question: tokens, int `[cells]`.
           answer: tokens that obey the rules, uint8 `[cells]`, or None.
-          solution: candidates of the answer, bool `[cells, symbols]`; not used without an answer.
+          solution: candidates of the answer, bool `[cells, symbols]`, or None.
         """
         after, events = self._after, self._events
-        if answer is not None:
+        if solution is not None:
             after, events = [*after[:-1], solution], [*events[:-1], SearchEvent.SOLVED]
         before, guessed = np.stack(self._before[:-1]), np.stack(self._guessed)
         return SearchTrajectory(question, before, np.stack(after), guessed, tuple(events), answer)

@@ -17,6 +17,7 @@ from cgar_jax.data import IGNORE_LABEL
 from cgar_jax.data.families.arc import grids
 from cgar_jax.data.families.maze import grid as maze
 from cgar_jax.data.families.sudoku import grid as sudoku
+from cgar_jax.evaluation.search_trajectory import symbol_rows
 from cgar_jax.recursion import Trajectory
 
 # Even the darkest color is light enough for black digits.
@@ -211,9 +212,8 @@ def draw_candidates(
 
 def _small(symbols: np.ndarray) -> str:
     """Returns the text of some symbols `[symbols]`, with spaces in place of the others."""
-    columns = math.ceil(math.sqrt(len(symbols)))
     digits = [_digit(i) if chosen else " " for i, chosen in enumerate(symbols)]
-    return "\n".join(" ".join(digits[i : i + columns]) for i in range(0, len(digits), columns))
+    return "\n".join(symbol_rows(digits))
 
 
 def _digit(symbol: int) -> str:

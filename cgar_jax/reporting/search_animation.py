@@ -61,8 +61,8 @@ def _draw_frame(trajectory: SearchTrajectory, number: int) -> np.ndarray:
 def _draw_progress(axes: Axes, trajectory: SearchTrajectory, number: int) -> None:
     """Draws the number of candidates beyond one per cell after each pass so far."""
     num_cells = trajectory.after.shape[1]
-    surplus = [trajectory.before[0].sum() - num_cells]
-    surplus += [max(left.sum() - num_cells, 0) for left in trajectory.after]
+    left = np.append(trajectory.before[0].sum(), trajectory.after.sum((1, 2)))
+    surplus = np.maximum(left - num_cells, 0)
     passes = np.arange(len(surplus))
     shown = slice(number + 2)
     axes.plot(passes[shown], surplus[shown], lw=0.8, color="#999999", zorder=1)

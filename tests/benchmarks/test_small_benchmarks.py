@@ -33,7 +33,7 @@ def test_every_batch_size_has_a_rate_in_both_ways_of_solving(finished_run, cache
     options = ("--batch_sizes=1,4", "--num_puzzles=5", "--repeats=1")
     output = benchmark(cache, "solve_rate", f"--workdir={workdir}", *options)
     for size in (1, 4):
-        assert re.search(rf"│ {size} +│ [\d,.]+ \(.*\) +│ [\d,.]+ \(.*\)", output)
+        assert re.search(rf"│ {size} +│ [\d,]+ \(.*\) +│ [\d,]+ \(.*\)", output)
 
 
 def test_a_search_has_a_rate_of_puzzles_and_of_passes(tmp_path, cache):
