@@ -22,6 +22,9 @@ them alike. Prints one table with medians and quartiles over the turns:
 XLA counts the body of a loop once. The FLOPs shown "by XLA's count" are therefore its count for a
 program whose loops run once, scaled by the formula.
 
+With --profile=FOLDER, one step of the last stage is recorded by JAX's profiler, for TensorBoard or
+Perfetto.
+
 With --torch, the step of the same model in PyTorch (`torch_step.py`) takes its turns too, as
 written and with `torch.compile`; each library has all cores while it runs. This needs the extra
 `peers`.
@@ -118,7 +121,7 @@ def measure(values: flags.FlagValues) -> tuple[Experiment, list[TimedStage], lis
         status.update("loading puzzles")
         built, dataset = load_experiment(values.config)
         depths = list(dict.fromkeys(stage.depth for stage in built.stages))
-        lengths = [1, values.steps] * len(depths) * (values.turns + 1)
+        lengths = [1, values.steps] * len(depths) * (values.turns + 1) + [1]
         training, stages, rates = Training(built, dataset, lengths), [], []
         for depth in depths:
             status.update(f"compiling depth {depth}")
@@ -136,6 +139,10 @@ def measure(values: flags.FlagValues) -> tuple[Experiment, list[TimedStage], lis
                 rates.append(rate)
             for stage in stages:
                 stage.take_turn(training, values.steps, warm_up=turn == 0)
+        if values.profile:
+            status.update("recording a profile")
+            with jax.profiler.trace(values.profile):
+                training.dispatch(stages[-1].program)
     return built, stages, rates
 
 
@@ -264,6 +271,7 @@ def define_flags() -> None:
     )
     flags.DEFINE_bool("torch", False, "time PyTorch beside it")
     command_line.define_path("json", "file to write the figures to")
+    command_line.define_path("profile", "folder to write a profile of one step to")
 
 
 def main(values: flags.FlagValues) -> None:

@@ -1,19 +1,22 @@
-"""Every test runs on the CPU with eight simulated devices, unless it asks for fewer."""
+"""Every test runs on the CPU with eight simulated devices, unless it asks for fewer.
+
+With JAX_PLATFORMS=cuda, tests run on the GPU instead; `docs/experiments/gpu.md` lists which can.
+"""
 
 import os
 import tempfile
 
 from tests import running as commands
 
-os.environ["JAX_PLATFORMS"] = "cpu"
-# Compilation takes nearly all the time of the tests, so programs are compiled fast.
-os.environ["XLA_FLAGS"] = " ".join(
-    [
-        os.environ.get("XLA_FLAGS", ""),
-        "--xla_force_host_platform_device_count=8",
-        commands.HASTY,
-    ]
-)
+if os.environ.setdefault("JAX_PLATFORMS", "cpu") == "cpu":
+    # Compilation takes nearly all the time of the tests, so programs are compiled fast.
+    os.environ["XLA_FLAGS"] = " ".join(
+        [
+            os.environ.get("XLA_FLAGS", ""),
+            "--xla_force_host_platform_device_count=8",
+            commands.HASTY,
+        ]
+    )
 # Many tests, and the commands that they start, compile the same programs.
 if "PYTEST_XDIST_WORKER" not in os.environ:
     COMPILED = tempfile.TemporaryDirectory()
