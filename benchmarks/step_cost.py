@@ -34,6 +34,7 @@ Not covered: evaluation, checkpoints (`checkpoint_cost.py`), and learning.
 
 import dataclasses
 import json
+import os
 import pathlib
 import time
 from collections.abc import Callable, Mapping
@@ -54,6 +55,8 @@ from cgar_jax.planning import step_costs
 from cgar_jax.progress import Status
 from cgar_jax.training.programs import peak_bytes
 
+# Else JAX takes three quarters of a GPU's memory when it starts, and PyTorch finds too little.
+os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
 # Threads of PyTorch keep looking for work for a while after a call.
 SECONDS_OF_REST_AFTER_TORCH = 1.0
 

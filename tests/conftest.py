@@ -1,6 +1,6 @@
 """Every test runs on the CPU with eight simulated devices, unless it asks for fewer.
 
-With JAX_PLATFORMS=cuda, tests run on the GPU instead; `docs/experiments/gpu.md` lists which can.
+With JAX_PLATFORMS=cuda, tests run on the GPU instead; `docs/experiments/gpu.md` says which can.
 """
 
 import os

@@ -19,12 +19,14 @@ biases. Whole networks are in `cgar_jax.models`.
 | `Attention` | multi-head self-attention, optionally with rotary positions | 1706.03762 |
 | `attend` | softmax(query key^T / sqrt(head_size)) value | 1706.03762 |
 | `rotary_angles` | position / base^(2 i / head_size) | 2104.09864 |
+| `look_up` | one_hot(indices) table, rows of a small table | |
 | `rotate` | feature pairs rotated by these angles | 2104.09864 |
 
 `LECUN_NORMAL` is the initializer of all kernels.
 """
 
 from cgar_jax.layers.attention import Attention, attend
+from cgar_jax.layers.embedding import look_up
 from cgar_jax.layers.initialization import LECUN_NORMAL
 from cgar_jax.layers.mlp import SwiGLU, gated_inner_size
 from cgar_jax.layers.normalization import rms_norm
@@ -36,6 +38,7 @@ __all__ = [
     "SwiGLU",
     "attend",
     "gated_inner_size",
+    "look_up",
     "rms_norm",
     "rotary_angles",
     "rotate",

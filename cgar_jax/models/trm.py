@@ -18,7 +18,7 @@ from flax import linen as nn
 
 from cgar_jax._core.ranges import check_integer, check_number
 from cgar_jax._core.registry import check_name
-from cgar_jax.layers import LECUN_NORMAL, Attention, SwiGLU, gated_inner_size, rms_norm
+from cgar_jax.layers import LECUN_NORMAL, Attention, SwiGLU, gated_inner_size, look_up, rms_norm
 from cgar_jax.models.base import DTYPES, Outputs, ShardingRules
 
 POSITIVE = (
@@ -191,7 +191,7 @@ class TRM(nn.Module):
         padding = self.puzzle_embedding_tokens * self.hidden_size - puzzle_rows.shape[-1]
         front = jnp.pad(puzzle_rows.astype(self.dtype), ((0, 0), (0, padding)))
         front = front.reshape(batch, self.puzzle_embedding_tokens, self.hidden_size)
-        cells = jnp.take(self.token_embedding.astype(self.dtype), inputs, axis=0)
+        cells = look_up(self.token_embedding, inputs).astype(self.dtype)
         x = jnp.concatenate([front, cells], axis=1)
         if self.positions == "learned":
             x = math.sqrt(0.5) * (x + self.position_embedding.astype(self.dtype))
