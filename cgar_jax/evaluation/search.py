@@ -198,10 +198,12 @@ class _Batch:
     def rows(self, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Returns the tokens and the seed of each chain, and whether it begins now."""
         indices = np.maximum(self._places.indices, 0)
-        chains = indices[:, None] * self.num_chains + np.arange(self.num_chains)
-        seeds = (np.uint32(seed) * np.uint32(2_654_435_761) + chains.astype(np.uint32)).reshape(-1)
+        # The other puzzles of a call do not change the guesses in a puzzle.
+        seeds = np.uint32(seed) * np.uint32(2_654_435_761) + np.arange(
+            self.num_chains, dtype=np.uint32
+        )
         inputs = np.repeat(self._questions[indices], self.num_chains, axis=0)
-        return inputs, seeds, np.repeat(self._fresh, self.num_chains)
+        return inputs, np.tile(seeds, len(indices)), np.repeat(self._fresh, self.num_chains)
 
     def note(self, found: PassResult, chains: Chains, verify: Verify) -> None:
         """Stores the answers of a pass that the rules confirm."""

@@ -63,6 +63,11 @@ def test_the_proof_of_a_puzzle_does_not_depend_on_the_batch(proofs):
             assert (ours.passes, ours.dead_ends) == (other.passes, other.dead_ends)
 
 
+def test_the_proof_of_a_puzzle_does_not_depend_on_its_place(proofs):
+    others = search(puzzles()["inputs"][::-1])[::-1]
+    assert [proof.passes for proof in proofs] == [proof.passes for proof in others]
+
+
 def test_eight_devices_find_the_same_proofs(proofs):
     others = search(puzzles()["inputs"], devices=8)
     assert [proof.passes for proof in proofs] == [proof.passes for proof in others]
