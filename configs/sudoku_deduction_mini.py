@@ -1,4 +1,4 @@
-"""6x6 Sudoku with proof, by candidate elimination, in under a minute on two CPU cores.
+r"""6x6 Sudoku with proof, by candidate elimination, in under a minute on two CPU cores.
 
     cgar train sudoku_deduction_mini
 
@@ -8,9 +8,14 @@ and the search. The 1,000 training puzzles are minimal (no clue can be spared).
 Expected result: all of the 1,000 held-out puzzles are solved with proof (95 % interval 99.6 to
 100 %), and 98.2 % without search, with a median of 1 pass per puzzle. Measured once, with seed 0,
 on two cores of an AMD EPYC (Zen 5), after 64 s of training with other jobs beside it.
+
+The experiments of docs/candidate_elimination.md, half as long so that differences show:
+
+    python launch/sweep.py --parallel=1 -- sudoku_deduction_mini --config.training.steps=100 \
+        --config.optimizer.ema_decay=0.9
 """
 
-from cgar_jax.config import default_config, set_elimination, set_method
+from cgar_jax.config import default_config, grid, set_elimination, set_method
 
 
 def get_config(method: str = "pdc"):
@@ -42,3 +47,18 @@ def get_config(method: str = "pdc"):
     config.evaluation.num_examples = 200
     set_method(config, method)
     return config
+
+
+def get_sweep():
+    """Returns the runs of the experiments, each with three seeds."""
+    seeds = {"seed": range(3)}
+    last_loop = (("sorted_exit_weighting", (("exits", (8,)),)),)
+    rates = {"optimizer.name": ("adamw",), "optimizer.learning_rate": (1e-3, 3e-3, 1e-2)}
+    return (
+        grid({"method": ("pdc", "cgar", "trm", "hsw")} | seeds)
+        + grid({"method": ("trm",), "weighting": (last_loop,)} | seeds)
+        + grid({"model.hidden_size": (24, 48, 64)} | seeds)
+        + grid({"data.num_train": (10, 100)} | seeds)
+        + grid({"supervision.thinking": (0.0, 1.0)} | seeds)
+        + grid(rates | seeds)
+    )
