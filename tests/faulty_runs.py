@@ -7,7 +7,7 @@ import time
 
 from tests import running as commands
 
-STEPS = 168
+STEPS = 96
 POISONED = STEPS // 2 + 3  # the first step of a dispatch at which not all examples are fresh
 SLOW_STEP_SECONDS = 1.5
 
