@@ -8,7 +8,9 @@ Reference:
   2510.04871; as in the released code.
 """
 
+import functools
 import math
+from collections.abc import Callable
 from typing import Literal
 
 import chex
@@ -18,7 +20,16 @@ from flax import linen as nn
 
 from cgar_jax._core.ranges import check_integer, check_number
 from cgar_jax._core.registry import check_name
-from cgar_jax.layers import LECUN_NORMAL, Attention, SwiGLU, gated_inner_size, look_up, rms_norm
+from cgar_jax.layers import (
+    LECUN_NORMAL,
+    Attention,
+    SwiGLU,
+    gated_inner_size,
+    look_up,
+    rms_norm,
+    rotary_angles,
+    rotate,
+)
 from cgar_jax.models.base import DTYPES, Outputs, ShardingRules
 
 POSITIVE = (
@@ -54,9 +65,17 @@ class Block(nn.Module):
             # The published model normalizes over positions, not features, after token mixing.
             h = rms_norm(h + mixed, axis=0)
         else:
-            mixed = Attention(self.num_heads, self.rotary, **dtypes, name="attention")(h)
+            mixed = Attention(self.num_heads, **dtypes, name="attention")(h, self._turn(h))
             h = rms_norm(h + mixed)
         return rms_norm(h + SwiGLU(**gated, **dtypes, name="channel_mlp")(h))
+
+    def _turn(self, h: jax.Array) -> Callable[[jax.Array], jax.Array] | None:
+        """Returns the rotation of queries and keys by their positions, if there is one."""
+        if not self.rotary:
+            return None
+        _, length, hidden = h.shape
+        angles = rotary_angles(length, hidden // self.num_heads)
+        return functools.partial(rotate, angles=angles)
 
 
 class TRM(nn.Module):

@@ -3,9 +3,10 @@
 import chex
 import jax
 import jax.numpy as jnp
+import numpy as np
 import pytest
 
-from cgar_jax.layers import attend
+from cgar_jax.layers import Attention, attend
 
 
 def inputs(scale=1.0, dtype="float32"):
@@ -46,3 +47,43 @@ def test_attention_in_bfloat16_is_close_to_float32():
     assert found.dtype == jnp.bfloat16
     expected = attend(*(x.astype("float32") for x in heads))
     chex.assert_trees_all_close(found.astype("float32"), expected, atol=0.02)
+
+
+def test_a_bias_is_added_to_the_scores():
+    heads = inputs()[:3]
+    bias = jax.random.normal(jax.random.key(1), (2, 7, 7))
+    transposed = (x.swapaxes(1, 2) for x in heads)
+    expected = jax.nn.dot_product_attention(*transposed, bias=bias[None]).swapaxes(1, 2)
+    chex.assert_trees_all_close(attend(*heads, bias), expected, atol=1e-5)
+
+
+def attention_with_relations(**options):
+    """Returns attention, its input, and two relations of which the second is empty."""
+    attention, x = (
+        Attention(num_heads=2, **options),
+        jax.random.normal(jax.random.key(0), (3, 5, 8)),
+    )
+    relations = np.stack([np.eye(5, k=1) > 0, np.zeros((5, 5), bool)])
+    variables = attention.init(jax.random.key(1), x, None, relations)
+    return attention, variables["params"], x, relations
+
+
+def test_relations_change_nothing_at_first():
+    attention, params, x, relations = attention_with_relations()
+    plain = attention.apply({"params": params}, x)
+    chex.assert_trees_all_close(attention.apply({"params": params}, x, None, relations), plain)
+
+
+def test_a_large_number_makes_a_head_look_at_related_positions_only():
+    attention, params, x, relations = attention_with_relations()
+    params = params | {"relations": jnp.full((2, 2), 1e4)}
+    found = attention.apply({"params": params}, x, None, relations)
+    values = jnp.split(x @ params["qkv"], 3, axis=-1)[2]
+    # Each position but the last one looks at the next one.
+    chex.assert_trees_all_close(found[:, :-1], values[:, 1:] @ params["output"], atol=1e-5)
+
+
+def test_heads_need_not_divide_the_width():
+    attention, params, x, relations = attention_with_relations(head_size=3)
+    assert params["qkv"].shape == (8, 3 * 2 * 3)
+    assert attention.apply({"params": params}, x, None, relations).shape == x.shape
