@@ -113,7 +113,7 @@ def test_a_run_with_slow_steps_stops_in_time_and_saves_the_step_it_has_reached(
 ):
     # The settings alone would allow a dispatch of a minute.
     run = Run(workdir, slow_steps, training__steps_per_dispatch=40, checkpoint__every_steps=80)
-    commands.wait_for(lambda: "step   1/" in run.output(), run)
+    commands.wait_for(lambda: f" 1/{STEPS} " in run.output(), run)
     assert_stops_in_time(run)
     step = commands.newest_step(workdir)
     assert 1 <= step < 20

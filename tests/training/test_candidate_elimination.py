@@ -27,6 +27,7 @@ def config_with(method="pdc", **changes):
     config.batch_size = BATCH
     config.model.hidden_size = config.model.inner_size_multiple = 8
     config.curriculum.stages = ((0, 1), (0, 2))
+    config.curriculum.boundaries = (0.5,)
     config.training.steps = STEPS
     config.optimizer.warmup_steps = 1
     config.mesh = {"data": 1, "fsdp": 1}
