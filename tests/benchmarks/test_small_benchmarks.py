@@ -1,4 +1,4 @@
-"""Tests that the benchmarks of checkpoints, input and solving run and print their figures."""
+"""Tests that the short benchmarks run and print their figures."""
 
 import re
 
@@ -51,3 +51,11 @@ def test_variants_of_the_search_are_compared_on_the_same_puzzles(tmp_path, cache
     )
     assert output.count("4 of 4") == 2
     assert "singles" in output
+
+
+def test_attention_is_timed_beside_that_of_jax_at_both_lengths(cache):
+    output = benchmark(cache, "attention_rate", "--batch_size=10", "--turns=1")
+    assert "ours" in output
+    assert "xla" in output
+    for sizes in ("10 x 97", "1 x 916"):
+        assert re.search(rf"│ {sizes} +│ [\d.]+ ms \(.*\) +│ [\d.]+ ms \(.*\)", output)

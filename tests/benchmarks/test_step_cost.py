@@ -24,9 +24,15 @@ def benchmark(folder, *flags):
 
 
 @pytest.fixture(scope="module")
-def resident(tmp_path_factory):
+def profile(tmp_path_factory):
+    """A folder for the profile."""
+    return tmp_path_factory.mktemp("profile")
+
+
+@pytest.fixture(scope="module")
+def resident(tmp_path_factory, profile):
     """Figures and output for a training set that is stored on the device."""
-    return benchmark(tmp_path_factory.mktemp("benchmark"), "--turns=2")
+    return benchmark(tmp_path_factory.mktemp("benchmark"), "--turns=2", f"--profile={profile}")
 
 
 def test_every_stage_of_the_curriculum_is_timed(resident):
@@ -61,3 +67,7 @@ def test_waiting_for_streamed_data_is_measured(tmp_path):
     figures, _ = benchmark(tmp_path, *streamed, "--turns=1")
     for stage in figures["stages"]:
         assert 0 < stage["share_waiting_for_data"] < 1
+
+
+def test_a_step_is_recorded_by_the_profiler(resident, profile):
+    assert list(profile.glob("plugins/profile/*/*.trace.json.gz"))
