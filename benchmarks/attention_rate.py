@@ -29,9 +29,10 @@ HEADS, HEAD_SIZE = 8, 64
 
 def implementations() -> dict[str, tuple[Callable[..., jax.Array], bool]]:
     """Returns the functions by name, each with whether the heads come before the positions."""
+    names = ("xla", "cudnn") if jax.default_backend() == "gpu" else ("xla",)
     from_jax = {
         name: (functools.partial(jax.nn.dot_product_attention, implementation=name), False)
-        for name in ("xla", "cudnn")[: 2 if jax.default_backend() == "gpu" else 1]
+        for name in names
     }
     return {"ours": (attend, True)} | from_jax
 

@@ -113,8 +113,12 @@ def test_report_without_matplotlib_says_what_to_install():
     assert "pip install 'cgar_jax[report]'" in done.stderr
 
 
-def test_the_other_commands_need_no_matplotlib():
-    commands = ("train", "evaluate", "solve", "rollouts", "export", "convert")
-    program = "\n".join(f"import cgar_jax.commands.{name}" for name in commands)
-    done = without(extras.EXTRAS["report"], program)
+@pytest.mark.parametrize("name", ["train", "evaluate", "solve", "rollouts", "export", "convert"])
+def test_the_other_commands_need_no_matplotlib(name):
+    done = without(extras.EXTRAS["report"], cgar(name, "--help"))
     assert done.returncode == 0, done.stderr
+
+
+def test_a_module_that_no_extra_provides_is_an_ordinary_error():
+    with pytest.raises(ModuleNotFoundError, match="no_such_module"), extras.explain_missing():
+        import no_such_module  # noqa: F401

@@ -71,9 +71,13 @@ class Attention(nn.Module):
 
     Attributes:
       num_heads: number of heads.
-      head_size: number of features of a head; 0 means hidden size / number of heads.
+      head_size: number of features of a head; 0 means hidden size / number of heads, which must
+        then be an integer.
       dtype: dtype of the computation.
       param_dtype: dtype of the parameters.
+
+    Raises:
+      ValueError: if there is no `head_size`, and the heads do not divide the features.
 
     Example:
       >>> import functools
@@ -114,6 +118,11 @@ class Attention(nn.Module):
             at zero, to the score of such a pair. None for none.
         """
         batch, length, hidden_size = x.shape
+        if not self.head_size and hidden_size % self.num_heads:
+            raise ValueError(
+                f"Attention: {self.num_heads} heads do not divide {hidden_size} features; set "
+                "head_size"
+            )
         head_size = self.head_size or hidden_size // self.num_heads
         width = self.num_heads * head_size
         qkv = self.param("qkv", LECUN_NORMAL, (hidden_size, 3 * width), self.param_dtype)

@@ -1,4 +1,4 @@
-"""Tests that the memory benchmark has a figure for every number of microbatches."""
+"""Tests that the memory benchmark has a figure for every stage and number of microbatches."""
 
 import re
 
@@ -7,9 +7,13 @@ from tests.launch import scripts
 
 
 def test_more_microbatches_need_less_memory():
-    flags = [*commands.TINY_AND_SHALLOW, "--config.batch_size=1024", "--microbatches=1,4"]
-    code, output = scripts.run_benchmark("memory", *flags)
+    code, output = scripts.run_benchmark(
+        "memory", *commands.TINY, "--config.batch_size=1024", "--microbatches=1,4"
+    )
     assert code == 0, output
     rows = [line for line in output.splitlines() if "GB" in line]
-    whole, in_parts = (float(re.search(r"([\d.]+) GB", row)[1]) for row in rows)
-    assert in_parts < whole / 2
+    (shallow, deep), (shallow_in_parts, deep_in_parts) = (
+        [float(size) for size in re.findall(r"([\d.]+) GB", row)] for row in rows
+    )
+    assert shallow_in_parts < shallow / 2
+    assert deep_in_parts < deep / 2

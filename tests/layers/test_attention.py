@@ -83,6 +83,11 @@ def test_a_large_number_makes_a_head_look_at_related_positions_only():
     chex.assert_trees_all_close(found[:, :-1], values[:, 1:] @ params["output"], atol=1e-5)
 
 
+def test_heads_that_do_not_divide_the_width_need_a_size():
+    with pytest.raises(ValueError, match="3 heads do not divide 8 features; set head_size"):
+        Attention(num_heads=3).init(jax.random.key(0), jnp.zeros((1, 5, 8)))
+
+
 def test_heads_need_not_divide_the_width():
     attention, params, x, relations = attention_with_relations(head_size=3)
     assert params["qkv"].shape == (8, 3 * 2 * 3)

@@ -95,13 +95,14 @@ def test_other_curricula_and_weightings_apply(method):
 
 
 def test_hierarchical_weighting_counts_loops_as_supervision_steps():
-    plain = experiment.build(config_with("trm"), TASK)
-    weighted = experiment.build(config_with("hsw"), TASK)
+    stages = {"curriculum.stages": ((0, 1), (0, 3))}
+    plain = experiment.build(config_with("trm", **stages), TASK)
+    weighted = experiment.build(config_with("hsw", **stages), TASK)
     _, even = run(plain, plain.initial_state(), 1)
     _, decaying = run(weighted, weighted.initial_state(), 1)
     assert even["digit_weight_max"] == even["digit_weight_min"] == 1
     ratio = decaying["digit_weight_min"] / decaying["digit_weight_max"]
-    np.testing.assert_allclose(ratio, 0.7, rtol=1e-5)
+    np.testing.assert_allclose(ratio, 0.7**2, rtol=1e-5)
 
 
 def fresh_slots(built, labels=None):

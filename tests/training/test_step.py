@@ -115,7 +115,9 @@ def saved(tmp_path_factory):
     return folder, jax.device_get(state), sums
 
 
-@pytest.mark.parametrize("mesh", [{"data": 1}, {"data": 4, "fsdp": 2}], ids=str)
+@pytest.mark.parametrize(
+    "mesh", [{"data": 1}, {"data": 2}, {"data": 4}, {"data": 4, "fsdp": 2}], ids=str
+)
 def test_a_checkpoint_of_eight_devices_is_resumed_on_another_mesh(saved, mesh):
     folder, undisturbed, sums = saved
     pieces, dataset, _ = problem.build(mesh=MESH | mesh, **ELASTIC)
