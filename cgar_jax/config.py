@@ -16,6 +16,31 @@ from cgar_jax.data.families import FAMILIES
 from cgar_jax.data.sources import LoadOptions
 
 METHODS = ("cgar", "pdc", "hsw", "trm", "plateau", "nested", "exits")
+"""How the depth grows and which supervision steps count, see `set_method`."""
+
+PUBLISHED_MODELS: dict[str, dict[str, Any]] = {
+    "trm_single": {"model.num_states": 1},
+    "urm": {
+        "model.num_states": 1,
+        "model.mixing": "attention",
+        "model.positions": "rotary",
+        "model.mlp": "convolutional",
+    },
+    "eqr": {
+        "model.start": "random",
+        "model.puzzle_embedding_tokens": 0,
+        "recursion.rate": 0.95,
+        "recursion.noise": 0.01,
+    },
+    "rsm": {
+        "model.tied_head": True,
+        "model.mixing_norm": "features",
+        "recursion.transition_probability": 0.01,
+        "supervision.max_supervision_steps": 1,
+        "loss.halting_weight": 0.0,
+    },
+}
+"""The settings with which published models differ from TRM; sizes and optimizers are left alone."""
 
 
 def default_config() -> ml_collections.ConfigDict:
@@ -35,15 +60,28 @@ def default_config() -> ml_collections.ConfigDict:
     config.model.name = "trm"
     config.model.hidden_size = 512
     config.model.num_layers = 2
+    config.model.num_states = 2
+    config.model.start = "constant"
     config.model.mixing = "mlp"
+    config.model.mixing_norm = "positions"
     config.model.positions = "none"
     config.model.num_heads = 8
+    config.model.mlp = "swiglu"
     config.model.expansion = 4.0
     config.model.inner_size_multiple = 256
     config.model.puzzle_embedding_tokens = 16
     config.model.puzzle_embedding_size = 0
+    config.model.tied_head = False
     config.model.dtype = "bfloat16"
     config.model.param_dtype = "float32"
+
+    # The options of the recursion, `cgar_jax.recursion.RecursionOptions`.
+    config.recursion = ml_collections.ConfigDict()
+    config.recursion.rate = 1.0
+    config.recursion.noise = 0.0
+    config.recursion.gradient_cycles = 1
+    config.recursion.gradient_calls = "all"
+    config.recursion.transition_probability = 0.0
 
     # A form of supervision of `cgar_jax.training.supervisions.SUPERVISIONS`, and its settings.
     config.supervision = ml_collections.ConfigDict()
@@ -163,6 +201,7 @@ def set_elimination(config: ml_collections.ConfigDict) -> None:
     config.model.dtype = "float32"
     config.model.param_dtype = "float32"
 
+    del config.recursion
     # The rule of elimination, how long puzzles stay, and the mixture of states in which they begin.
     config.supervision = ml_collections.ConfigDict({"name": "candidate_elimination"})
     config.supervision.threshold = 0.1
@@ -239,6 +278,24 @@ def set_mini(config: ml_collections.ConfigDict) -> None:
     config.evaluation.batch_size = 250
 
 
+def set_published_model(config: ml_collections.ConfigDict, name: str) -> None:
+    """Changes the settings with which a published model differs from TRM, and no others.
+
+    Args:
+      config: the config to change; its model is "trm".
+      name: a key of `PUBLISHED_MODELS`.
+
+    Raises:
+      ValueError: if there is no such model, or the config has another kind of model.
+    """
+    check_name("published model", name, PUBLISHED_MODELS)
+    if config.model.name != "trm":
+        raise ValueError(
+            f"{name!r} changes options of the model 'trm', but the config has {config.model.name!r}"
+        )
+    config.update_from_flattened_dict(PUBLISHED_MODELS[name])
+
+
 def set_method(config: ml_collections.ConfigDict, method: str, decay: float = 0.7) -> None:
     """Chooses the depth curriculum and the weighting of supervision steps by name.
 
@@ -251,19 +308,25 @@ def set_method(config: ml_collections.ConfigDict, method: str, decay: float = 0.
     - "nested": the number of cycles is drawn at each step (SortedNet).
     - "exits": the answer is supervised after every cycle (SoFT).
 
+    A published model can stand before the method, as in "urm+plateau"; alone, as in "urm", it is
+    trained with neither, as published. `PUBLISHED_MODELS` lists their names.
+
     Call this last, because it takes the full depth from the last stage of the config's curriculum,
     and the number of supervision steps for HSW. The weighting of the config is replaced.
 
     Args:
       config: the config to change; its curriculum is the progressive one.
-      method: one of `METHODS`.
+      method: one of `METHODS`, a key of `PUBLISHED_MODELS`, or both, joined by "+".
       decay: decay of HSW.
 
     Raises:
       ValueError: if the method is unknown, or the curriculum is no longer the progressive one.
     """
-    if method not in METHODS:
-        raise ValueError(f"unknown method {method!r}; use one of {', '.join(METHODS)}")
+    published, _, rest = method.partition("+")
+    if published in PUBLISHED_MODELS:
+        set_published_model(config, published)
+        check_name("method", method := rest or "trm", METHODS)
+    check_name("method", method, (*METHODS, *PUBLISHED_MODELS))
     if config.curriculum.name != "progressive_depth_curriculum":
         raise ValueError(
             f"the config already has the curriculum {config.curriculum.name!r}; a method can only "

@@ -275,7 +275,8 @@ def build(
     constraints = _constraints(config.data.name, task) if reads_candidates else {}
     model = models.build(config.model, **dataclasses.asdict(task), **constraints)
     curriculum = curricula.build(**config.curriculum)
-    supervision = supervisions.build(config.supervision, config.loss, model, curriculum)
+    recursion = config.get("recursion", {})
+    supervision = supervisions.build(config.supervision, config.loss, recursion, model, curriculum)
     reasoner = _reasoner(config, supervision, curriculum.full_depth, mesh)
     train_step = _train_step(config, supervision, curriculum, mesh)
     if isinstance(reasoner, CandidateReasoner):
@@ -312,7 +313,12 @@ def _reasoner(
         threshold = supervision.rule.threshold
         return CandidateReasoner(supervision.model, depth, mesh, rule, threshold)
     return Reasoner(
-        supervision.model, depth, supervision.halting_rule, mesh, supervision.answer_loss
+        supervision.model,
+        depth,
+        supervision.halting_rule,
+        mesh,
+        supervision.answer_loss,
+        supervision.options,
     )
 
 

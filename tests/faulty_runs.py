@@ -69,8 +69,9 @@ def nan_in_a_batch() -> None:
     def poisoned(compiled):
         def program(state, data, num_steps):
             if int(state.step) == POISONED:
-                y = state.carry.y * float("nan")
-                state = state._replace(carry=state.carry._replace(y=y))
+                y, z = state.carry.states
+                carry = state.carry._replace(states=(y * float("nan"), z))
+                state = state._replace(carry=carry)
             return compiled(state, data, num_steps)
 
         return program

@@ -1,6 +1,5 @@
 """Reading the numbers of the published PyTorch implementation, and computing ours from them."""
 
-import functools
 import json
 import os
 import pathlib
@@ -12,11 +11,14 @@ import numpy as np
 
 from cgar_jax import losses
 from cgar_jax.curricula import Depth
-from cgar_jax.models import TRM, import_published
+from cgar_jax.models import TRM, empty_states, import_published
 from cgar_jax.recursion import (
     Carry,
+    Draws,
     HaltingRule,
     Question,
+    RecursionOptions,
+    States,
     advance,
     initial_carry,
     replace_halted,
@@ -25,12 +27,37 @@ from cgar_jax.recursion import (
 from cgar_jax.training.deep_supervision import example_losses
 
 FOLDER = pathlib.Path(os.environ.get("CGAR_FIXTURES", "../shared/fixtures"))
-NUM_STEPS = 3
+
+
+def _trm(config: dict[str, Any]) -> dict[str, Any]:
+    """Returns the attributes of a model with the options of TRM."""
+    positions = {"rope": "rotary", "learned": "learned", "none": "none"}
+    return {
+        "num_layers": config.get("L_layers", config.get("num_layers")),
+        "mixing": "mlp" if config.get("mlp_t") else "attention",
+        "positions": positions[config["pos_encodings"]],
+        "puzzle_embedding_tokens": config.get("puzzle_emb_len", 1),
+        "puzzle_embedding_size": config.get("puzzle_emb_ndim", 0),
+    }
+
+
+MODELS = {
+    "trm": _trm,
+    "urm": lambda config: _trm(config) | {"num_states": 1, "mlp": "convolutional"},
+    "eqr": lambda config: _trm(config) | {"puzzle_embedding_tokens": 0, "start": "random"},
+    "rsm": lambda config: _trm(config) | {"tied_head": True, "mixing_norm": "features"},
+}
+"""The attributes of each model by its name in a fixture's config."""
+
+
+def _config(path: pathlib.Path) -> dict[str, Any]:
+    with np.load(path) as arrays:
+        return json.loads(str(arrays["config"]))
 
 
 def known() -> list[pathlib.Path]:
     """Returns the fixture files of models that this package has."""
-    return [path for path in sorted(FOLDER.glob("*.npz")) if path.stem.startswith("trm")]
+    return [path for path in sorted(FOLDER.glob("*.npz")) if _config(path)["model"] in MODELS]
 
 
 class Fixture:
@@ -39,41 +66,83 @@ class Fixture:
     def __init__(self, path: pathlib.Path):
         self.arrays = dict(np.load(path))
         self.config = json.loads(str(self.arrays["config"]))
-        positions = {"rope": "rotary", "learned": "learned", "none": "none"}
+        self.name = self.config["model"]
         self.model = TRM(
             vocab_size=self.config["vocab_size"],
             sequence_length=self.config["seq_len"],
-            num_puzzle_identifiers=self.config["num_puzzle_identifiers"],
+            num_puzzle_identifiers=self.config.get("num_puzzle_identifiers", 1),
             hidden_size=self.config["hidden_size"],
-            num_layers=self.config["L_layers"],
-            mixing="mlp" if self.config["mlp_t"] else "attention",
-            positions=positions[self.config["pos_encodings"]],
             num_heads=self.config["num_heads"],
             expansion=self.config["expansion"],
-            puzzle_embedding_tokens=self.config["puzzle_emb_len"],
-            puzzle_embedding_size=self.config["puzzle_emb_ndim"],
+            **MODELS[self.name](self.config),
         )
-        self.depth = Depth(n=self.config["L_cycles"], T=self.config["H_cycles"])
+        # URM's n counts all calls of a cycle, of which there are n + 1 in ours.
+        n = self.config["L_cycles"] - (self.model.num_states == 1)
+        self.depth = Depth(n=n, T=self.config["H_cycles"])
         self.parameters = self.under("param")
         self.variables = import_published(self.parameters, self.model)
+
+    @property
+    def num_steps(self) -> int:
+        """The number of supervision steps in the file."""
+        return len({name.split("/")[0] for name in self.arrays if name.startswith("step")})
+
+    @property
+    def options(self) -> RecursionOptions:
+        """The options of the recursion."""
+        if self.name == "eqr":
+            return RecursionOptions(rate=self.config["lambda_"], noise=self.config["noise_scale"])
+        if self.name == "rsm":
+            return RecursionOptions(transition_probability=0.5)
+        return RecursionOptions()
+
+    @property
+    def halting_rule(self) -> HaltingRule:
+        """The rule by which examples leave."""
+        steps = self.config.get("halt_max_steps", self.config.get("loops", 1))
+        return HaltingRule(steps, self.config.get("halt_exploration_prob", 0.0))
+
+    @property
+    def halting_loss_weight(self) -> float:
+        """The factor of the halting loss."""
+        return 0.0 if self.name == "rsm" else 0.5
+
+    def draws(self, step: int) -> Draws:
+        """Returns the published draws of a step."""
+        noise = jnp.asarray(self.arrays.get(f"step{step}/noise", 0))
+        transition = jnp.asarray(self.arrays.get(f"step{step}/trains_transition", False))
+        axis = self.model.batch_axis
+        return Draws(lambda call: jnp.moveaxis(noise[call], 0, axis), transition)
+
+    def initial_states(self, step: int) -> States:
+        """Returns the states with which examples begin at a step."""
+        if self.model.start == "random":
+            return tuple(jnp.asarray(self.arrays[f"step{step}/fresh/{n}"]) for n in ("z_H", "z_L"))
+        return self.model.apply(self.variables, method="initial_state")
 
     def under(self, prefix: str) -> dict[str, np.ndarray]:
         """Returns the arrays `prefix/NAME` by NAME."""
         start = prefix + "/"
         return {k.removeprefix(start): v for k, v in self.arrays.items() if k.startswith(start)}
 
+    def states_after(self, step: int) -> tuple[np.ndarray, ...]:
+        """Returns the published states after a step; none if the model carries nothing."""
+        names = ("hidden",) if self.model.num_states == 1 else ("z_H", "z_L")
+        carry = self.under(f"step{step}/carry")
+        return tuple(carry[name] for name in names if name in carry)
+
     def carry_before(self, step: int) -> Carry:
         """Returns the published carry with which a step begins."""
         batch = {n: jnp.asarray(a) for n, a in self.under(f"step{step}/batch").items()}
-        if step == 0:
-            return initial_carry(batch, self.model.state_shape, self.model.dtype)
-        carry = {n: jnp.asarray(a) for n, a in self.under(f"step{step - 1}/carry").items()}
-        return Carry(
-            y=carry["z_H"],
-            z=carry["z_L"],
-            supervision_step=carry["steps"],
-            halted=carry["halted"],
-            examples={name: carry[f"current_data/{name}"] for name in batch},
+        carry = initial_carry(batch, empty_states(self.model, len(batch["inputs"])))
+        if step == 0 or not self.states_after(step - 1):
+            return carry
+        published = {n: jnp.asarray(a) for n, a in self.under(f"step{step - 1}/carry").items()}
+        return carry._replace(
+            states=tuple(map(jnp.asarray, self.states_after(step - 1))),
+            supervision_step=published["steps"],
+            halted=published["halted"],
+            examples={name: published[f"current_data/{name}"] for name in batch},
         )
 
 
@@ -92,23 +161,23 @@ def supervise(fixture: Fixture, step: int, carry: Carry) -> Step:
     model, variables = fixture.model, fixture.variables
     table = variables["puzzle_embedding"]["table"]
     batch = {n: jnp.asarray(a) for n, a in fixture.under(f"step{step}/batch").items()}
-    initial = model.apply(variables, method="initial_state")
-    carry = replace_halted(carry, batch, initial)
+    carry = replace_halted(carry, batch, fixture.initial_states(step))
     examples = carry.examples
 
     def loss_fn(params, rows):
         states, outputs = supervision_step(
             model,
-            {"params": params, "constants": variables["constants"]},
-            Question(examples["inputs"], rows),
-            (carry.y, carry.z),
+            variables | {"params": params},
+            Question(examples["inputs"], rows, fixture.draws(step)),
+            carry.states,
             fixture.depth,
+            fixture.options,
         )
         per_example = example_losses(
             outputs,
             examples["labels"],
             losses.stablemax_cross_entropy_loss,
-            halting_loss_weight=0.5,
+            fixture.halting_loss_weight,
         )
         total = sum(value.sum() for value in per_example.values())
         return total / len(rows), (states, outputs, per_example)
@@ -117,7 +186,7 @@ def supervise(fixture: Fixture, step: int, carry: Carry) -> Step:
     gradients, (states, outputs, per_example) = jax.jit(jax.grad(loss_fn, (0, 1), has_aux=True))(
         variables["params"], rows
     )
-    rule = HaltingRule(fixture.config["halt_max_steps"], fixture.config["halt_exploration_prob"])
+    rule = fixture.halting_rule
     carry = advance(carry, states, outputs.halt_logits, rule, jax.random.key(0))
     return Step(outputs, carry, per_example, *gradients)
 
@@ -129,17 +198,25 @@ def rounding(fixture: Fixture, step: int) -> float:
     """
 
     def states(dtype):
-        variables = jax.tree.map(lambda a: jnp.asarray(a, dtype), fixture.variables)
+        def cast(tree):
+            return jax.tree.map(lambda a: jnp.asarray(a, dtype), tree)
+
+        variables = cast(fixture.variables)
         model = fixture.model.clone(dtype=dtype, param_dtype=dtype)
         batch = {n: jnp.asarray(a) for n, a in fixture.under(f"step{step}/batch").items()}
-        initial = model.apply(variables, method="initial_state")
         carry = fixture.carry_before(step)
-        carry = carry._replace(y=carry.y.astype(dtype), z=carry.z.astype(dtype))
-        carry = replace_halted(carry, batch, initial)
+        carry = carry._replace(states=cast(carry.states))
+        carry = replace_halted(carry, batch, cast(fixture.initial_states(step)))
         rows = variables["puzzle_embedding"]["table"][carry.examples["puzzle_identifiers"]]
-        compiled = jax.jit(functools.partial(supervision_step, model, depth=fixture.depth))
-        question = Question(carry.examples["inputs"], rows)
-        after, _ = compiled(variables, question, (carry.y, carry.z))
+
+        @jax.jit
+        def compiled(variables, states):
+            question = Question(carry.examples["inputs"], rows, fixture.draws(step))
+            return supervision_step(
+                model, variables, question, states, fixture.depth, fixture.options
+            )
+
+        after, _ = compiled(variables, carry.states)
         return np.stack(after)
 
     with jax.enable_x64(True):

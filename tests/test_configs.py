@@ -8,12 +8,13 @@ import jax.numpy as jnp
 import pytest
 
 from cgar_jax import data, experiment
-from cgar_jax.config import METHODS, default_config, set_method
+from cgar_jax.config import METHODS, PUBLISHED_MODELS, default_config, set_method
 from cgar_jax.curricula import Depth, as_depth_choice
 from cgar_jax.data.augmentation import augmentation_for
 from cgar_jax.data.families.arc.augmentation import augment
 from cgar_jax.mesh import replicated
 from cgar_jax.training.programs import step_program
+from configs import sudoku_deduction_mini, sudoku_mini
 from tests.running import load
 
 CONFIGS = sorted((pathlib.Path(__file__).parent.parent / "configs").glob("*.py"))
@@ -48,6 +49,30 @@ def test_one_word_switches_the_method(path, method):
     assert len(last.draws) == {"nested": full.T, "plateau": num_stages}.get(method, 1)
     reads_every_cycle = method == "exits" or full.n == 0
     assert last.num_exits == (full.T if reads_every_cycle else 1)
+
+
+@pytest.mark.parametrize("name", PUBLISHED_MODELS)
+def test_a_published_model_is_combined_with_a_method(name):
+    plain, grown = sudoku_mini.get_config(name), sudoku_mini.get_config(f"{name}+plateau")
+    assert plain.curriculum.name == "fixed_depth_curriculum"
+    assert grown.curriculum.name == "plateau_depth_curriculum"
+    assert plain.model == grown.model
+    differing = plain.model != sudoku_mini.get_config("trm").model
+    assert differing
+
+
+@pytest.mark.parametrize(
+    ("method", "message"),
+    [("urmm", "did you mean 'urm'"), ("urm+rsm", "unknown method 'rsm'"), ("cgar+urm", "cgar")],
+)
+def test_a_method_that_does_not_exist_is_refused(method, message):
+    with pytest.raises(ValueError, match=message):
+        sudoku_mini.get_config(method)
+
+
+def test_a_published_model_does_not_change_a_candidate_model():
+    with pytest.raises(ValueError, match="the config has 'relational'"):
+        sudoku_deduction_mini.get_config("urm")
 
 
 def test_the_default_config_is_cgar():

@@ -16,6 +16,7 @@ from cgar_jax.models.base import (
     ModelParams,
     Outputs,
     ShardingRules,
+    empty_states,
     puzzle_rows,
 )
 from cgar_jax.models.ldt import LDT
@@ -78,6 +79,7 @@ __all__ = [
     "ShardingRules",
     "Singles",
     "build",
+    "empty_states",
     "export_published",
     "import_published",
     "puzzle_rows",

@@ -124,6 +124,11 @@ class Model(Protocol):
         ...
 
     @property
+    def num_states(self) -> int:
+        """The number of states: 2, the answer and the latent; or 1, which is both."""
+        ...
+
+    @property
     def batch_axis(self) -> int:
         """The axis on which `network` expects the batch; everywhere else the batch comes first."""
         ...
@@ -183,10 +188,14 @@ class Model(Protocol):
         """Reads the answer state, `[batch, *state_shape]`."""
         ...
 
-    def initial_state(self) -> tuple[jax.Array, jax.Array]:
-        """Returns the `(y, z)` with which every example begins.
+    def initial_state(self, keys: jax.Array | None = None) -> tuple[jax.Array, ...]:
+        """Returns the `num_states` states with which examples begin.
 
         Each broadcasts against `[batch, *state_shape]`.
+
+        Args:
+          keys: random key of each example, `[batch]`; models whose states begin at constants ignore
+            it.
         """
         ...
 
@@ -231,6 +240,14 @@ class CandidateModel(Model, Protocol):
     def relations(self) -> tuple[Relation, ...]:
         """The groups of cells that must all differ, by relation."""
         ...
+
+
+def empty_states(model: Model, num_rows: int) -> tuple[jax.Array, ...]:
+    """Returns zeros in place of states, each `[num_rows, *model.state_shape]`.
+
+    No two of them share a buffer, so all of them can be donated.
+    """
+    return tuple(jnp.zeros((model.num_states, num_rows, *model.state_shape), model.dtype))
 
 
 def run_every_part(model: CandidateModel, inputs: jax.Array) -> CandidateOutputs:

@@ -116,6 +116,11 @@ class LDT(nn.Module):
         return self.sequence_length + 1, self.hidden_size
 
     @property
+    def num_states(self) -> int:
+        """The number of states: 1."""
+        return 1
+
+    @property
     def batch_axis(self) -> int:
         """The axis of the batch in `network`: 0."""
         return 0
@@ -182,9 +187,10 @@ class LDT(nn.Module):
             self.conflict_head(token)[:, 0].astype(jnp.float32),
         )
 
-    def initial_state(self) -> tuple[jax.Array, jax.Array]:
-        """Returns zeros `[hidden_size]`, with which every pass begins, twice."""
-        return self.initial.value.astype(self.dtype), self.initial.value.astype(self.dtype)
+    def initial_state(self, keys: jax.Array | None = None) -> tuple[jax.Array]:
+        """Returns zeros `[hidden_size]`, with which every pass begins."""
+        del keys
+        return (self.initial.value.astype(self.dtype),)
 
     def __call__(self, inputs: jax.Array, puzzle_identifiers: jax.Array) -> CandidateOutputs:
         """Runs every part once, so that `init` finds all variables; training calls the parts."""

@@ -35,6 +35,7 @@ class Naming:
       transposed: last parts of our names of matrices that PyTorch transposes.
       ours_only: our names of zeros that the published code does not have.
       ignored: last parts of published names of arrays that are not parameters.
+      copies: published names of arrays that are stored twice, with the other name of each.
       root: beginning of all published names; files of a part of the model may lack it.
       structure: settings that decide which parameters there are, for errors.
       sizes: settings that decide their shapes, for errors.
@@ -44,6 +45,7 @@ class Naming:
     transposed: tuple[str, ...] = ()
     ours_only: tuple[str, ...] = ()
     ignored: tuple[str, ...] = ()
+    copies: Mapping[str, str] = dataclasses.field(default_factory=dict)
     root: str = ""
     structure: str = "num_layers"
     sizes: str = "sizes"
@@ -60,30 +62,61 @@ class Naming:
 
     def in_published_layout(self, ours: str, array: np.ndarray) -> np.ndarray:
         """Transposes an array if PyTorch stores it transposed; its own inverse."""
+        if ours.endswith("/convolution"):  # (2, inner) here, (inner, 1, 2) there
+            return array.T[:, None] if array.ndim == 2 else array[:, 0].T
         return array.T if ours.rsplit("/", 1)[-1] in self.transposed else array
 
 
-TRM_NAMES = Naming(
+def _trm_names(begin: str, layers: str, **own: Any) -> Naming:
+    """Returns the names of a model that is a `TRM`.
+
+    Args:
+      begin: beginning of all names.
+      layers: name of the list of layers.
+      **own: the other fields of the naming; `names` are added.
+    """
+    layer = f"{begin}{layers}.#."
+    names = {
+        "params/token_embedding": f"{begin}embed_tokens.embedding_weight",
+        "params/position_embedding": f"{begin}embed_pos.embedding_weight",
+        "params/layers_#/token_mlp/gate_up": f"{layer}mlp_t.gate_up_proj.weight",
+        "params/layers_#/token_mlp/down": f"{layer}mlp_t.down_proj.weight",
+        "params/layers_#/attention/qkv": f"{layer}self_attn.qkv_proj.weight",
+        "params/layers_#/attention/output": f"{layer}self_attn.o_proj.weight",
+        "params/layers_#/channel_mlp/gate_up": f"{layer}mlp.gate_up_proj.weight",
+        "params/layers_#/channel_mlp/down": f"{layer}mlp.down_proj.weight",
+        "params/output_head": f"{begin}lm_head.weight",
+        "params/halting_head": f"{begin}q_head.weight",
+        "params/halting_bias": f"{begin}q_head.bias",
+        "constants/initial_y": f"{begin}H_init",
+        "constants/initial_z": f"{begin}L_init",
+        "puzzle_embedding/table": f"{begin}puzzle_emb.weights",
+    }
+    return Naming(
+        names=names | own.pop("names", {}),
+        transposed=("gate_up", "down", "qkv", "output", "output_head", "halting_head"),
+        root=begin,
+        structure="mixing, positions and num_layers",
+        sizes="sizes, its puzzle_embedding_tokens",
+        **own,
+    )
+
+
+TRM_NAMES = _trm_names("inner.", "L_level.layers")
+URM_NAMES = _trm_names(
+    "inner.",
+    "layers",
     names={
-        "params/token_embedding": "inner.embed_tokens.embedding_weight",
-        "params/position_embedding": "inner.embed_pos.embedding_weight",
-        "params/layers_#/token_mlp/gate_up": "inner.L_level.layers.#.mlp_t.gate_up_proj.weight",
-        "params/layers_#/token_mlp/down": "inner.L_level.layers.#.mlp_t.down_proj.weight",
-        "params/layers_#/attention/qkv": "inner.L_level.layers.#.self_attn.qkv_proj.weight",
-        "params/layers_#/attention/output": "inner.L_level.layers.#.self_attn.o_proj.weight",
-        "params/layers_#/channel_mlp/gate_up": "inner.L_level.layers.#.mlp.gate_up_proj.weight",
-        "params/layers_#/channel_mlp/down": "inner.L_level.layers.#.mlp.down_proj.weight",
-        "params/output_head": "inner.lm_head.weight",
-        "params/halting_head": "inner.q_head.weight",
-        "params/halting_bias": "inner.q_head.bias",
-        "constants/initial_y": "inner.H_init",
-        "constants/initial_z": "inner.L_init",
-        "puzzle_embedding/table": "inner.puzzle_emb.weights",
+        "params/layers_#/channel_mlp/convolution": "inner.layers.#.mlp.dwconv.weight",
+        "params/layers_#/channel_mlp/convolution_bias": "inner.layers.#.mlp.dwconv.bias",
+        "constants/initial_y": "inner.init_hidden",
     },
-    transposed=("gate_up", "down", "qkv", "output", "output_head", "halting_head"),
-    root="inner.",
-    structure="mixing, positions and num_layers",
-    sizes="sizes, its puzzle_embedding_tokens",
+)
+RSM_NAMES = _trm_names(
+    "",
+    "core.layers",
+    ours_only=("params/halting_head", "params/halting_bias"),
+    copies={"lm_head.weight": "embed_tokens.embedding_weight"},
 )
 LDT_NAMES = Naming(
     names={
@@ -118,7 +151,6 @@ LDT_NAMES = Naming(
     ours_only=("constants/initial_state", "puzzle_embedding/table"),
     ignored=("row_idx", "col_idx"),
 )
-NAMINGS: dict[type, Naming] = {TRM: TRM_NAMES, LDT: LDT_NAMES}
 
 
 def num_puzzle_rows(arrays: Mapping[str, Any]) -> int:
@@ -148,6 +180,7 @@ def import_published(source: Mapping[str, Any] | str | pathlib.Path, model: Mode
     expected = _shapes(model)
     names = {ours: naming.published(ours) for ours in expected if ours not in naming.ours_only}
     given = {name for name in arrays if name.rsplit(".", 1)[-1] not in naming.ignored}
+    given -= naming.copies.keys()
     missing, unknown = sorted(set(names.values()) - given), sorted(given - set(names.values()))
     if missing or unknown:
         raise ValueError(
@@ -210,17 +243,25 @@ def export_published(variables: Mapping[str, Any], model: Model) -> dict[str, np
       Arrays in PyTorch's layout; in our own if there is no published code of this model.
     """
     naming = _naming(model)
-    return {
+    exported = {
         naming.published(ours): np.asarray(
             naming.in_published_layout(ours, np.asarray(array)), order="C"
         )
         for ours, array in flax.traverse_util.flatten_dict(variables, sep="/").items()
         if ours not in naming.ours_only
     }
+    copies = naming.copies.items()
+    return exported | {copy: exported[name] for copy, name in copies if name in exported}
 
 
 def _naming(model: Model) -> Naming:
-    return NAMINGS.get(type(model), Naming())
+    if isinstance(model, LDT):
+        return LDT_NAMES
+    if not isinstance(model, TRM):
+        return Naming()
+    naming = RSM_NAMES if model.tied_head else URM_NAMES if model.num_states == 1 else TRM_NAMES
+    without_table = () if model.puzzle_embedding_tokens else ("puzzle_embedding/table",)
+    return dataclasses.replace(naming, ours_only=naming.ours_only + without_table)
 
 
 def _shapes(model: Model) -> dict[str, tuple[int, ...]]:

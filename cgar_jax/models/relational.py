@@ -123,6 +123,11 @@ class Relational(nn.Module):
         return self.sequence_length, self.num_symbols, self.hidden_size
 
     @property
+    def num_states(self) -> int:
+        """The number of states: 1."""
+        return 1
+
+    @property
     def batch_axis(self) -> int:
         """The axis of the batch in `network`: 2, so that sums over groups are one product."""
         return 2
@@ -187,9 +192,10 @@ class Relational(nn.Module):
             conflict + self.conflict_bias.astype(jnp.float32),
         )
 
-    def initial_state(self) -> tuple[jax.Array, jax.Array]:
-        """Returns zeros `[hidden_size]`, with which every pass begins, twice."""
-        return self.initial.astype(self.dtype), self.initial.astype(self.dtype)
+    def initial_state(self, keys: jax.Array | None = None) -> tuple[jax.Array]:
+        """Returns zeros `[hidden_size]`, with which every pass begins."""
+        del keys
+        return (self.initial.astype(self.dtype),)
 
     def __call__(self, inputs: jax.Array, puzzle_identifiers: jax.Array) -> CandidateOutputs:
         """Runs every part once, so that `init` finds all variables; training calls the parts."""

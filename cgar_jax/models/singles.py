@@ -55,6 +55,11 @@ class Singles(nn.Module):
         return self.sequence_length, self.num_symbols
 
     @property
+    def num_states(self) -> int:
+        """The number of states: 1."""
+        return 1
+
+    @property
     def batch_axis(self) -> int:
         """The axis of the batch in `network`: 2, so that sums over groups are one product."""
         return 2
@@ -80,10 +85,10 @@ class Singles(nn.Module):
         logits = jnp.where(h < -0.5, -_SURE, _SURE).astype(jnp.float32)
         return CandidateOutputs(logits, logits, jnp.full(len(h), -_SURE, jnp.float32))
 
-    def initial_state(self) -> tuple[jax.Array, jax.Array]:
-        """Returns 0 twice: at the beginning, no candidate has been removed."""
-        zero = jnp.zeros((), self.dtype)
-        return zero, zero
+    def initial_state(self, keys: jax.Array | None = None) -> tuple[jax.Array]:
+        """Returns 0: at the beginning, no candidate has been removed."""
+        del keys
+        return (jnp.zeros((), self.dtype),)
 
     def __call__(self, inputs: jax.Array, puzzle_identifiers: jax.Array) -> CandidateOutputs:
         """Runs every part once; there are no variables to find."""

@@ -40,16 +40,24 @@ POSITIVE = (
     "num_layers",
     "num_heads",
     "inner_size_multiple",
-    "puzzle_embedding_tokens",  # the halting head reads the first of them
 )
+CHOICES = {
+    "start": ("constant", "random"),
+    "mixing": ("mlp", "attention"),
+    "positions": ("none", "rotary", "learned"),
+    "mlp": ("swiglu", "normalized", "convolutional"),
+    "mixing_norm": ("positions", "features"),
+}
 
 
 class Block(nn.Module):
     """One layer: mixes positions, then features; each is followed by a residual and a norm."""
 
     mixing: Literal["mlp", "attention"]
+    mixing_norm: Literal["positions", "features"]
     num_heads: int
     rotary: bool
+    mlp: Literal["swiglu", "normalized", "convolutional"]
     expansion: float
     inner_size_multiple: int
     dtype: str
@@ -59,15 +67,21 @@ class Block(nn.Module):
     def __call__(self, h: jax.Array) -> jax.Array:
         """Maps `[length, batch, hidden]` (MLP) or `[batch, length, hidden]` to the same shape."""
         dtypes = {"dtype": self.dtype, "param_dtype": self.param_dtype}
-        gated = {"expansion": self.expansion, "inner_size_multiple": self.inner_size_multiple}
+        gated = functools.partial(
+            SwiGLU,
+            expansion=self.expansion,
+            inner_size_multiple=self.inner_size_multiple,
+            normalized=self.mlp == "normalized",
+            **dtypes,
+        )
         if self.mixing == "mlp":
-            mixed = SwiGLU(axis=0, **gated, **dtypes, name="token_mlp")(h)
-            # The published model normalizes over positions, not features, after token mixing.
-            h = rms_norm(h + mixed, axis=0)
+            h = h + gated(axis=0, name="token_mlp")(h)
+            h = rms_norm(h, axis=0 if self.mixing_norm == "positions" else -1)
         else:
             mixed = Attention(self.num_heads, **dtypes, name="attention")(h, self._turn(h))
             h = rms_norm(h + mixed)
-        return rms_norm(h + SwiGLU(**gated, **dtypes, name="channel_mlp")(h))
+        convolution = self.mlp == "convolutional"
+        return rms_norm(h + gated(convolution=convolution, name="channel_mlp")(h))
 
     def _turn(self, h: jax.Array) -> Callable[[jax.Array], jax.Array] | None:
         """Returns the rotation of queries and keys by their positions, if there is one."""
@@ -81,7 +95,9 @@ class Block(nn.Module):
 class TRM(nn.Module):
     """The published tiny recursive model: token-mixing MLP or attention, post-norm, SwiGLU.
 
-    It fulfills `cgar_jax.models.Model`.
+    It fulfills `cgar_jax.models.Model`. The other choices make it the network of other published
+    models: URM has one state, attention and convolutional MLPs, EqR no puzzle-embedding tokens, and
+    RSM norms over features and a tied head.
 
     Attributes:
       vocab_size: number of tokens, for questions and answers alike.
@@ -89,16 +105,24 @@ class TRM(nn.Module):
       num_puzzle_identifiers: number of rows of the puzzle-embedding table.
       hidden_size: width of the states.
       num_layers: number of layers of the network.
+      num_states: number of states, 2 (answer and latent) or 1 (URM).
+      start: states with which examples begin: `"constant"` (the same vector at every position) or
+        `"random"` (fresh numbers for every example, position and feature; EqR).
       mixing: method of mixing positions, `"mlp"` (for a fixed number of positions) or
         `"attention"`.
+      mixing_norm: axis of the norm after token mixing by an MLP, `"positions"` (as published) or
+        `"features"` (RSM).
       positions: position encoding, `"none"`, `"rotary"` (attention only) or `"learned"`.
       num_heads: number of attention heads.
+      mlp: gated MLPs: `"swiglu"`, `"normalized"` (sic), or `"convolutional"` (URM; attention only),
+        which combines each position with the one before it.
       expansion: relative width of the gated MLPs, see `cgar_jax.layers.gated_inner_size`.
       inner_size_multiple: unit to which the inner width is rounded up; 256 in the published model.
       puzzle_embedding_tokens: number of positions in front of the puzzle that contain its
-        embedding; the halting head reads the first one.
+        embedding; 0 for none. The halting head reads the first position.
       puzzle_embedding_size: size of a puzzle's embedding, which is padded with zeros to fill these
         positions; 0 means `hidden_size`.
+      tied_head: whether the answer head is the token embedding (RSM).
       dtype: dtype of the computation, one of `DTYPES`.
       param_dtype: dtype of the parameters, one of `DTYPES`.
 
@@ -111,13 +135,18 @@ class TRM(nn.Module):
     num_puzzle_identifiers: int = 1
     hidden_size: int = 512
     num_layers: int = 2
+    num_states: Literal[1, 2] = 2
+    start: Literal["constant", "random"] = "constant"
     mixing: Literal["mlp", "attention"] = "mlp"
+    mixing_norm: Literal["positions", "features"] = "positions"
     positions: Literal["none", "rotary", "learned"] = "none"
     num_heads: int = 8
+    mlp: Literal["swiglu", "normalized", "convolutional"] = "swiglu"
     expansion: float = 4.0
     inner_size_multiple: int = 256
     puzzle_embedding_tokens: int = 16
     puzzle_embedding_size: int = 0
+    tied_head: bool = False
     dtype: str = "float32"
     param_dtype: str = "float32"
 
@@ -132,7 +161,7 @@ class TRM(nn.Module):
 
     @property
     def state_shape(self) -> tuple[int, int]:
-        """The shape of one example's answer or latent state, `(length, hidden_size)`."""
+        """The shape of one example's state, `(length, hidden_size)`."""
         return self.length, self.hidden_size
 
     @property
@@ -151,7 +180,6 @@ class TRM(nn.Module):
     def setup(self):
         """Declares the variables of the three collections."""
         embedding_init = nn.initializers.truncated_normal(_truncated(self.hidden_size**-0.5))
-        state_init = nn.initializers.truncated_normal(_truncated(1.0))
         shape = (self.vocab_size, self.hidden_size)
         self.token_embedding = self.param(
             "token_embedding", embedding_init, shape, self.param_dtype
@@ -163,8 +191,10 @@ class TRM(nn.Module):
         self.layers = [
             Block(
                 mixing=self.mixing,
+                mixing_norm=self.mixing_norm,
                 num_heads=self.num_heads,
                 rotary=self.positions == "rotary",
+                mlp=self.mlp,
                 expansion=self.expansion,
                 inner_size_multiple=self.inner_size_multiple,
                 dtype=self.dtype,
@@ -172,7 +202,9 @@ class TRM(nn.Module):
             )
             for _ in range(self.num_layers)
         ]
-        self.output_head = self.param("output_head", LECUN_NORMAL, shape[::-1], self.param_dtype)
+        if not self.tied_head:
+            head_shape = shape[::-1]
+            self.output_head = self.param("output_head", LECUN_NORMAL, head_shape, self.param_dtype)
         # As in the published code, the initial halting logits mean that nothing is solved.
         zeros, minus_five = nn.initializers.zeros, nn.initializers.constant(-5.0)
         self.halting_head = self.param(
@@ -182,15 +214,18 @@ class TRM(nn.Module):
 
         def constant(name):
             def init():
-                return state_init(self.make_rng("params"), (self.hidden_size,), self.param_dtype)
+                key = self.make_rng("params")
+                return _state_init(key, (self.hidden_size,), self.param_dtype)
 
             return self.variable("constants", name, init).value
 
-        self.initial_y, self.initial_z = constant("initial_y"), constant("initial_z")
+        if self.start == "constant":
+            self.initial = tuple(map(constant, ("initial_y", "initial_z")[: self.num_states]))
         # Training keeps the table outside the variables and passes its rows to `embed`.
         if self.is_initializing() or self.has_variable("puzzle_embedding", "table"):
+            # Without tokens, the table is there, but nothing reads it.
             row_size = self.puzzle_embedding_size or self.hidden_size
-            shape = (self.num_puzzle_identifiers, row_size)
+            shape = (self.num_puzzle_identifiers, row_size if self.puzzle_embedding_tokens else 1)
             self.puzzle_table = self.variable(
                 "puzzle_embedding", "table", jnp.zeros, shape, self.param_dtype
             )
@@ -206,12 +241,11 @@ class TRM(nn.Module):
           The embedded question, `[batch, length, hidden_size]` in `dtype`.
         """
         chex.assert_shape(inputs, (None, self.sequence_length))
-        batch = inputs.shape[0]
-        padding = self.puzzle_embedding_tokens * self.hidden_size - puzzle_rows.shape[-1]
-        front = jnp.pad(puzzle_rows.astype(self.dtype), ((0, 0), (0, padding)))
-        front = front.reshape(batch, self.puzzle_embedding_tokens, self.hidden_size)
-        cells = look_up(self.token_embedding, inputs).astype(self.dtype)
-        x = jnp.concatenate([front, cells], axis=1)
+        x = look_up(self.token_embedding, inputs).astype(self.dtype)
+        if tokens := self.puzzle_embedding_tokens:
+            padding = tokens * self.hidden_size - puzzle_rows.shape[-1]
+            front = jnp.pad(puzzle_rows.astype(self.dtype), ((0, 0), (0, padding)))
+            x = jnp.concatenate([front.reshape(x.shape[0], tokens, self.hidden_size), x], axis=1)
         if self.positions == "learned":
             x = math.sqrt(0.5) * (x + self.position_embedding.astype(self.dtype))
         return math.sqrt(self.hidden_size) * x
@@ -224,20 +258,35 @@ class TRM(nn.Module):
 
     def heads(self, y: jax.Array) -> Outputs:
         """Reads logits and halting logits from the answer state, `[batch, length, hidden_size]`."""
-        logits = y[:, self.puzzle_embedding_tokens :] @ self.output_head.astype(self.dtype)
+        head = self.token_embedding.T if self.tied_head else self.output_head
+        logits = y[:, self.puzzle_embedding_tokens :] @ head.astype(self.dtype)
         halting = y[:, 0] @ self.halting_head.astype(self.dtype)
         halting = (halting + self.halting_bias.astype(self.dtype)).astype(jnp.float32)
         return Outputs(logits.astype(jnp.float32), halting[:, 0], halting[:, 1])
 
-    def initial_state(self) -> tuple[jax.Array, jax.Array]:
-        """Returns the constants `(y, z)` with which every example begins, each `[hidden_size]`."""
-        return self.initial_y.astype(self.dtype), self.initial_z.astype(self.dtype)
+    def initial_state(self, keys: jax.Array | None = None) -> tuple[jax.Array, ...]:
+        """Returns the states with which examples begin.
+
+        Args:
+          keys: random key of each example, `[batch]`; only `start="random"` needs it.
+
+        Returns:
+          `num_states` arrays in `dtype`: `[hidden_size]`, or `[batch, *state_shape]` if they are
+          random.
+        """
+        if self.start == "constant":
+            return tuple(state.astype(self.dtype) for state in self.initial)
+        shape = self.num_states, *self.state_shape
+
+        def draw(key):
+            return _state_init(jax.random.fold_in(key, 0), shape, jnp.float32)
+
+        return tuple(jax.vmap(draw, out_axes=1)(keys).astype(self.dtype))
 
     def __call__(self, inputs: jax.Array, puzzle_identifiers: jax.Array) -> Outputs:
         """Runs every part once, so that `init` finds all variables; training calls the parts."""
         x = self.embed(inputs, self.puzzle_table.value[puzzle_identifiers])
-        y, z = self.initial_state()
-        h = self.network(jnp.moveaxis(x + y + z, 0, self.batch_axis))
+        h = self.network(jnp.moveaxis(x, 0, self.batch_axis))
         return self.heads(jnp.moveaxis(h, self.batch_axis, 0))
 
     def network_flops(self) -> int:
@@ -306,6 +355,9 @@ def _truncated(standard_deviation: float) -> float:
     return standard_deviation / 0.87962566103423978
 
 
+_state_init = nn.initializers.truncated_normal(_truncated(1.0))
+
+
 def _check(model: TRM) -> None:
     """Raises a ValueError for settings that cannot work, before anything is traced."""
 
@@ -318,13 +370,14 @@ def _check(model: TRM) -> None:
     check_number("TRM", "expansion", model.expansion, "(0, inf)")
     for name in ("dtype", "param_dtype"):
         check_name(f"{name} of TRM", getattr(model, name), DTYPES)
+    for name, accepted in CHOICES.items():
+        check_name(f"{name} of TRM", getattr(model, name), accepted)
+    check_integer("TRM", "num_states", model.num_states, "[1, 2]")
+    check_integer("TRM", "puzzle_embedding_tokens", model.puzzle_embedding_tokens, "[0, inf)")
     require(
-        model.mixing in ("mlp", "attention"),
-        f"mixing is {model.mixing!r}; expected 'mlp' or 'attention'",
-    )
-    require(
-        model.positions in ("none", "rotary", "learned"),
-        f"positions is {model.positions!r}; expected 'none', 'rotary' or 'learned'",
+        not (model.mixing == "mlp" and model.mlp == "convolutional"),
+        "mlp='convolutional' needs mixing='attention', because token mixing keeps the positions on "
+        "another axis",
     )
     require(
         not (model.mixing == "mlp" and model.positions == "rotary"),

@@ -64,17 +64,18 @@ class Transfer(NamedTuple):
 def forward_passes(experiment: Experiment, depth: StageDepth) -> float:
     """Returns the network calls of one example's step, in units of one forward call.
 
-    A cycle of `n + 1` calls without gradient counts once. A cycle with gradient counts four times:
-    forward, forward again during the backward pass, and twice for the backward pass itself. With
-    microbatches, cycles with gradient run forward once more.
+    A call without gradient counts once. A call with gradient counts four times: forward, forward
+    again during the backward pass, and twice for the backward pass itself. With microbatches, calls
+    with gradient run forward once more.
 
     Args:
       experiment: the experiment.
       depth: depth of the step.
     """
-    extra = 1 + (experiment.train_step.microbatches > 1)
+    step = experiment.train_step
+    more = 3 + (step.microbatches > 1)
     return sum(
-        probability * (drawn.gradient_aware_cost + extra * drawn.num_exits * (drawn.n + 1))
+        probability * (drawn.network_calls + more * step.supervision.calls_with_gradient(drawn))
         for probability, drawn in as_depth_choice(depth).draws
     )
 
@@ -178,13 +179,13 @@ def _activation_bytes(experiment: Experiment, depth: Depth) -> float:
     slots = step.batch_size // experiment.mesh.size
     part = slots // step.microbatches
     one_state = math.prod(model.state_shape) * _itemsize(experiment)
-    calls = depth.num_exits * (depth.n + 1)
+    calls = step.supervision.calls_with_gradient(depth)
     bytes_ = part * (model.network_activations() + (calls + STATES) * one_state)
     if step.microbatches > 1:
         # Kept for all slots of the device: the final states, and those before each cycle with
         # gradient.
         kept = sum(segment.T > 1 for segment in depth.segments)
-        bytes_ += 2 * (1 + kept) * slots * one_state
+        bytes_ += model.num_states * (1 + kept) * slots * one_state
     return bytes_
 
 

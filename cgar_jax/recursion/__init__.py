@@ -18,18 +18,34 @@ from cgar_jax.recursion.deep_recursion import (
     supervision_step,
 )
 from cgar_jax.recursion.elimination import EliminationRule
-from cgar_jax.recursion.halting import Carry, HaltingRule, advance, initial_carry, replace_halted
+from cgar_jax.recursion.halting import (
+    Carry,
+    HaltingRule,
+    advance,
+    draw_seeds,
+    initial_carry,
+    replace_halted,
+)
+from cgar_jax.recursion.options import (
+    PLAIN,
+    Draws,
+    RecursionOptions,
+    draw,
+    keys_of_step,
+)
 from cgar_jax.recursion.reasoner import HaltedPredictions, Reasoner
 from cgar_jax.recursion.rollouts import Noise, Prediction, Rollouts, read_prediction
 from cgar_jax.recursion.trajectory import Trajectory
 
 __all__ = [
+    "PLAIN",
     "STATES_BEFORE_GRADIENT",
     "CandidateReasoner",
     "Carry",
     "Chains",
     "Correctness",
     "Depth",
+    "Draws",
     "EliminationRule",
     "HaltedPredictions",
     "HaltingRule",
@@ -37,6 +53,7 @@ __all__ = [
     "Prediction",
     "Question",
     "Reasoner",
+    "RecursionOptions",
     "Rollouts",
     "SearchRule",
     "States",
@@ -45,7 +62,10 @@ __all__ = [
     "correctness",
     "correctness_of_answers",
     "deep_recursion",
+    "draw",
+    "draw_seeds",
     "initial_carry",
+    "keys_of_step",
     "latent_recursion",
     "read_prediction",
     "replace_halted",

@@ -1,8 +1,8 @@
 """The recursion: latent recursion, deep recursion and one supervision step of a model.
 
 The functions here are pure and take any network `f`. They do not depend on losses, halting or
-curricula. Depth is static, so every depth is its own compiled program, and a shallow one really
-costs less.
+curricula. Depth and options are static, so every depth is its own compiled program, and a shallow
+one really costs less.
 """
 
 from collections.abc import Callable
@@ -16,15 +16,18 @@ from jax.ad_checkpoint import checkpoint_name
 
 from cgar_jax._core.depth import Depth
 from cgar_jax.models import Model, Outputs
+from cgar_jax.recursion.options import PLAIN, Draws, RecursionOptions
 
 Network = Callable[[jax.Array], jax.Array]
-States = tuple[jax.Array, jax.Array]
-"""The answer state `y` and the latent state `z`."""
+States = tuple[jax.Array, ...]
+"""The answer state `y` and the latent state `z`; or one state, which is both."""
+Call = Callable[[jax.Array, jax.Array, jax.Array], jax.Array]
+"""A network call, `(state, injection, number of the call) -> new state`."""
 
 STATES_BEFORE_GRADIENT = "states_before_gradient"
-"""The name of the states before the last cycle, for policies of `jax.checkpoint`.
+"""The name of the states before the cycles with gradient, for policies of `jax.checkpoint`.
 
-With a policy that saves only these states, the backward pass recomputes only the last cycle.
+With a policy that saves only these states, the backward pass recomputes only those cycles.
 """
 
 
@@ -34,80 +37,141 @@ class Question(NamedTuple):
     Attributes:
       inputs: tokens, int `[batch, sequence_length]`.
       puzzle_rows: rows of the puzzle embedding, `[batch, puzzle_embedding_size]`.
+      draws: what is random in the recursion; None suffices for options without `needs_draws`.
     """
 
     inputs: jax.Array
     puzzle_rows: jax.Array
+    draws: Draws | None = None
 
 
 def latent_recursion(f: Network, x: jax.Array, states: States, n: int) -> States:
     """Updates the latent state `n` times, then the answer state once: one cycle.
 
-    `z <- f(x + y + z)` n times, then `y <- f(y + z)`.
+    `z <- f(x + y + z)` n times, then `y <- f(y + z)`. With one state, `z <- f(x + z)` n + 1 times,
+    which costs as much.
 
     Args:
       f: the network, from an array to one of the same shape and dtype.
       x: the embedded question.
-      states: the answer state `y` and the latent state `z`, shaped like `x`.
+      states: the answer state `y` and the latent state `z`, or one state; each shaped like `x`.
       n: number of latent updates, a Python int.
 
     Returns:
-      The new `(y, z)`.
+      The new states.
 
     Reference:
-      Jolicoeur-Martineau, 2025, arXiv 2510.04871.
+      Jolicoeur-Martineau, 2025, arXiv 2510.04871. One state: Gao et al., 2025, arXiv 2512.14693.
     """
+    return _cycle(lambda state, injection, _: f(state + injection), x, states, n, 0)
+
+
+def _cycle(
+    call: Call, x: jax.Array, states: States, n: int, number: jax.typing.ArrayLike, done: int = 0
+) -> States:
+    """Runs cycle `number`, whose first `done` latent updates are done already."""
+    first = number * (n + 1)
+    updates = n if len(states) == 2 else n + 1
+    states = _latent_updates(call, x, states, first + jnp.arange(done, updates))
+    if len(states) == 1:
+        return states
     y, z = states
-    z, _ = lax.scan(lambda z, _: (f(x + y + z), None), z, length=n)
-    return f(y + z), z
+    return call(y, z, first + n), z
 
 
-def deep_recursion(f: Network, x: jax.Array, states: States, depth: Depth) -> States:
-    """Runs `depth.T` cycles, of which only the last one is differentiated.
+def _latent_updates(call: Call, x: jax.Array, states: States, numbers: jax.Array) -> States:
+    """Updates the latent state once for each number of a call."""
+    *y, z = states
+    injection = x + y[0] if y else x
+    z, _ = lax.scan(lambda z, number: (call(z, injection, number), None), z, numbers)
+    return *y, z
 
-    The gradient passes through all n + 1 network calls of the last cycle. The backward pass keeps
-    the input of each of these calls and recomputes the rest, so memory grows with n, but neither
-    with T nor with the number of operations inside `f`.
+
+def deep_recursion(
+    f: Network,
+    x: jax.Array,
+    states: States,
+    depth: Depth,
+    options: RecursionOptions = PLAIN,
+    draws: Draws | None = None,
+) -> States:
+    """Runs `depth.T` cycles, of which by default only the last one is differentiated.
+
+    The backward pass keeps the input of each network call with gradient and recomputes the rest.
+    With one such cycle, memory grows with n, but neither with T nor with the number of operations
+    inside `f`.
 
     Args:
       f: the network, from an array to one of the same shape and dtype. It may close over
         parameters that are being differentiated.
       x: the embedded question.
-      states: the answer state `y` and the latent state `z`, with the shape and dtype of `x`.
+      states: the answer state `y` and the latent state `z`, or one state; each has the shape and
+        dtype of `x`.
       depth: static `Depth(n, T)`.
+      options: which calls run with gradient, and how a call changes a state.
+      draws: what is random; needed if `options.needs_draws`.
 
     Returns:
-      The new `(y, z)`.
+      The new states.
 
     Raises:
-      AssertionError: if the shapes or dtypes of `x`, `y` and `z` differ.
+      AssertionError: if the shapes or dtypes of `x` and the states differ.
+      ValueError: if `draws` are missing, or the options need two states.
 
     Reference:
       Jolicoeur-Martineau, 2025, arXiv 2510.04871.
     """
     chex.assert_equal_shape([x, *states])
     chex.assert_trees_all_equal_dtypes(x, *states)
-    if depth.T > 1:
-        states = _detached_cycles(f, x, states, depth)
+    if options.needs_draws and draws is None:
+        raise ValueError("a recursion with noise or transitions needs `draws`")
+    n = depth.n
+    cycles, updates = options.without_gradient(depth, len(states))
+    if cycles or updates:
+        # Stopping the gradient of the result would still trace derivatives through these calls, so
+        # the arrays that `f` closes over are lifted out and detached as well.
+        pure_f, closed_over = jax.closure_convert(f, x)
+        detached_x, states, closed_over = lax.stop_gradient((x, states, closed_over))
+        call = _caller(lambda h: pure_f(h, *closed_over), options, draws)
+        states = _cycles(call, detached_x, states, n, jnp.arange(cycles))
+        states = _latent_updates(call, detached_x, states, cycles * (n + 1) + jnp.arange(updates))
         states = checkpoint_name(states, STATES_BEFORE_GRADIENT)
-    return latent_recursion(jax.checkpoint(f), x, states, depth.n)
+    call = _caller(jax.checkpoint(f), options, draws)
+    states = _cycle(call, x, states, n, cycles, updates)
+    if options.transition_probability and depth.T > 1:
+        y, z = states
+        states = jnp.where(draws.transition, y, lax.stop_gradient(y)), z
+    return _cycles(call, x, states, n, jnp.arange(cycles + 1, depth.T))
 
 
-def _detached_cycles(f: Network, x: jax.Array, states: States, depth: Depth) -> States:
-    """Runs all cycles but the last, without gradient."""
-    # Stopping the gradient of the result would still trace derivatives through these cycles, so
-    # the arrays that `f` closes over are lifted out and detached as well.
-    pure_f, closed_over = jax.closure_convert(f, x)
-    x, states, closed_over = lax.stop_gradient((x, states, closed_over))
+def _cycles(call: Call, x: jax.Array, states: States, n: int, numbers: jax.Array) -> States:
+    """Runs the cycles of the given numbers."""
+    if not len(numbers):
+        return states
+    return lax.scan(lambda states, k: (_cycle(call, x, states, n, k), None), states, numbers)[0]
 
-    def cycle(states, _):
-        return latent_recursion(lambda h: pure_f(h, *closed_over), x, states, depth.n), None
 
-    return lax.scan(cycle, states, length=depth.T - 1)[0]
+def _caller(f: Network, options: RecursionOptions, draws: Draws | None) -> Call:
+    """Returns the network call `(1 - rate) s + rate f(s + injection) + noise e`."""
+
+    def call(state, injection, number):
+        new = f(state + injection)
+        if options.rate != 1:
+            new = (1 - options.rate) * state + options.rate * new
+        if options.noise:
+            new = new + options.noise * draws.noise(number).astype(new.dtype)
+        return new
+
+    return call
 
 
 def supervision_step(
-    model: Model, variables: dict[str, Any], question: Question, states: States, depth: Depth
+    model: Model,
+    variables: dict[str, Any],
+    question: Question,
+    states: States,
+    depth: Depth,
+    options: RecursionOptions = PLAIN,
 ) -> tuple[States, Outputs]:
     """Computes one supervision step: embeds the question, runs a deep recursion, reads the answer.
 
@@ -117,6 +181,7 @@ def supervision_step(
       question: the question of each example.
       states: the states before the step, each `[batch, *model.state_shape]`.
       depth: static `Depth(n, T)`.
+      options: options of the recursion.
 
     Returns:
       `(states, outputs)`: the states after the step, still attached to the gradient, and the
@@ -126,8 +191,10 @@ def supervision_step(
     def call(method, *arguments):
         return model.apply(variables, *arguments, method=method)
 
-    arrays = call("embed", *question), *states
-    x, y, z = (jnp.moveaxis(array, 0, model.batch_axis) for array in arrays)
-    y, z = deep_recursion(lambda h: call("network", h), x, (y, z), depth)
-    y, z = (jnp.moveaxis(array, model.batch_axis, 0) for array in (y, z))
-    return (y, z), call("heads", y)
+    x = call("embed", question.inputs, question.puzzle_rows)
+    x, *states = (jnp.moveaxis(array, 0, model.batch_axis) for array in (x, *states))
+    states = deep_recursion(
+        lambda h: call("network", h), x, tuple(states), depth, options, question.draws
+    )
+    states = tuple(jnp.moveaxis(state, model.batch_axis, 0) for state in states)
+    return states, call("heads", states[0])

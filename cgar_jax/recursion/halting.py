@@ -81,33 +81,51 @@ class Carry(NamedTuple):
     """The state of deep supervision; the batch comes first in every leaf.
 
     Attributes:
-      y: answer state, detached, `[batch, *state_shape]`.
-      z: latent state, detached, `[batch, *state_shape]`.
+      states: the states, detached, each `[batch, *state_shape]`.
+      seeds: seed of whatever is drawn for the current example, uint32 `[batch]`.
       supervision_step: number of steps that the current example has taken, int32 `[batch]`.
       halted: whether the slot waits for a fresh example, bool `[batch]`.
       examples: the current examples, a pytree of arrays `[batch, ...]`.
     """
 
-    y: jax.Array
-    z: jax.Array
+    states: States
+    seeds: jax.Array
     supervision_step: jax.Array
     halted: jax.Array
     examples: Any
 
+    def keys(self) -> jax.Array:
+        """Returns the random key of each slot's example, `[batch]`."""
+        return jax.vmap(jax.random.key)(self.seeds)
 
-def initial_carry(fresh_examples: Any, state_shape: tuple[int, ...], dtype: Any) -> Carry:
+
+def initial_carry(fresh_examples: Any, empty_states: States) -> Carry:
     """Returns the carry before the first step: every slot is halted and waits for an example.
 
     Args:
       fresh_examples: pytree of arrays `[batch, ...]`; only shapes and dtypes matter.
-      state_shape: shape of one example's state.
-      dtype: dtype of the states.
+      empty_states: states of any value, each `[batch, *state_shape]`.
     """
     examples = jax.tree.map(jnp.zeros_like, fresh_examples)
-    batch = jax.tree.leaves(examples)[0].shape[0]
-    # Two arrays instead of one used twice: a buffer can be donated only once.
-    y, z = jnp.zeros((2, batch, *state_shape), dtype)
-    return Carry(y, z, jnp.zeros(batch, jnp.int32), jnp.ones(batch, bool), examples)
+    batch = len(empty_states[0])
+    return Carry(
+        states=empty_states,
+        seeds=jnp.zeros(batch, jnp.uint32),
+        supervision_step=jnp.zeros(batch, jnp.int32),
+        halted=jnp.ones(batch, bool),
+        examples=examples,
+    )
+
+
+def draw_seeds(carry: Carry, key: jax.Array) -> Carry:
+    """Gives each halted slot a new seed.
+
+    Args:
+      carry: the carry after the previous step.
+      key: random key.
+    """
+    fresh = jax.random.bits(key, carry.seeds.shape, jnp.uint32)
+    return carry._replace(seeds=where_rows(carry.halted, fresh, carry.seeds))
 
 
 def replace_halted(carry: Carry, fresh_examples: Any, initial_states: States) -> Carry:
@@ -117,20 +135,18 @@ def replace_halted(carry: Carry, fresh_examples: Any, initial_states: States) ->
       carry: the carry after the previous step.
       fresh_examples: a whole batch like `carry.examples`; rows of slots that have not halted are
         ignored.
-      initial_states: `(y, z)` with which an example begins; they broadcast against the carry's.
+      initial_states: states with which an example begins; they broadcast against the carry's.
 
     Returns:
       A carry in which no slot is halted.
     """
     chex.assert_trees_all_equal_shapes_and_dtypes(carry.examples, fresh_examples)
-    initial_y, initial_z = initial_states
 
     def select(fresh, current):
         return where_rows(carry.halted, fresh, current)
 
-    return Carry(
-        y=select(initial_y, carry.y),
-        z=select(initial_z, carry.z),
+    return carry._replace(
+        states=jax.tree.map(select, initial_states, carry.states),
         supervision_step=select(0, carry.supervision_step),
         halted=jnp.zeros_like(carry.halted),
         examples=jax.tree.map(select, fresh_examples, carry.examples),
@@ -144,7 +160,7 @@ def advance(
 
     Args:
       carry: the carry from `replace_halted`.
-      states: `(y, z)` after the step, each `[batch, *state_shape]`.
+      states: the states after the step, each `[batch, *state_shape]`.
       halt_logits: halting logits after the step, `[batch]`.
       rule: the halting rule.
       key: random key for the exploration.
@@ -154,5 +170,4 @@ def advance(
     """
     taken = carry.supervision_step + 1
     halted = rule.halts_in_training(halt_logits, taken, key)
-    y, z = lax.stop_gradient(states)
-    return carry._replace(y=y, z=z, supervision_step=taken, halted=halted)
+    return carry._replace(states=lax.stop_gradient(states), supervision_step=taken, halted=halted)

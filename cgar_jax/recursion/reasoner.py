@@ -18,10 +18,12 @@ from jax.sharding import Mesh, PartitionSpec
 from cgar_jax._core.depth import Depth
 from cgar_jax.losses import softmax_cross_entropy_loss
 from cgar_jax.mesh import BATCH, place, replicated
-from cgar_jax.models import Model, ModelParams, Outputs
+from cgar_jax.models import Model, ModelParams, Outputs, empty_states
 from cgar_jax.recursion.deep_recursion import Question, States, supervision_step
 from cgar_jax.recursion.halting import HaltingRule
+from cgar_jax.recursion.options import PLAIN, RecursionOptions, draw, keys_of_step
 from cgar_jax.recursion.rollouts import Noise, Prediction, Rollouts, read_prediction
+from cgar_jax.recursion.rows import where_rows
 from cgar_jax.recursion.trajectory import Trajectory
 
 Reader = Callable[[Outputs], Any]
@@ -51,6 +53,7 @@ class Reasoner:
       mesh: devices over which batches are split.
       answer_loss: the loss that the model was trained with, `(logits, labels) -> losses`; the
         confidence in an answer is `exp(-answer_loss)`.
+      options: options of the recursion.
     """
 
     model: Model
@@ -58,6 +61,7 @@ class Reasoner:
     halting_rule: HaltingRule
     mesh: Mesh
     answer_loss: Callable[..., jax.Array] = softmax_cross_entropy_loss
+    options: RecursionOptions = PLAIN
 
     @property
     def supervision_steps(self) -> int:
@@ -71,8 +75,7 @@ class Reasoner:
 
     def empty_states(self, num_rows: int) -> States:
         """Returns states, `[num_rows, *state_shape]`, for rollouts that have not begun."""
-        y, z = jnp.zeros((2, num_rows, *self.model.state_shape), self.model.dtype)
-        return y, z
+        return empty_states(self.model, num_rows)
 
     def think(
         self,
@@ -95,17 +98,20 @@ class Reasoner:
           `(states, readings)`: the states after the last step, and the results of `read` after each
           step, with leaves `[supervision_steps, rows, ...]`.
         """
-        variables = params.variables
+        model, variables, options = self.model, params.variables, self.options
         question = Question(rollouts.inputs, params.puzzle_rows(rollouts.puzzle_identifiers))
-        begins = (rollouts.steps_taken == 0)[:, None, None]
-        start = self.model.apply(variables, method="initial_state")
-        states = jax.tree.map(lambda first, now: jnp.where(begins, first, now), start, states)
+        keys = rollouts.keys()
+        start = model.apply(variables, keys, method="initial_state")
+        begins = rollouts.steps_taken == 0
+        states = jax.tree.map(lambda first, now: where_rows(begins, first, now), start, states)
 
         def step(states, number):
-            y, z = states
             if noise is not None:
-                z = z + noise.draw(z, rollouts, number)
-            states, outputs = supervision_step(self.model, variables, question, (y, z), self.depth)
+                *y, z = states
+                states = *y, z + noise.draw(z, rollouts, number)
+            draws = draw(keys_of_step(keys, rollouts.steps_taken + number), model, options)
+            drawn = question._replace(draws=draws)
+            states, outputs = supervision_step(model, variables, drawn, states, self.depth, options)
             return states, read(outputs)
 
         return lax.scan(step, states, jnp.arange(self.supervision_steps))

@@ -21,7 +21,7 @@ class Rollouts(NamedTuple):
     Attributes:
       inputs: tokens, int32 `[rows, sequence_length]`.
       puzzle_identifiers: rows of the puzzle embedding, int32 `[rows]`.
-      puzzle_indices: index of the puzzle, int32 `[rows]`; seeds the noise.
+      puzzle_indices: index of the puzzle, int32 `[rows]`; seeds whatever is drawn.
       rollout_indices: index of the rollout of its puzzle, int32 `[rows]`; 0 is without noise.
       steps_taken: supervision steps so far, int32 `[rows]`; at 0 the states are initialized.
     """
@@ -42,6 +42,14 @@ class Rollouts(NamedTuple):
         """
         zeros = puzzle_identifiers * 0
         return cls(inputs, puzzle_identifiers, zeros, zeros, zeros)
+
+    def keys(self) -> jax.Array:
+        """Returns the random key of each rollout, `[rows]`, for `RecursionOptions` that need it."""
+
+        def key(puzzle, rollout):
+            return jax.random.fold_in(jax.random.fold_in(jax.random.key(0), puzzle), rollout)
+
+        return jax.vmap(key)(self.puzzle_indices, self.rollout_indices)
 
     def repeated(self, num_rollouts: int) -> "Rollouts":
         """Returns `num_rollouts` rollouts of each puzzle, those of a puzzle side by side.

@@ -19,7 +19,12 @@ from cgar_jax.curricula import Depth
 from cgar_jax.data import Dataset
 from cgar_jax.mesh import over_batch, place
 from cgar_jax.models import ModelParams
-from cgar_jax.recursion import Question, supervision_step
+from cgar_jax.recursion import (
+    Question,
+    draw,
+    keys_of_step,
+    supervision_step,
+)
 from cgar_jax.training.deep_supervision import DeepSupervision, example_losses
 from cgar_jax.training.feed import as_partial
 from cgar_jax.training.step import TrainStep
@@ -200,11 +205,13 @@ def _compiled(supervision: DeepSupervision, depth: Depth) -> Callable:
     model = supervision.model
     supervision_steps = supervision.halting_rule.max_supervision_steps
 
-    def loss(trained, model_params, batch, states):
+    def loss(trained, model_params, batch, states, keys):
         rows = model_params.puzzle_rows(batch["puzzle_identifiers"])
         variables = model_params.variables | {"params": trained}
-        question = Question(batch["inputs"], rows)
-        states, outputs = supervision_step(model, variables, question, states, depth)
+        question = Question(batch["inputs"], rows, draw(keys, model, supervision.options))
+        states, outputs = supervision_step(
+            model, variables, question, states, depth, supervision.options
+        )
         each = example_losses(
             outputs, batch["labels"], supervision.answer_loss, supervision.halting_loss_weight
         )
@@ -215,16 +222,19 @@ def _compiled(supervision: DeepSupervision, depth: Depth) -> Callable:
 
     @jax.jit
     def gradients(model_params, batch, sums):
-        start = model.apply(model_params.variables, method="initial_state")
-        shape = (len(batch["inputs"]), *model.state_shape)
-        states = tuple(jnp.broadcast_to(state, shape) for state in start)
+        num = len(batch["inputs"])
+        keys = jax.random.split(jax.random.key(0), num)
+        start = model.apply(model_params.variables, keys, method="initial_state")
+        states = tuple(jnp.broadcast_to(state, (num, *model.state_shape)) for state in start)
 
-        def step(states, _):
+        def step(states, number):
             trained = model_params.variables["params"]
-            gradient, states = jax.grad(loss, has_aux=True)(trained, model_params, batch, states)
+            gradient, states = jax.grad(loss, has_aux=True)(
+                trained, model_params, batch, states, keys_of_step(keys, number)
+            )
             return states, jax.tree.map(lambda leaf: leaf.astype(jnp.float32), gradient)
 
-        _, found = lax.scan(step, states, length=supervision_steps)
+        _, found = lax.scan(step, states, jnp.arange(supervision_steps))
         sums = found if sums is None else jax.tree.map(jnp.add, sums, found)
         return sums, _products(found)
 

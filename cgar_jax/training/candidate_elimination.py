@@ -182,6 +182,9 @@ class CandidateElimination:
         per_example = jax.tree.map(lambda loss: jnp.moveaxis(loss, 0, 1), by_loop)
         return StepOutput(states, outputs, answered, per_example)
 
+    def calls_with_gradient(self, depth: Depth) -> int:  # noqa: D102
+        return depth.T
+
     def loss_steps(self, slots: CandidateSlots, depth: Depth) -> jax.Array:  # noqa: D102
         return jnp.broadcast_to(jnp.arange(1, depth.T + 1), (len(slots.halted), depth.T))
 

@@ -14,14 +14,19 @@ from jax import lax
 
 from cgar_jax import losses
 from cgar_jax._core.depth import Depth
-from cgar_jax.models import Model, Outputs
+from cgar_jax.models import Model, Outputs, empty_states
 from cgar_jax.recursion import (
+    PLAIN,
     Carry,
     HaltingRule,
     Question,
+    RecursionOptions,
     advance,
     correctness,
+    draw,
+    draw_seeds,
     initial_carry,
+    keys_of_step,
     replace_halted,
     supervision_step,
 )
@@ -69,6 +74,7 @@ class DeepSupervision:
       halting_rule: rule that decides when an example leaves its slot.
       answer_loss: unreduced answer loss, see `example_losses`.
       halting_loss_weight: factor of the halting loss, see `example_losses`.
+      options: options of the recursion.
 
     Reference:
       Jolicoeur-Martineau, 2025, arXiv 2510.04871, following the released code.
@@ -78,28 +84,37 @@ class DeepSupervision:
     halting_rule: HaltingRule
     answer_loss: Callable[..., jax.Array]
     halting_loss_weight: float
+    options: RecursionOptions = PLAIN
 
     loss_terms: ClassVar[tuple[str, ...]] = ("answer", "halt")
 
     def initial_slots(self, examples: Mapping[str, jax.Array]) -> Carry:  # noqa: D102
-        return initial_carry(examples, self.model.state_shape, self.model.dtype)
+        batch = len(jax.tree.leaves(examples)[0])
+        return initial_carry(examples, empty_states(self.model, batch))
 
     def refill(  # noqa: D102
         self, slots: Carry, fresh: Mapping[str, jax.Array], variables: Any, key: jax.Array
     ) -> Carry:
-        del key
-        return replace_halted(slots, fresh, self.model.apply(variables, method="initial_state"))
+        slots = draw_seeds(slots, key)
+        start = self.model.apply(variables, slots.keys(), method="initial_state")
+        return replace_halted(slots, fresh, start)
 
     def forward(  # noqa: D102
         self, variables: Any, puzzle_rows: jax.Array, slots: Carry, depth: Depth
     ) -> StepOutput:
         labels = slots.examples["labels"]
-        question = Question(slots.examples["inputs"], puzzle_rows)
-        states = slots.y, slots.z
+        states, keys = slots.states, keys_of_step(slots.keys(), slots.supervision_step)
         losses_by_exit = []
-        for segment in depth.segments:
+        for exit_number, segment in enumerate(depth.segments):
+            draws = draw(keys_of_step(keys, exit_number), self.model, self.options)
+            question = Question(slots.examples["inputs"], puzzle_rows, draws)
             states, outputs = supervision_step(
-                self.model, variables, question, lax.stop_gradient(states), segment
+                self.model,
+                variables,
+                question,
+                lax.stop_gradient(states),
+                segment,
+                self.options,
             )
             losses_by_exit.append(
                 example_losses(outputs, labels, self.answer_loss, self.halting_loss_weight)
@@ -111,6 +126,9 @@ class DeepSupervision:
     def loss_steps(self, slots: Carry, depth: Depth) -> jax.Array:  # noqa: D102
         del depth
         return slots.supervision_step + 1
+
+    def calls_with_gradient(self, depth: Depth) -> int:  # noqa: D102
+        return self.options.calls_with_gradient(depth, self.model.num_states)
 
     def advance(self, slots: Carry, output: StepOutput, key: jax.Array) -> Carry:  # noqa: D102
         return advance(slots, output.states, output.outputs.halt_logits, self.halting_rule, key)

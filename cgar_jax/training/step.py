@@ -17,7 +17,7 @@ from jax import lax
 from jax.sharding import Mesh
 
 from cgar_jax import losses, optimizers, weighting
-from cgar_jax.curricula import DepthCurriculum, StageDepth, as_depth_choice
+from cgar_jax.curricula import Depth, DepthCurriculum, StageDepth, as_depth_choice
 from cgar_jax.data import schema
 from cgar_jax.mesh import over_batch
 from cgar_jax.models import Model, puzzle_rows
@@ -88,7 +88,7 @@ class TrainStep:
             params=params,
             # A copy, because a donated state must not hold one buffer twice.
             ema_params=jax.tree.map(lambda p: jnp.array(p, jnp.float32, copy=True), params),
-            constants=collections["constants"],
+            constants=collections.get("constants", {}),
             puzzle_table=collections["puzzle_embedding"]["table"],
             optimizer_state=self.optimizer.init(params),
             weighting_state=self.weighting.init(losses_like),
@@ -106,8 +106,13 @@ class TrainStep:
           depth: depth of the step; if it stands for several depths, the result is their mean.
         """
         network, heads = self.model.network_flops(), 3 * self.model.heads_flops()
-        per_example = depth.gradient_aware_cost * network + depth.num_exits * heads
-        return self.batch_size * per_example
+
+        def per_example(drawn: Depth) -> float:
+            calls = drawn.network_calls + 2 * self.supervision.calls_with_gradient(drawn)
+            return calls * network + drawn.num_exits * heads
+
+        draws = as_depth_choice(depth).draws
+        return self.batch_size * sum(share * per_example(drawn) for share, drawn in draws)
 
     def draw(self, key: jax.Array, state: TrainState, data: TrainingData) -> tuple[Examples, Any]:
         """Draws a batch of fresh examples on the device and augments it.

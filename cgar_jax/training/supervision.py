@@ -97,6 +97,14 @@ class Supervision(Protocol):
         """
         ...
 
+    def calls_with_gradient(self, depth: Depth) -> int:
+        """Returns the number of network calls of a step that run with gradient.
+
+        Args:
+          depth: depth of the step (static).
+        """
+        ...
+
     def loss_steps(self, slots: Slots, depth: Depth) -> jax.Array:
         """Returns the supervision step of each loss, from 1, as weightings count it.
 

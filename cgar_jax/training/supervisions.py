@@ -13,12 +13,14 @@ from cgar_jax._core.ranges import check_number
 from cgar_jax._core.registry import call_by_name, check_name
 from cgar_jax.curricula import DepthCurriculum, as_depth_choice
 from cgar_jax.models import CandidateModel, Model
-from cgar_jax.recursion import EliminationRule, HaltingRule
+from cgar_jax.recursion import EliminationRule, HaltingRule, RecursionOptions
 from cgar_jax.training.candidate_elimination import CandidateElimination, CandidateLosses
 from cgar_jax.training.deep_supervision import DeepSupervision
 from cgar_jax.training.mixture import Mixture
 from cgar_jax.training.supervision import Supervision
 
+SUPERVISIONS = ("deep_supervision", "candidate_elimination")
+"""Every form of supervision that a config may name."""
 ANSWER_LOSSES = {
     "stablemax_cross_entropy_loss": losses.stablemax_cross_entropy_loss,
     "softmax_cross_entropy_loss": losses.softmax_cross_entropy_loss,
@@ -28,14 +30,16 @@ ANSWER_LOSSES = {
 def build(
     supervision: Mapping[str, Any],
     loss: Mapping[str, Any],
+    recursion: Mapping[str, Any],
     model: Model,
     curriculum: DepthCurriculum,
 ) -> Supervision:
     """Builds a form of supervision.
 
     Args:
-      supervision: `name` (a key of `SUPERVISIONS`) and its settings.
+      supervision: `name` (one of `SUPERVISIONS`) and its settings.
       loss: settings of its losses.
+      recursion: settings of `RecursionOptions`; deep supervision has them.
       model: the model.
       curriculum: the depth curriculum; its depths are checked.
 
@@ -60,16 +64,27 @@ def build(
             raise ValueError(
                 f"{name} needs depths {wanted}, but the curriculum has ({depth.n}, {depth.T})"
             )
-    return SUPERVISIONS[name](model, settings, dict(loss))
+    if reads_candidates:
+        return _candidate_elimination(model, settings, dict(loss))
+    options = call_by_name("recursion", {"deep": RecursionOptions}, "deep", dict(recursion))
+    if model.num_states == 1 and options.transition_probability:
+        raise ValueError(
+            "recursion.transition_probability needs an answer and a latent state, but the model "
+            "has one state; set model.num_states to 2 or the probability to 0"
+        )
+    return _deep_supervision(model, settings, dict(loss), options)
 
 
-def _deep_supervision(model: Model, settings: dict, loss: dict) -> DeepSupervision:
+def _deep_supervision(
+    model: Model, settings: dict, loss: dict, options: RecursionOptions
+) -> DeepSupervision:
     check_name("answer loss", loss.get("answer"), ANSWER_LOSSES)
     rule = call_by_name(
         "halting rule", {"deep_supervision": HaltingRule}, "deep_supervision", settings
     )
     check_number("config", "loss.halting_weight", loss["halting_weight"], "[0, inf)")
-    return DeepSupervision(model, rule, ANSWER_LOSSES[loss["answer"]], loss["halting_weight"])
+    answer_loss = ANSWER_LOSSES[loss["answer"]]
+    return DeepSupervision(model, rule, answer_loss, loss["halting_weight"], options)
 
 
 def _candidate_elimination(
@@ -95,10 +110,3 @@ def _candidate_elimination(
         loss_weights=CandidateLosses(**loss),
         **chosen(own),
     )
-
-
-SUPERVISIONS = {
-    "deep_supervision": _deep_supervision,
-    "candidate_elimination": _candidate_elimination,
-}
-"""Every form of supervision that a config may name."""

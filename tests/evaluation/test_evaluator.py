@@ -32,6 +32,7 @@ class SecondThought(nn.Module):
 
     state_shape = (CELLS, 1)
     batch_axis = 0
+    num_states = 2
     dtype = "float32"
 
     def embed(self, inputs, puzzle_rows):
@@ -47,7 +48,7 @@ class SecondThought(nn.Module):
         sure = y[..., 0] - 3
         return Outputs(jnp.stack([jnp.zeros_like(sure), sure], -1), sure[:, 0], sure[:, 0])
 
-    def initial_state(self):
+    def initial_state(self, keys):
         """Begins at zero."""
         return jnp.zeros(1), jnp.zeros(1)
 

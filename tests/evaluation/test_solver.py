@@ -46,6 +46,7 @@ class Counter(nn.Module):
     dtype = jnp.float32
     state_shape = (CELLS, 1)
     batch_axis = 0
+    num_states = 2
 
     def embed(self, inputs, puzzle_rows):
         """Embeds a question, which is a number of steps."""
@@ -64,7 +65,7 @@ class Counter(nn.Module):
         halt = taken - asked + 0.5
         return Outputs(logits.astype(jnp.float32), halt, halt)
 
-    def initial_state(self):
+    def initial_state(self, keys):
         """Begins at zero."""
         return jnp.zeros(1), jnp.zeros(1)
 

@@ -15,6 +15,9 @@ CASES = {
     "trm, mlp": SMALL_TRM | {"puzzle_embedding_tokens": 2},
     "trm, attention": SMALL_TRM | {"mixing": "attention", "positions": "rotary"},
     "trm, learned positions": SMALL_TRM | {"mixing": "attention", "positions": "learned"},
+    "urm": SMALL_TRM | {"mixing": "attention", "num_states": 1, "mlp": "convolutional"},
+    "eqr": SMALL_TRM | {"puzzle_embedding_tokens": 0, "start": "random", "mlp": "normalized"},
+    "rsm": SMALL_TRM | {"tied_head": True, "mixing_norm": "features"},
 }
 BATCH = 4
 
@@ -43,8 +46,8 @@ def question(variables):
 
 
 def states(model, dtype="float32"):
-    y, z = jax.random.normal(jax.random.key(1), (2, BATCH, *model.state_shape)).astype(dtype)
-    return y, z
+    shape = model.num_states, BATCH, *model.state_shape
+    return tuple(jax.random.normal(jax.random.key(1), shape).astype(dtype))
 
 
 def step(model, variables, asked, before):
@@ -66,12 +69,13 @@ def test_it_has_every_member_of_the_contract(model):
 
 
 def test_its_variables_are_in_the_three_collections(variables):
-    assert set(variables) == {"params", "constants", "puzzle_embedding"}
+    assert set(variables) <= {"params", "constants", "puzzle_embedding"}
     assert len(variables["puzzle_embedding"]["table"]) == 3
 
 
 def test_embedding_has_the_shape_and_dtype_of_a_state(model, variables):
-    x = model.apply(variables, *question(variables), method="embed")
+    asked = question(variables)
+    x = model.apply(variables, asked.inputs, asked.puzzle_rows, method="embed")
     assert (x.shape, x.dtype) == ((BATCH, *model.state_shape), model.dtype)
 
 
@@ -82,7 +86,11 @@ def test_the_network_keeps_shape_and_dtype(model, variables):
 
 
 def test_initial_states_broadcast_to_a_batch_of_states(model, variables):
-    for state in model.apply(variables, method="initial_state"):
+    found = model.apply(
+        variables, jax.random.split(jax.random.key(3), BATCH), method="initial_state"
+    )
+    assert len(found) == model.num_states
+    for state in found:
         assert jnp.broadcast_to(state, (BATCH, *model.state_shape)).dtype == model.dtype
 
 
@@ -116,8 +124,8 @@ def test_bfloat16_states_keep_float32_parameters(settings, variables):
     model = build(settings | {"dtype": "bfloat16"}, **TASK)
     fresh = jax.eval_shape(model.init, jax.random.key(0), tokens(), jnp.zeros(BATCH, jnp.int32))
     assert {leaf.dtype for leaf in jax.tree.leaves(fresh["params"])} == {jnp.dtype("float32")}
-    (y, z), _ = step(model, variables, question(variables), states(model, "bfloat16"))
-    assert y.dtype == z.dtype == jnp.bfloat16
+    after, _ = step(model, variables, question(variables), states(model, "bfloat16"))
+    assert {state.dtype for state in after} == {jnp.dtype("bfloat16")}
 
 
 def test_a_clone_differs_only_in_what_was_changed(model):

@@ -28,10 +28,12 @@ def case(request):
     return fixtures.Fixture(request.param)
 
 
-@pytest.fixture(scope="module", params=range(fixtures.NUM_STEPS), ids=lambda k: f"step{k}")
+@pytest.fixture(scope="module", params=range(3), ids=lambda k: f"step{k}")
 def step(case, request):
     """One supervision step: the fixture, its key prefix, our results and the tolerance."""
     k = request.param
+    if k >= case.num_steps:
+        pytest.skip(f"the fixture has {case.num_steps} steps")
     tolerance = max(OUTPUT_ERROR, 3 * fixtures.rounding(case, k))
     ours = fixtures.supervise(case, k, case.carry_before(k))
     return case, f"step{k}", ours, tolerance
@@ -51,23 +53,28 @@ def close(ours, theirs, error):
 )
 def test_outputs_are_the_published_ones(step, ours, published):
     fixture, prefix, result, error = step
-    close(getattr(result.outputs, ours), fixture.arrays[f"{prefix}/out/{published}"], error)
+    theirs = fixture.under(f"{prefix}/out").get(published)
+    if theirs is None:
+        pytest.skip(f"{fixture.name} has no {ours}")
+    close(getattr(result.outputs, ours), theirs, error)
 
 
-@pytest.mark.parametrize(("ours", "published"), [("y", "z_H"), ("z", "z_L")])
-def test_carried_states_are_the_published_ones(step, ours, published):
+def test_carried_states_are_the_published_ones(step):
     fixture, prefix, result, error = step
-    close(getattr(result.carry, ours), fixture.arrays[f"{prefix}/carry/{published}"], error)
+    published = fixture.states_after(int(prefix.removeprefix("step")))
+    if not published:
+        pytest.skip(f"{fixture.name} carries nothing")
+    close(np.stack(result.carry.states), np.stack(published), error)
 
 
-@pytest.mark.parametrize(
-    ("ours", "published"), [("supervision_step", "steps"), ("halted", "halted")]
-)
-def test_step_counts_and_halted_flags_are_the_published_ones(step, ours, published):
+def test_step_counts_and_halted_flags_are_the_published_ones(step):
     fixture, prefix, result, _ = step
-    np.testing.assert_array_equal(
-        getattr(result.carry, ours), fixture.arrays[f"{prefix}/carry/{published}"]
-    )
+    carry = fixture.under(f"{prefix}/carry")
+    if not carry:
+        assert result.carry.halted.all()
+        return
+    np.testing.assert_array_equal(result.carry.supervision_step, carry["steps"])
+    np.testing.assert_array_equal(result.carry.halted, carry["halted"])
 
 
 def test_current_examples_are_the_published_ones(step):
@@ -81,7 +88,7 @@ def test_loss_terms_are_the_published_ones(step):
     answer, halt = (float(result.losses[name].sum()) for name in ("answer", "halt"))
     published = fixture.under(f"{prefix}/metric")
     close(answer, published["lm_loss"], error)
-    close(halt, 0.5 * published["q_halt_loss"], error)
+    close(halt, fixture.halting_loss_weight * published.get("q_halt_loss", 0), error)
     close(answer + halt, fixture.arrays[f"{prefix}/loss_sum"], error)
 
 
@@ -97,8 +104,9 @@ def test_metrics_over_halted_examples_are_the_published_ones(step):
         "q_halt_accuracy": (believed == np.asarray(right.exact))[finished].sum(),
         "steps": np.asarray(result.carry.supervision_step)[finished].sum(),
     }
-    for name, value in ours.items():
-        close(value, fixture.arrays[f"{prefix}/metric/{name}"], error)
+    published = fixture.under(f"{prefix}/metric")
+    for name in ours.keys() & published.keys():
+        close(ours[name], published[name], error)
 
 
 def relative_error(ours, theirs):
@@ -109,10 +117,12 @@ def test_gradients_are_the_published_ones(step):
     fixture, prefix, result, _ = step
     gradients = export_published({"params": result.gradients}, fixture.model)
     published = fixture.under(f"{prefix}/grad")
-    rows = published.pop("puzzle_emb_rows")
+    if fixture.model.tied_head:
+        del gradients["lm_head.weight"]  # stored twice, but its gradient is published once
+    if fixture.model.puzzle_embedding_tokens:
+        gradients["puzzle_emb_rows"] = result.row_gradients
     assert gradients.keys() == published.keys()
     errors = {name: relative_error(gradients[name], published[name]) for name in published}
-    errors["puzzle_emb_rows"] = relative_error(result.row_gradients, rows)
     assert max(errors.values()) <= GRADIENT_ERROR, errors
 
 
@@ -138,6 +148,6 @@ def test_chained_steps_stay_close_to_the_published_ones():
         pytest.skip(f"{path} does not exist")
     fixture = fixtures.Fixture(path)
     carry = fixture.carry_before(0)
-    for k in range(fixtures.NUM_STEPS):
+    for k in range(fixture.num_steps):
         carry = fixtures.supervise(fixture, k, carry).carry
-    close(carry.y, fixture.arrays[f"step{fixtures.NUM_STEPS - 1}/carry/z_H"], OUTPUT_ERROR)
+    close(carry.states[0], fixture.arrays[f"step{fixture.num_steps - 1}/carry/z_H"], OUTPUT_ERROR)

@@ -111,11 +111,14 @@ def test_the_flops_formula_agrees_with_the_compiler(mixing):
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"mixing": "conv"}, "'mlp' or 'attention'"),
-        ({"positions": "rope"}, "'none', 'rotary' or 'learned'"),
+        ({"mixing": "conv"}, "unknown mixing of TRM 'conv'"),
+        ({"positions": "rope"}, "unknown positions of TRM 'rope'"),
         ({"positions": "rotary"}, "mixing='attention'"),
         ({"mixing": "attention", "num_heads": 5}, "not divisible by num_heads 5"),
-        ({"puzzle_embedding_tokens": 0}, "a positive integer"),
+        ({"puzzle_embedding_tokens": -1}, "an integer of at least 0"),
+        ({"puzzle_embedding_tokens": 0, "puzzle_embedding_size": 1}, "at most 0"),
+        ({"mlp": "convolutional"}, "mixing='attention'"),
+        ({"num_states": 3}, "num_states is 3"),
         ({"puzzle_embedding_size": 65}, "at most 64"),
     ],
 )

@@ -5,8 +5,17 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from cgar_jax.recursion import Depth, deep_recursion, latent_recursion
+from cgar_jax.recursion import (
+    PLAIN,
+    Depth,
+    Draws,
+    RecursionOptions,
+    deep_recursion,
+    latent_recursion,
+)
 
 
 def question_and_states(*shape):
@@ -79,12 +88,17 @@ def test_no_gradient_reaches_the_states_before_the_last_cycle():
     chex.assert_trees_all_equal(jax.grad(total)(states), (jnp.zeros_like(x),) * 2)
 
 
-def flops(depth, differentiate):
+def flops(depth, differentiate, options=PLAIN, num_states=2):
     w = jnp.eye(64)
     x, states = question_and_states(4, 16, 64)
+    draws = Draws(lambda call: x, jnp.array(True))
 
     def total(w):
-        return sum(s.sum() for s in deep_recursion(lambda h: jnp.tanh(h @ w), x, states, depth))
+        def f(h):
+            return jnp.tanh(h @ w)
+
+        found = deep_recursion(f, x, states[:num_states], depth, options, draws)
+        return sum(state.sum() for state in found)
 
     program = jax.grad(total) if differentiate else total
     jaxpr = jax.make_jaxpr(program)(w)
@@ -113,6 +127,134 @@ def test_cycles_without_gradient_cost_forward_calls_only(depth):
     # With gradient, the n + 1 calls of the last cycle run again when the backward pass recomputes
     # them, and cost two more products each for the gradients of input and parameters.
     assert flops(depth, differentiate=True) == forward + 3 * (depth.n + 1)
+
+
+SCOPES = {
+    "two cycles": RecursionOptions(gradient_cycles=2),
+    "all cycles": RecursionOptions(gradient_cycles=0),
+    "last calls": RecursionOptions(gradient_calls="last"),
+    "transition": RecursionOptions(transition_probability=0.5),
+    "plain": PLAIN,
+}
+
+
+@pytest.mark.parametrize("num_states", [1, 2])
+@pytest.mark.parametrize("scope", SCOPES)
+@pytest.mark.parametrize("depth", [Depth(2, 1), Depth(3, 2), Depth(2, 4)])
+def test_the_options_say_how_many_calls_run_with_gradient(depth, scope, num_states):
+    options = SCOPES[scope]
+    if scope == "transition" and num_states == 1:
+        pytest.skip("one state has no transition")
+    forward = flops(depth, False, options, num_states)
+    assert forward == depth.network_calls
+    with_gradient = options.calls_with_gradient(depth, num_states)
+    assert flops(depth, True, options, num_states) == forward + 3 * with_gradient
+
+
+@pytest.mark.parametrize("scope", SCOPES)
+def test_the_scope_of_the_gradient_does_not_change_the_states(scope):
+    x, states = question_and_states(2, 4, 8)
+    draws = Draws(lambda call: x, jnp.array(True))
+    found = deep_recursion(jnp.tanh, x, states, Depth(2, 3), SCOPES[scope], draws)
+    chex.assert_trees_all_close(found, deep_recursion(jnp.tanh, x, states, Depth(2, 3)), rtol=1e-6)
+
+
+def scale_gradient(options, depth, states=None, draws=None):
+    """Returns the derivative of the summed states by the scale of a network `tanh(scale h)`."""
+    x, two_states = question_and_states(2, 4, 8)
+
+    def total(scale):
+        def f(h):
+            return jnp.tanh(scale * h)
+
+        found = deep_recursion(f, x, states or two_states, depth, options, draws)
+        return sum(state.sum() for state in found)
+
+    return jax.grad(total)(jnp.float32(0.7))
+
+
+def test_gradient_of_all_cycles_is_the_ordinary_gradient():
+    x, states = question_and_states(2, 4, 8)
+
+    def ordinary(scale):
+        found = states
+        for _ in range(3):
+            found = latent_recursion(lambda h: jnp.tanh(scale * h), x, found, n=2)
+        return sum(state.sum() for state in found)
+
+    expected = jax.grad(ordinary)(jnp.float32(0.7))
+    all_cycles = scale_gradient(SCOPES["all cycles"], Depth(2, 3))
+    np.testing.assert_allclose(all_cycles, expected, rtol=1e-5)
+    assert not np.allclose(scale_gradient(SCOPES["two cycles"], Depth(2, 3)), expected, rtol=1e-3)
+
+
+def test_last_calls_are_one_of_the_latent_and_one_of_the_answer():
+    x, (y, z) = question_and_states(2, 4, 8)
+    for _ in range(2):
+        z = jnp.tanh(0.7 * (x + y + z))
+
+    def by_hand(scale):
+        last = jnp.tanh(scale * (x + y + z))
+        return last.sum() + jnp.tanh(scale * (y + last)).sum()
+
+    found = scale_gradient(SCOPES["last calls"], Depth(3, 1))
+    np.testing.assert_allclose(found, jax.grad(by_hand)(jnp.float32(0.7)), rtol=1e-5)
+
+
+def test_a_transition_adds_the_answer_update_before_the_last_cycle():
+    x, states = question_and_states(2, 4, 8)
+    y, z = states
+    for _ in range(2):
+        z = jnp.tanh(0.7 * (x + y + z))
+
+    def by_hand(scale):
+        def f(h):
+            return jnp.tanh(scale * h)
+
+        return sum(state.sum() for state in latent_recursion(f, x, (f(y + z), z), n=2))
+
+    def found(happens):
+        draws = Draws(lambda call: x, jnp.array(happens))
+        return scale_gradient(SCOPES["transition"], Depth(2, 2), states, draws)
+
+    np.testing.assert_allclose(found(True), jax.grad(by_hand)(jnp.float32(0.7)), rtol=1e-5)
+    np.testing.assert_allclose(found(False), scale_gradient(PLAIN, Depth(2, 2)), rtol=1e-6)
+
+
+def test_one_state_is_updated_as_often_as_two():
+    x, (z, _) = question_and_states(2, 4, 8)
+    expected = z
+    for _ in range(3 * 2):
+        expected = jnp.tanh(x + expected)
+    (found,) = deep_recursion(jnp.tanh, x, (z,), Depth(2, 2))
+    np.testing.assert_allclose(found, expected, rtol=1e-5)
+
+
+@given(rate=st.floats(0.05, 1.0))
+def test_a_smaller_rate_keeps_the_fixed_points(rate):
+    x = jnp.array([[0.3, -0.2]])
+    fixed = x / 0.4  # of h -> 0.2 h with one state: z = 0.2 (x + z), y the same
+    (found,) = deep_recursion(
+        lambda h: 0.2 * h, 4 * x, (x,), Depth(2, 2), RecursionOptions(rate=rate)
+    )
+    np.testing.assert_allclose(found, 0.4 * fixed, rtol=1e-4)
+
+
+def test_every_call_adds_its_own_noise():
+    x, states = question_and_states(2, 4, 8)
+    draws = Draws(lambda call: (call + 1.0) * jnp.ones_like(x), jnp.array(False))
+    options = RecursionOptions(noise=0.5)
+    (found,) = deep_recursion(jnp.zeros_like, x, states[:1], Depth(2, 2), options, draws)
+    np.testing.assert_allclose(found, 0.5 * 6 * np.ones_like(x))  # of the last call only
+
+    y, z = deep_recursion(jnp.zeros_like, x, states, Depth(2, 2), options, draws)
+    np.testing.assert_allclose([y[0, 0, 0], z[0, 0, 0]], [0.5 * 6, 0.5 * 5])
+
+
+def test_a_random_recursion_without_draws_is_refused():
+    x, states = question_and_states(2, 4, 8)
+    with pytest.raises(ValueError, match="needs `draws`"):
+        deep_recursion(jnp.tanh, x, states, Depth(1, 1), RecursionOptions(noise=0.1))
 
 
 def test_states_of_different_shapes_are_refused():

@@ -24,13 +24,14 @@ def examples(value):
 
 
 def fresh_carry(value=1):
-    carry = initial_carry(examples(0), (LENGTH, HIDDEN), "float32")
+    carry = initial_carry(examples(0), tuple(jnp.zeros((2, BATCH, LENGTH, HIDDEN))))
     return replace_halted(carry, examples(value), (jnp.ones(HIDDEN), -jnp.ones(HIDDEN)))
 
 
 def advance(carry, logits, rule=RULE, seed=0):
     logits = jnp.broadcast_to(jnp.asarray(logits, jnp.float32), (BATCH,))
-    return recursion.advance(carry, (carry.y + 1, carry.z - 1), logits, rule, jax.random.key(seed))
+    y, z = carry.states
+    return recursion.advance(carry, (y + 1, z - 1), logits, rule, jax.random.key(seed))
 
 
 def test_the_first_step_fills_every_slot():
@@ -41,8 +42,9 @@ def test_the_first_step_fills_every_slot():
 
 def test_a_fresh_example_begins_with_the_initial_states_and_no_steps():
     carry = fresh_carry()
-    np.testing.assert_array_equal(carry.y, np.ones((BATCH, LENGTH, HIDDEN)))
-    np.testing.assert_array_equal(carry.z, -np.ones((BATCH, LENGTH, HIDDEN)))
+    y, z = carry.states
+    np.testing.assert_array_equal(y, np.ones((BATCH, LENGTH, HIDDEN)))
+    np.testing.assert_array_equal(z, -np.ones((BATCH, LENGTH, HIDDEN)))
     np.testing.assert_array_equal(carry.supervision_step, np.zeros(BATCH))
 
 
@@ -51,7 +53,7 @@ def test_only_halted_slots_are_refilled():
     before = fresh_carry(1)._replace(halted=halted, supervision_step=jnp.full(BATCH, 2))
     after = replace_halted(before, examples(9), ZEROS)
     np.testing.assert_array_equal(after.examples["inputs"][:, 0], np.where(halted, 9, 1))
-    np.testing.assert_array_equal(after.y[:, 0, 0], np.where(halted, 0, 1))
+    np.testing.assert_array_equal(after.states[0][:, 0, 0], np.where(halted, 0, 1))
     np.testing.assert_array_equal(after.supervision_step, np.where(halted, 0, 2))
 
 
@@ -80,9 +82,10 @@ def test_no_gradient_flows_through_the_carried_states():
 
     def total(y):
         after = recursion.advance(carry, (y, y), jnp.zeros(BATCH), RULE, jax.random.key(0))
-        return after.y.sum() + after.z.sum()
+        return after.states[0].sum() + after.states[1].sum()
 
-    np.testing.assert_array_equal(jax.grad(total)(carry.y), np.zeros_like(carry.y))
+    y, _ = carry.states
+    np.testing.assert_array_equal(jax.grad(total)(y), np.zeros_like(y))
 
 
 def test_exploration_draws_a_minimum_of_at_least_two_steps():
@@ -98,14 +101,14 @@ def test_exploration_never_outlasts_the_last_step(seed):
 def test_exploration_happens_as_often_as_its_probability_says():
     batch = 20_000
     carry = Carry(
-        y=jnp.zeros((batch, 1, 1)),
-        z=jnp.zeros((batch, 1, 1)),
+        states=tuple(jnp.zeros((2, batch, 1, 1))),
+        seeds=jnp.zeros(batch, jnp.uint32),
         supervision_step=jnp.zeros(batch, jnp.int32),
         halted=jnp.zeros(batch, bool),
         examples={},
     )
-    states, rule = (carry.y, carry.z), HaltingRule(16, 0.1)
-    after = recursion.advance(carry, states, jnp.ones(batch), rule, jax.random.key(0))
+    rule = HaltingRule(16, 0.1)
+    after = recursion.advance(carry, carry.states, jnp.ones(batch), rule, jax.random.key(0))
     assert 1 - float(after.halted.mean()) == pytest.approx(0.1, abs=0.01)
 
 

@@ -142,7 +142,8 @@ def test_the_wide_matrices_with_their_moments_and_average_are_split_over_fsdp():
 def test_the_batch_is_split_over_the_devices_and_parameters_are_replicated():
     pieces, dataset, state = problem.build(mesh__data=8)
     state, _ = run(pieces, dataset, state, 1)
-    assert state.carry.y.sharding.shard_shape(state.carry.y.shape)[0] == 2
+    y, _ = state.carry.states
+    assert y.sharding.shard_shape(y.shape)[0] == 2
     assert all(leaf.sharding.is_fully_replicated for leaf in jax.tree.leaves(state.params))
 
 
@@ -181,7 +182,7 @@ def test_examples_without_a_labeled_cell_train_nothing():
 def test_bfloat16_compute_trains_float32_parameters():
     pieces, dataset, state = problem.build(model__dtype="bfloat16")
     after, sums = run(pieces, dataset, state, 5)
-    assert after.carry.y.dtype == jnp.bfloat16
+    assert after.carry.states[0].dtype == jnp.bfloat16
     assert {leaf.dtype for leaf in jax.tree.leaves(after.params)} == {jnp.dtype("float32")}
     assert np.isfinite(sums["loss"])
 
