@@ -70,6 +70,7 @@ WAYS: dict[str, Change] = {
     "cgar smooth to the end": curriculum("cgar", SMOOTH, end=1.0),
     "cgar budget 0.5": curriculum("cgar", BUDGETED, budget=0.5),
     "pdc budget 0.5": curriculum("pdc", BUDGETED, budget=0.5),
+    "pdc budget 0.7": curriculum("pdc", BUDGETED, budget=0.7),
     "cgar plateau": curriculum("cgar", PLATEAU),
     "cgar plateau patience 3": curriculum("cgar", PLATEAU, patience=3),
     "cgar plateau latest 0.9": curriculum("cgar", PLATEAU, latest=0.9),

@@ -20,6 +20,13 @@ METHODS = ("cgar", "pdc", "hsw", "trm", "plateau", "nested", "exits")
 
 PUBLISHED_MODELS: dict[str, dict[str, Any]] = {
     "trm_single": {"model.num_states": 1},
+    "hrm": {
+        "model.num_networks": 2,
+        "model.mixing": "attention",
+        "model.positions": "rotary",
+        "recursion.gradient_calls": "last",
+        "supervision.criterion": "q_values",
+    },
     "urm": {
         "model.num_states": 1,
         "model.mixing": "attention",
@@ -31,6 +38,16 @@ PUBLISHED_MODELS: dict[str, dict[str, Any]] = {
         "model.puzzle_embedding_tokens": 0,
         "recursion.rate": 0.95,
         "recursion.noise": 0.01,
+    },
+    "se_rrm": {
+        "model.name": "se_rrm",
+        "model.symbol_heads": 2,
+        "model.head_size": 0,
+        "model.extra_tokens": 4,
+        "model.equivariant": True,
+        "supervision.criterion": "random",
+        "supervision.leave_probability": 0.05,
+        "loss.halting_weight": 0.0,
     },
     "rsm": {
         "model.tied_head": True,
@@ -61,6 +78,7 @@ def default_config() -> ml_collections.ConfigDict:
     config.model.hidden_size = 512
     config.model.num_layers = 2
     config.model.num_states = 2
+    config.model.num_networks = 1
     config.model.start = "constant"
     config.model.mixing = "mlp"
     config.model.mixing_norm = "positions"
@@ -88,6 +106,8 @@ def default_config() -> ml_collections.ConfigDict:
     config.supervision.name = "deep_supervision"
     config.supervision.max_supervision_steps = 16
     config.supervision.exploration_probability = 0.1
+    config.supervision.criterion = "head"
+    config.supervision.leave_probability = 0.1
 
     config.loss = ml_collections.ConfigDict()
     config.loss.answer = "stablemax_cross_entropy_loss"
@@ -293,7 +313,33 @@ def set_published_model(config: ml_collections.ConfigDict, name: str) -> None:
         raise ValueError(
             f"{name!r} changes options of the model 'trm', but the config has {config.model.name!r}"
         )
-    config.update_from_flattened_dict(PUBLISHED_MODELS[name])
+    settings = PUBLISHED_MODELS[name]
+    if settings.get("model.name") == "se_rrm":
+        kept = ("hidden_size", "num_layers", "num_heads", "expansion", "inner_size_multiple")
+        kept += ("dtype", "param_dtype")
+        config.model = ml_collections.ConfigDict({key: config.model[key] for key in kept})
+    for key, value in settings.items():
+        group, _, setting = key.partition(".")
+        config[group][setting] = value
+
+
+def published_model(config: ml_collections.ConfigDict) -> str:
+    """Returns the name of the published model whose settings a config has.
+
+    Args:
+      config: any config.
+
+    Returns:
+      The key of `PUBLISHED_MODELS` of which the config has all settings; if there are several, the
+      one with most settings, and if there is none, `config.model.name`.
+    """
+
+    def fits(settings):
+        pairs = ((key.partition("."), value) for key, value in settings.items())
+        return all(config.get(group, {}).get(name) == value for (group, _, name), value in pairs)
+
+    fitting = [name for name, settings in PUBLISHED_MODELS.items() if fits(settings)]
+    return max(fitting, key=lambda name: len(PUBLISHED_MODELS[name]), default=config.model.name)
 
 
 def set_method(config: ml_collections.ConfigDict, method: str, decay: float = 0.7) -> None:

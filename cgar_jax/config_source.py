@@ -19,6 +19,7 @@ def source_of(config: ml_collections.ConfigDict) -> str:
     if config.data.name != default.data.name:
         default.data = data_config(config.data.name)
         lines.append(f"config.data = data_config({config.data.name!r})")
+    lines += [f"del config.{group}" for group in sorted(set(default) - set(config))]
     lines += _assignments("config", default, config)
     used = ["default_config", *(["data_config"] if default.data.name != "sudoku" else [])]
     return "\n".join(

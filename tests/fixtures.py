@@ -11,7 +11,7 @@ import numpy as np
 
 from cgar_jax import losses
 from cgar_jax.curricula import Depth
-from cgar_jax.models import TRM, empty_states, import_published
+from cgar_jax.models import SERRM, TRM, empty_states, import_published
 from cgar_jax.recursion import (
     Carry,
     Draws,
@@ -24,7 +24,7 @@ from cgar_jax.recursion import (
     replace_halted,
     supervision_step,
 )
-from cgar_jax.training.deep_supervision import example_losses
+from cgar_jax.training.deep_supervision import DeepSupervision
 
 FOLDER = pathlib.Path(os.environ.get("CGAR_FIXTURES", "../shared/fixtures"))
 
@@ -41,8 +41,21 @@ def _trm(config: dict[str, Any]) -> dict[str, Any]:
     }
 
 
+def _se_rrm(config: dict[str, Any]) -> dict[str, Any]:
+    """Returns the attributes of SE-RRM."""
+    return {
+        "num_layers": config["L_layers"],
+        "symbol_heads": config["num_heads_t"],
+        "head_size": config["head_dim"],
+        "extra_tokens": config["add_tokens"],
+        "equivariant": config["equivariant_symbols"],
+    }
+
+
 MODELS = {
     "trm": _trm,
+    "se_rrm": _se_rrm,
+    "hrm": lambda config: _trm(config) | {"num_networks": 2},
     "urm": lambda config: _trm(config) | {"num_states": 1, "mlp": "convolutional"},
     "eqr": lambda config: _trm(config) | {"puzzle_embedding_tokens": 0, "start": "random"},
     "rsm": lambda config: _trm(config) | {"tied_head": True, "mixing_norm": "features"},
@@ -50,14 +63,15 @@ MODELS = {
 """The attributes of each model by its name in a fixture's config."""
 
 
-def _config(path: pathlib.Path) -> dict[str, Any]:
+def config_of(path: pathlib.Path) -> dict[str, Any]:
+    """Returns the config of a fixture file."""
     with np.load(path) as arrays:
         return json.loads(str(arrays["config"]))
 
 
 def known() -> list[pathlib.Path]:
     """Returns the fixture files of models that this package has."""
-    return [path for path in sorted(FOLDER.glob("*.npz")) if _config(path)["model"] in MODELS]
+    return [path for path in sorted(FOLDER.glob("*.npz")) if config_of(path)["model"] in MODELS]
 
 
 class Fixture:
@@ -65,9 +79,9 @@ class Fixture:
 
     def __init__(self, path: pathlib.Path):
         self.arrays = dict(np.load(path))
-        self.config = json.loads(str(self.arrays["config"]))
+        self.config = config_of(path)
         self.name = self.config["model"]
-        self.model = TRM(
+        self.model = (SERRM if self.name == "se_rrm" else TRM)(
             vocab_size=self.config["vocab_size"],
             sequence_length=self.config["seq_len"],
             num_puzzle_identifiers=self.config.get("num_puzzle_identifiers", 1),
@@ -94,13 +108,17 @@ class Fixture:
             return RecursionOptions(rate=self.config["lambda_"], noise=self.config["noise_scale"])
         if self.name == "rsm":
             return RecursionOptions(transition_probability=0.5)
+        if self.name == "hrm":
+            return RecursionOptions(gradient_calls="last")
         return RecursionOptions()
 
     @property
     def halting_rule(self) -> HaltingRule:
         """The rule by which examples leave."""
         steps = self.config.get("halt_max_steps", self.config.get("loops", 1))
-        return HaltingRule(steps, self.config.get("halt_exploration_prob", 0.0))
+        exploration = self.config.get("halt_exploration_prob", 0.0)
+        criterion = {"hrm": "q_values", "se_rrm": "never"}.get(self.name, "head")
+        return HaltingRule(steps, exploration, criterion)
 
     @property
     def halting_loss_weight(self) -> float:
@@ -116,7 +134,7 @@ class Fixture:
 
     def initial_states(self, step: int) -> States:
         """Returns the states with which examples begin at a step."""
-        if self.model.start == "random":
+        if getattr(self.model, "start", "constant") == "random":
             return tuple(jnp.asarray(self.arrays[f"step{step}/fresh/{n}"]) for n in ("z_H", "z_L"))
         return self.model.apply(self.variables, method="initial_state")
 
@@ -127,7 +145,7 @@ class Fixture:
 
     def states_after(self, step: int) -> tuple[np.ndarray, ...]:
         """Returns the published states after a step; none if the model carries nothing."""
-        names = ("hidden",) if self.model.num_states == 1 else ("z_H", "z_L")
+        names = {"urm": ("hidden",), "se_rrm": ("z",)}.get(self.name, ("z_H", "z_L"))
         carry = self.under(f"step{step}/carry")
         return tuple(carry[name] for name in names if name in carry)
 
@@ -162,32 +180,27 @@ def supervise(fixture: Fixture, step: int, carry: Carry) -> Step:
     table = variables["puzzle_embedding"]["table"]
     batch = {n: jnp.asarray(a) for n, a in fixture.under(f"step{step}/batch").items()}
     carry = replace_halted(carry, batch, fixture.initial_states(step))
-    examples = carry.examples
+    supervision = DeepSupervision(
+        model,
+        fixture.halting_rule,
+        losses.stablemax_cross_entropy_loss,
+        fixture.halting_loss_weight,
+        fixture.options,
+    )
 
     def loss_fn(params, rows):
-        states, outputs = supervision_step(
-            model,
-            variables | {"params": params},
-            Question(examples["inputs"], rows, fixture.draws(step)),
-            carry.states,
-            fixture.depth,
-            fixture.options,
-        )
-        per_example = example_losses(
-            outputs,
-            examples["labels"],
-            losses.stablemax_cross_entropy_loss,
-            fixture.halting_loss_weight,
+        question = Question(carry.examples["inputs"], rows, fixture.draws(step))
+        states, outputs, per_example = supervision.supervise(
+            variables | {"params": params}, question, carry, fixture.depth
         )
         total = sum(value.sum() for value in per_example.values())
         return total / len(rows), (states, outputs, per_example)
 
-    rows = table[examples["puzzle_identifiers"]]
+    rows = table[carry.examples["puzzle_identifiers"]]
     gradients, (states, outputs, per_example) = jax.jit(jax.grad(loss_fn, (0, 1), has_aux=True))(
         variables["params"], rows
     )
-    rule = fixture.halting_rule
-    carry = advance(carry, states, outputs.halt_logits, rule, jax.random.key(0))
+    carry = advance(carry, states, outputs, fixture.halting_rule, jax.random.key(0))
     return Step(outputs, carry, per_example, *gradients)
 
 

@@ -8,7 +8,13 @@ import jax.numpy as jnp
 import pytest
 
 from cgar_jax import data, experiment
-from cgar_jax.config import METHODS, PUBLISHED_MODELS, default_config, set_method
+from cgar_jax.config import (
+    METHODS,
+    PUBLISHED_MODELS,
+    default_config,
+    published_model,
+    set_method,
+)
 from cgar_jax.curricula import Depth, as_depth_choice
 from cgar_jax.data.augmentation import augmentation_for
 from cgar_jax.data.families.arc.augmentation import augment
@@ -57,6 +63,7 @@ def test_a_published_model_is_combined_with_a_method(name):
     assert plain.curriculum.name == "fixed_depth_curriculum"
     assert grown.curriculum.name == "plateau_depth_curriculum"
     assert plain.model == grown.model
+    assert published_model(plain) == published_model(grown) == name
     differing = plain.model != sudoku_mini.get_config("trm").model
     assert differing
 
@@ -73,6 +80,12 @@ def test_a_method_that_does_not_exist_is_refused(method, message):
 def test_a_published_model_does_not_change_a_candidate_model():
     with pytest.raises(ValueError, match="the config has 'relational'"):
         sudoku_deduction_mini.get_config("urm")
+
+
+@pytest.mark.parametrize("name", ["sudoku_mini", "sudoku_deduction_mini"])
+def test_other_configs_have_the_model_that_they_name(name):
+    config = load(pathlib.Path("configs") / f"{name}.py").get_config()
+    assert published_model(config) == config.model.name
 
 
 def test_the_default_config_is_cgar():

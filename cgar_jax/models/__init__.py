@@ -22,13 +22,14 @@ from cgar_jax.models.base import (
 from cgar_jax.models.ldt import LDT
 from cgar_jax.models.published import export_published, import_published, read_published
 from cgar_jax.models.relational import Relational
+from cgar_jax.models.se_rrm import SERRM
 from cgar_jax.models.singles import Singles
 from cgar_jax.models.trm import TRM
 
 CANDIDATE_MODELS = {"ldt": LDT, "relational": Relational}
 """The models that read candidates instead of tokens."""
 
-MODELS = {"trm": TRM} | CANDIDATE_MODELS
+MODELS = {"trm": TRM, "se_rrm": SERRM} | CANDIDATE_MODELS
 """Every model that a config may name."""
 
 
@@ -69,6 +70,7 @@ __all__ = [
     "CANDIDATE_MODELS",
     "LDT",
     "MODELS",
+    "SERRM",
     "TRM",
     "CandidateModel",
     "CandidateOutputs",

@@ -129,6 +129,11 @@ class Model(Protocol):
         ...
 
     @property
+    def num_networks(self) -> int:
+        """The number of networks: 1; or 2, if a method `answer_network` updates the answer."""
+        ...
+
+    @property
     def batch_axis(self) -> int:
         """The axis on which `network` expects the batch; everywhere else the batch comes first."""
         ...

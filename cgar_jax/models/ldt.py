@@ -121,6 +121,11 @@ class LDT(nn.Module):
         return 1
 
     @property
+    def num_networks(self) -> int:
+        """The number of networks: 1."""
+        return 1
+
+    @property
     def batch_axis(self) -> int:
         """The axis of the batch in `network`: 0."""
         return 0

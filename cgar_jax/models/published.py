@@ -21,6 +21,7 @@ from safetensors.numpy import load_file
 
 from cgar_jax.models.base import Model
 from cgar_jax.models.ldt import LDT
+from cgar_jax.models.se_rrm import SERRM
 from cgar_jax.models.trm import TRM
 
 WRAPPERS = re.compile(r"^(.*?(?=inner\.)|((_orig_mod|module|model)\.)+)")
@@ -103,6 +104,15 @@ def _trm_names(begin: str, layers: str, **own: Any) -> Naming:
 
 
 TRM_NAMES = _trm_names("inner.", "L_level.layers")
+HRM_NAMES = _trm_names(
+    "inner.",
+    "L_level.layers",
+    names={
+        name.replace("/layers_", "/answer_layers_"): published.replace("L_level", "H_level")
+        for name, published in TRM_NAMES.names.items()
+        if "/layers_" in name
+    },
+)
 URM_NAMES = _trm_names(
     "inner.",
     "layers",
@@ -117,6 +127,31 @@ RSM_NAMES = _trm_names(
     "core.layers",
     ours_only=("params/halting_head", "params/halting_bias"),
     copies={"lm_head.weight": "embed_tokens.embedding_weight"},
+)
+SE_RRM_NAMES = Naming(
+    names={
+        "params/special_embedding": "inner.embed_special_tokens",
+        "params/symbol_embedding": "inner.embed_symbol_tokens",
+        "params/special_tokens": "inner.add_tokens_special",
+        "params/symbol_tokens": "inner.add_tokens",
+        "params/layers_#/cell_attention/qkv": "inner.L_level.layers.#.attn.qkv_proj.weight",
+        "params/layers_#/cell_attention/output": "inner.L_level.layers.#.attn.o_proj.weight",
+        "params/layers_#/symbol_attention/qkv": "inner.L_level.layers.#.attn_t.qkv_proj.weight",
+        "params/layers_#/symbol_attention/output": "inner.L_level.layers.#.attn_t.o_proj.weight",
+        "params/layers_#/mlp/gate_up": "inner.L_level.layers.#.mlp.gate_up_proj.weight",
+        "params/layers_#/mlp/down": "inner.L_level.layers.#.mlp.down_proj.weight",
+        "params/output_head": "inner.lm_head.weight",
+        "constants/initial_y": "inner.Z_init",
+    },
+    transposed=("gate_up", "down", "qkv", "output", "output_head"),
+    ours_only=("puzzle_embedding/table",),
+    root="inner.",
+    structure="equivariant and num_layers",
+    sizes="sizes, its extra_tokens",
+)
+PLAIN_SE_RRM_NAMES = dataclasses.replace(
+    SE_RRM_NAMES,
+    names=SE_RRM_NAMES.names | {"params/symbol_embedding": "inner.embed_symbols"},
 )
 LDT_NAMES = Naming(
     names={
@@ -257,9 +292,15 @@ def export_published(variables: Mapping[str, Any], model: Model) -> dict[str, np
 def _naming(model: Model) -> Naming:
     if isinstance(model, LDT):
         return LDT_NAMES
+    if isinstance(model, SERRM):
+        return SE_RRM_NAMES if model.equivariant else PLAIN_SE_RRM_NAMES
     if not isinstance(model, TRM):
         return Naming()
-    naming = RSM_NAMES if model.tied_head else URM_NAMES if model.num_states == 1 else TRM_NAMES
+    naming = HRM_NAMES if model.num_networks == 2 else TRM_NAMES
+    if model.num_states == 1:
+        naming = URM_NAMES
+    elif model.tied_head:
+        naming = RSM_NAMES
     without_table = () if model.puzzle_embedding_tokens else ("puzzle_embedding/table",)
     return dataclasses.replace(naming, ours_only=naming.ours_only + without_table)
 

@@ -128,6 +128,11 @@ class Relational(nn.Module):
         return 1
 
     @property
+    def num_networks(self) -> int:
+        """The number of networks: 1."""
+        return 1
+
+    @property
     def batch_axis(self) -> int:
         """The axis of the batch in `network`: 2, so that sums over groups are one product."""
         return 2

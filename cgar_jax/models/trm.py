@@ -106,6 +106,8 @@ class TRM(nn.Module):
       hidden_size: width of the states.
       num_layers: number of layers of the network.
       num_states: number of states, 2 (answer and latent) or 1 (URM).
+      num_networks: number of networks of `num_layers` layers: 1 for both states, or 2, one for each
+        (HRM).
       start: states with which examples begin: `"constant"` (the same vector at every position) or
         `"random"` (fresh numbers for every example, position and feature; EqR).
       mixing: method of mixing positions, `"mlp"` (for a fixed number of positions) or
@@ -136,6 +138,7 @@ class TRM(nn.Module):
     hidden_size: int = 512
     num_layers: int = 2
     num_states: Literal[1, 2] = 2
+    num_networks: Literal[1, 2] = 1
     start: Literal["constant", "random"] = "constant"
     mixing: Literal["mlp", "attention"] = "mlp"
     mixing_norm: Literal["positions", "features"] = "positions"
@@ -188,20 +191,21 @@ class TRM(nn.Module):
             self.position_embedding = self.param(
                 "position_embedding", embedding_init, self.state_shape, self.param_dtype
             )
-        self.layers = [
-            Block(
-                mixing=self.mixing,
-                mixing_norm=self.mixing_norm,
-                num_heads=self.num_heads,
-                rotary=self.positions == "rotary",
-                mlp=self.mlp,
-                expansion=self.expansion,
-                inner_size_multiple=self.inner_size_multiple,
-                dtype=self.dtype,
-                param_dtype=self.param_dtype,
-            )
-            for _ in range(self.num_layers)
-        ]
+        block = functools.partial(
+            Block,
+            mixing=self.mixing,
+            mixing_norm=self.mixing_norm,
+            num_heads=self.num_heads,
+            rotary=self.positions == "rotary",
+            mlp=self.mlp,
+            expansion=self.expansion,
+            inner_size_multiple=self.inner_size_multiple,
+            dtype=self.dtype,
+            param_dtype=self.param_dtype,
+        )
+        self.layers = [block() for _ in range(self.num_layers)]
+        if self.num_networks == 2:
+            self.answer_layers = [block() for _ in range(self.num_layers)]
         if not self.tied_head:
             head_shape = shape[::-1]
             self.output_head = self.param("output_head", LECUN_NORMAL, head_shape, self.param_dtype)
@@ -251,8 +255,17 @@ class TRM(nn.Module):
         return math.sqrt(self.hidden_size) * x
 
     def network(self, h: jax.Array) -> jax.Array:
-        """Applies the small network to states with the batch at `batch_axis`; keeps the shape."""
+        """Applies the small network to states with the batch at `batch_axis`; keeps the shape.
+
+        With two networks, this is the one of the latent state.
+        """
         for layer in self.layers:
+            h = layer(h)
+        return h
+
+    def answer_network(self, h: jax.Array) -> jax.Array:
+        """Applies the network of the answer state; only models with two networks have one."""
+        for layer in self.answer_layers:
             h = layer(h)
         return h
 
@@ -287,6 +300,8 @@ class TRM(nn.Module):
         """Runs every part once, so that `init` finds all variables; training calls the parts."""
         x = self.embed(inputs, self.puzzle_table.value[puzzle_identifiers])
         h = self.network(jnp.moveaxis(x, 0, self.batch_axis))
+        if self.num_networks == 2:
+            h = self.answer_network(h)
         return self.heads(jnp.moveaxis(h, self.batch_axis, 0))
 
     def network_flops(self) -> int:
@@ -373,6 +388,11 @@ def _check(model: TRM) -> None:
     for name, accepted in CHOICES.items():
         check_name(f"{name} of TRM", getattr(model, name), accepted)
     check_integer("TRM", "num_states", model.num_states, "[1, 2]")
+    check_integer("TRM", "num_networks", model.num_networks, "[1, 2]")
+    require(
+        model.num_networks <= model.num_states,
+        "num_networks=2 needs num_states=2, because each network updates a state of its own",
+    )
     check_integer("TRM", "puzzle_embedding_tokens", model.puzzle_embedding_tokens, "[0, inf)")
     require(
         not (model.mixing == "mlp" and model.mlp == "convolutional"),

@@ -72,12 +72,13 @@ def forward_passes(experiment: Experiment, depth: StageDepth) -> float:
       experiment: the experiment.
       depth: depth of the step.
     """
-    step = experiment.train_step
-    more = 3 + (step.microbatches > 1)
-    return sum(
-        probability * (drawn.network_calls + more * step.supervision.calls_with_gradient(drawn))
-        for probability, drawn in as_depth_choice(depth).draws
-    )
+    supervision = experiment.train_step.supervision
+    again = 3 + (experiment.train_step.microbatches > 1)
+
+    def calls(drawn: Depth) -> float:
+        return supervision.network_calls(drawn) + again * supervision.calls_with_gradient(drawn)
+
+    return sum(share * calls(drawn) for share, drawn in as_depth_choice(depth).draws)
 
 
 def hardware_flops(experiment: Experiment, depth: StageDepth) -> float:

@@ -19,10 +19,13 @@ from cgar_jax.models import Model, Outputs
 from cgar_jax.recursion.options import PLAIN, Draws, RecursionOptions
 
 Network = Callable[[jax.Array], jax.Array]
+"""A network, from an array to one of the same shape and dtype."""
 States = tuple[jax.Array, ...]
 """The answer state `y` and the latent state `z`; or one state, which is both."""
 Call = Callable[[jax.Array, jax.Array, jax.Array], jax.Array]
 """A network call, `(state, injection, number of the call) -> new state`."""
+Calls = tuple[Call, Call]
+"""The calls that update the latent and the answer state."""
 
 STATES_BEFORE_GRADIENT = "states_before_gradient"
 """The name of the states before the cycles with gradient, for policies of `jax.checkpoint`.
@@ -63,20 +66,21 @@ def latent_recursion(f: Network, x: jax.Array, states: States, n: int) -> States
     Reference:
       Jolicoeur-Martineau, 2025, arXiv 2510.04871. One state: Gao et al., 2025, arXiv 2512.14693.
     """
-    return _cycle(lambda state, injection, _: f(state + injection), x, states, n, 0)
+    return _cycle(_calls((f, f), PLAIN, None), x, states, n, 0)
 
 
 def _cycle(
-    call: Call, x: jax.Array, states: States, n: int, number: jax.typing.ArrayLike, done: int = 0
+    calls: Calls, x: jax.Array, states: States, n: int, number: jax.typing.ArrayLike, done: int = 0
 ) -> States:
     """Runs cycle `number`, whose first `done` latent updates are done already."""
     first = number * (n + 1)
     updates = n if len(states) == 2 else n + 1
-    states = _latent_updates(call, x, states, first + jnp.arange(done, updates))
+    update_latent, update_answer = calls
+    states = _latent_updates(update_latent, x, states, first + jnp.arange(done, updates))
     if len(states) == 1:
         return states
     y, z = states
-    return call(y, z, first + n), z
+    return update_answer(y, z, first + n), z
 
 
 def _latent_updates(call: Call, x: jax.Array, states: States, numbers: jax.Array) -> States:
@@ -88,7 +92,7 @@ def _latent_updates(call: Call, x: jax.Array, states: States, numbers: jax.Array
 
 
 def deep_recursion(
-    f: Network,
+    f: Network | tuple[Network, Network],
     x: jax.Array,
     states: States,
     depth: Depth,
@@ -102,8 +106,8 @@ def deep_recursion(
     inside `f`.
 
     Args:
-      f: the network, from an array to one of the same shape and dtype. It may close over
-        parameters that are being differentiated.
+      f: the network, which may close over parameters that are being differentiated; or two, one
+        that updates the latent and one that updates the answer state.
       x: the embedded question.
       states: the answer state `y` and the latent state `z`, or one state; each has the shape and
         dtype of `x`.
@@ -125,44 +129,58 @@ def deep_recursion(
     chex.assert_trees_all_equal_dtypes(x, *states)
     if options.needs_draws and draws is None:
         raise ValueError("a recursion with noise or transitions needs `draws`")
-    n = depth.n
+    n, networks = depth.n, f if isinstance(f, tuple) else (f, f)
     cycles, updates = options.without_gradient(depth, len(states))
     if cycles or updates:
-        # Stopping the gradient of the result would still trace derivatives through these calls, so
-        # the arrays that `f` closes over are lifted out and detached as well.
-        pure_f, closed_over = jax.closure_convert(f, x)
-        detached_x, states, closed_over = lax.stop_gradient((x, states, closed_over))
-        call = _caller(lambda h: pure_f(h, *closed_over), options, draws)
-        states = _cycles(call, detached_x, states, n, jnp.arange(cycles))
-        states = _latent_updates(call, detached_x, states, cycles * (n + 1) + jnp.arange(updates))
+        detached_x, states = lax.stop_gradient((x, states))
+        calls = _calls(tuple(_detached(network, x) for network in networks), options, draws)
+        states = _cycles(calls, detached_x, states, n, jnp.arange(cycles))
+        numbers = cycles * (n + 1) + jnp.arange(updates)
+        states = _latent_updates(calls[0], detached_x, states, numbers)
         states = checkpoint_name(states, STATES_BEFORE_GRADIENT)
-    call = _caller(jax.checkpoint(f), options, draws)
-    states = _cycle(call, x, states, n, cycles, updates)
+    calls = _calls(tuple(map(jax.checkpoint, networks)), options, draws)
+    states = _cycle(calls, x, states, n, cycles, updates)
     if options.transition_probability and depth.T > 1:
         y, z = states
         states = jnp.where(draws.transition, y, lax.stop_gradient(y)), z
-    return _cycles(call, x, states, n, jnp.arange(cycles + 1, depth.T))
+    return _cycles(calls, x, states, n, jnp.arange(cycles + 1, depth.T))
 
 
-def _cycles(call: Call, x: jax.Array, states: States, n: int, numbers: jax.Array) -> States:
+def _detached(f: Network, x: jax.Array) -> Network:
+    """Returns a network without gradient.
+
+    Stopping the gradient of the result would still trace derivatives through the network, so the
+    arrays that it closes over are lifted out and detached as well.
+    """
+    pure_f, closed_over = jax.closure_convert(f, x)
+    closed_over = lax.stop_gradient(closed_over)
+    return lambda h: pure_f(h, *closed_over)
+
+
+def _cycles(calls: Calls, x: jax.Array, states: States, n: int, numbers: jax.Array) -> States:
     """Runs the cycles of the given numbers."""
     if not len(numbers):
         return states
-    return lax.scan(lambda states, k: (_cycle(call, x, states, n, k), None), states, numbers)[0]
+    return lax.scan(lambda states, k: (_cycle(calls, x, states, n, k), None), states, numbers)[0]
 
 
-def _caller(f: Network, options: RecursionOptions, draws: Draws | None) -> Call:
-    """Returns the network call `(1 - rate) s + rate f(s + injection) + noise e`."""
+def _calls(
+    networks: tuple[Network, ...], options: RecursionOptions, draws: Draws | None
+) -> tuple[Call, ...]:
+    """Returns the calls `(1 - rate) s + rate f(s + injection) + noise e` of some networks."""
 
-    def call(state, injection, number):
-        new = f(state + injection)
-        if options.rate != 1:
-            new = (1 - options.rate) * state + options.rate * new
-        if options.noise:
-            new = new + options.noise * draws.noise(number).astype(new.dtype)
-        return new
+    def caller(f):
+        def call(state, injection, number):
+            new = f(state + injection)
+            if options.rate != 1:
+                new = (1 - options.rate) * state + options.rate * new
+            if options.noise:
+                new = new + options.noise * draws.noise(number).astype(new.dtype)
+            return new
 
-    return call
+        return call
+
+    return tuple(map(caller, networks))
 
 
 def supervision_step(
@@ -191,10 +209,15 @@ def supervision_step(
     def call(method, *arguments):
         return model.apply(variables, *arguments, method=method)
 
+    def update_latent(h):
+        return call("network", h)
+
+    def update_answer(h):
+        return call("answer_network", h)
+
+    f = (update_latent, update_answer) if model.num_networks == 2 else update_latent
     x = call("embed", question.inputs, question.puzzle_rows)
     x, *states = (jnp.moveaxis(array, 0, model.batch_axis) for array in (x, *states))
-    states = deep_recursion(
-        lambda h: call("network", h), x, tuple(states), depth, options, question.draws
-    )
+    states = deep_recursion(f, x, tuple(states), depth, options, question.draws)
     states = tuple(jnp.moveaxis(state, model.batch_axis, 0) for state in states)
     return states, call("heads", states[0])

@@ -5,7 +5,7 @@ fresh example at the beginning of the next step (adaptive computation time, as i
 """
 
 import dataclasses
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import chex
 import jax
@@ -13,13 +13,17 @@ import jax.numpy as jnp
 from jax import lax
 
 from cgar_jax._core.ranges import check_integer, check_number
+from cgar_jax._core.registry import check_name
+from cgar_jax.models import Outputs
 from cgar_jax.recursion.deep_recursion import States
 from cgar_jax.recursion.rows import where_rows
+
+CRITERIA = ("head", "q_values", "random", "never")
 
 
 @dataclasses.dataclass(frozen=True)
 class HaltingRule:
-    """Halts an example when its halting logit is positive; in training, with exploration.
+    """Decides when an example leaves: by default, when its halting logit is positive.
 
     In training, an example may halt only after a minimum number of steps. At each step, with
     probability `exploration_probability`, this minimum is drawn anew from
@@ -29,52 +33,75 @@ class HaltingRule:
     Attributes:
       max_supervision_steps: largest number of supervision steps of an example, N_sup in the paper.
       exploration_probability: probability of drawing a minimum, in [0, 1].
+      criterion: what makes an example halt earlier: `"head"` (its halting logit is positive),
+        `"q_values"` (it is larger than the continue logit; HRM), `"random"` (chance, in training
+        only; SE-RRM) or `"never"`.
+      leave_probability: probability of leaving after each step, for `"random"`.
+
+    Raises:
+      ValueError: if a setting is out of range.
 
     Reference:
       Jolicoeur-Martineau, 2025, arXiv 2510.04871, following the released code, without the
-      "continue" loss.
+      "continue" loss. Values: Wang et al., 2025, arXiv 2506.21734. Random: Freinschlag et al.,
+      2026, arXiv 2603.02193.
     """
 
     max_supervision_steps: int = 16
     exploration_probability: float = 0.1
+    criterion: Literal["head", "q_values", "random", "never"] = "head"
+    leave_probability: float = 0.1
 
     def __post_init__(self):
         steps, probability = self.max_supervision_steps, self.exploration_probability
         check_integer("HaltingRule", "max_supervision_steps", steps, "[1, inf)")
         check_number("HaltingRule", "exploration_probability", probability, "[0, 1]")
+        check_name("supervision.criterion", self.criterion, CRITERIA)
+        check_number("HaltingRule", "leave_probability", self.leave_probability, "[0, 1]")
 
-    def is_confident(self, halt_logits: Any) -> Any:
-        """Returns whether each example would halt on its own, bool, shaped like `halt_logits`."""
-        return halt_logits > 0
+    def evidence(self, outputs: Outputs) -> jax.Array:
+        """Returns the logits that are compared with 0, `[batch]`.
 
-    def halts(self, halt_logits: Any, steps_taken: Any) -> Any:
+        Args:
+          outputs: outputs of the heads.
+        """
+        if self.criterion == "q_values":
+            return outputs.halt_logits - outputs.continue_logits
+        return outputs.halt_logits
+
+    def is_confident(self, evidence: Any) -> Any:
+        """Returns whether each example would halt on its own, bool, shaped like `evidence`."""
+        return (evidence > 0) & (self.criterion in ("head", "q_values"))
+
+    def halts(self, evidence: Any, steps_taken: Any) -> Any:
         """Returns whether each example halts outside training, bool.
 
         Args:
-          halt_logits: halting logits after the step, any shape.
-          steps_taken: supervision steps so far, including this one; broadcasts against
-            `halt_logits`.
+          evidence: the `evidence` after the step, any shape.
+          steps_taken: supervision steps so far, including this one; broadcasts against `evidence`.
         """
-        return self.is_confident(halt_logits) | (steps_taken >= self.max_supervision_steps)
+        return self.is_confident(evidence) | (steps_taken >= self.max_supervision_steps)
 
     def halts_in_training(
-        self, halt_logits: jax.Array, steps_taken: jax.Array, key: jax.Array
+        self, evidence: jax.Array, steps_taken: jax.Array, key: jax.Array
     ) -> jax.Array:
         """Returns whether each example halts in training, bool `[batch]`.
 
         Args:
-          halt_logits: halting logits after the step, `[batch]`.
+          evidence: the `evidence` after the step, `[batch]`.
           steps_taken: supervision steps so far, including this one, int `[batch]`.
           key: random key for the exploration.
         """
-        batch = halt_logits.shape
+        batch = evidence.shape
         explore_key, minimum_key = jax.random.split(key)
         explores = jax.random.bernoulli(explore_key, self.exploration_probability, batch)
         # With N_sup = 1 the range would be empty, and the last step halts anyway.
         highest = max(self.max_supervision_steps, 2)
         minimum = jax.random.randint(minimum_key, batch, 2, highest + 1) * explores
         ends = steps_taken >= self.max_supervision_steps
-        return ends | (self.is_confident(halt_logits) & (steps_taken >= minimum))
+        if self.criterion == "random":
+            ends |= jax.random.bernoulli(explore_key, self.leave_probability, batch)
+        return ends | (self.is_confident(evidence) & (steps_taken >= minimum))
 
 
 class Carry(NamedTuple):
@@ -154,14 +181,14 @@ def replace_halted(carry: Carry, fresh_examples: Any, initial_states: States) ->
 
 
 def advance(
-    carry: Carry, states: States, halt_logits: jax.Array, rule: HaltingRule, key: jax.Array
+    carry: Carry, states: States, outputs: Outputs, rule: HaltingRule, key: jax.Array
 ) -> Carry:
     """Completes a supervision step: stores the detached states, counts the step, applies the rule.
 
     Args:
       carry: the carry from `replace_halted`.
       states: the states after the step, each `[batch, *state_shape]`.
-      halt_logits: halting logits after the step, `[batch]`.
+      outputs: outputs of the heads after the step.
       rule: the halting rule.
       key: random key for the exploration.
 
@@ -169,5 +196,5 @@ def advance(
       The carry for the next `replace_halted`.
     """
     taken = carry.supervision_step + 1
-    halted = rule.halts_in_training(halt_logits, taken, key)
+    halted = rule.halts_in_training(rule.evidence(outputs), taken, key)
     return carry._replace(states=lax.stop_gradient(states), supervision_step=taken, halted=halted)

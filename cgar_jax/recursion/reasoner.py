@@ -112,7 +112,8 @@ class Reasoner:
             draws = draw(keys_of_step(keys, rollouts.steps_taken + number), model, options)
             drawn = question._replace(draws=draws)
             states, outputs = supervision_step(model, variables, drawn, states, self.depth, options)
-            return states, read(outputs)
+            evidence = self.halting_rule.evidence(outputs)
+            return states, read(outputs._replace(halt_logits=evidence))
 
         return lax.scan(step, states, jnp.arange(self.supervision_steps))
 

@@ -11,6 +11,7 @@ import jax
 import numpy as np
 
 from cgar_jax import data
+from cgar_jax.config import published_model
 from cgar_jax.config_source import source_of
 from cgar_jax.data import Rules
 from cgar_jax.model_files import PROGRAM
@@ -22,12 +23,29 @@ from cgar_jax.reporting.result_table import result_rows
 REPOSITORY = "https://github.com/cgar-jax/cgar_jax"
 PROGRESSIVE, FIXED = "progressive_depth_curriculum", "fixed_depth_curriculum"
 CGAR_PAPER = "CGAR: Qasim and Zhang, 2025, [arXiv 2511.08653](https://arxiv.org/abs/2511.08653)"
-TITLES = {"ldt": "LDT", "relational": "Relational network", "trm": "TRM"}
+TITLES = {
+    "eqr": "EqR",
+    "hrm": "HRM",
+    "ldt": "LDT",
+    "relational": "Relational network",
+    "rsm": "RSM",
+    "se_rrm": "SE-RRM",
+    "trm": "TRM",
+    "trm_single": "TRM with one state",
+    "urm": "URM",
+}
 MODEL_PAPERS = {
+    "eqr": "EqR: Huang, Geng and Kolter, 2026, [arXiv 2605.21488](https://arxiv.org/abs/2605.21488)",
+    "hrm": "HRM: Wang et al., 2025, [arXiv 2506.21734](https://arxiv.org/abs/2506.21734)",
     "ldt": "LDT: Davis, Haller, Alfarano and Santolucito, 2026, "
     "[arXiv 2605.08605](https://arxiv.org/abs/2605.08605)",
+    "rsm": "RSM: Hakimi, 2026, [arXiv 2603.15641](https://arxiv.org/abs/2603.15641)",
+    "se_rrm": "SE-RRM: Freinschlag et al., 2026, "
+    "[arXiv 2603.02193](https://arxiv.org/abs/2603.02193)",
     "trm": "TRM: Jolicoeur-Martineau, 2025, [arXiv 2510.04871](https://arxiv.org/abs/2510.04871)",
+    "urm": "URM: Gao et al., 2025, [arXiv 2512.14693](https://arxiv.org/abs/2512.14693)",
 }
+MODEL_PAPERS["trm_single"] = MODEL_PAPERS["trm"]
 
 
 def model_card(model: ReportedModel, result: Mapping[str, Any] | None, has_program: bool) -> str:
@@ -85,7 +103,9 @@ def _summary(model: ReportedModel) -> str:
     config, task = model.experiment.config, model.experiment.task
     network = config.model
     num_params = sum(leaf.size for leaf in jax.tree.leaves(model.params))
-    title = f"# {TITLES[network.name]} for {config.data.name}, {task.sequence_length} cells"
+    title = (
+        f"# {TITLES[published_model(config)]} for {config.data.name}, {task.sequence_length} cells"
+    )
     mixing = f"mixing {network.mixing}, " if "mixing" in network else ""
     rows = {
         "task": f"{config.data.name}, {task.sequence_length} cells, {task.vocab_size} tokens",
@@ -230,8 +250,8 @@ def _links(model: ReportedModel) -> str:
     links = [f"cgar_jax: {REPOSITORY}"]
     if not model.origin and training_method(model)[0] in ("CGAR", "PDC", "HSW"):
         links.append(CGAR_PAPER)
-    if config.model.name in MODEL_PAPERS:
-        links.append(MODEL_PAPERS[config.model.name])
+    if (name := published_model(config)) in MODEL_PAPERS:
+        links.append(MODEL_PAPERS[name])
     return "\n".join(["## Links", "", *(f"- {link}" for link in links), ""])
 
 

@@ -182,6 +182,9 @@ class CandidateElimination:
         per_example = jax.tree.map(lambda loss: jnp.moveaxis(loss, 0, 1), by_loop)
         return StepOutput(states, outputs, answered, per_example)
 
+    def network_calls(self, depth: Depth) -> int:  # noqa: D102
+        return depth.network_calls
+
     def calls_with_gradient(self, depth: Depth) -> int:  # noqa: D102
         return depth.T
 

@@ -5,11 +5,13 @@ until the halting rule replaces the example.
 """
 
 import dataclasses
+import functools
 from collections.abc import Callable, Mapping
-from typing import Any, ClassVar
+from typing import Any
 
 import jax
 import jax.numpy as jnp
+import optax
 from jax import lax
 
 from cgar_jax import losses
@@ -21,6 +23,7 @@ from cgar_jax.recursion import (
     HaltingRule,
     Question,
     RecursionOptions,
+    States,
     advance,
     correctness,
     draw,
@@ -86,7 +89,14 @@ class DeepSupervision:
     halting_loss_weight: float
     options: RecursionOptions = PLAIN
 
-    loss_terms: ClassVar[tuple[str, ...]] = ("answer", "halt")
+    @property
+    def loss_terms(self) -> tuple[str, ...]:
+        """The names of the loss terms: "answer", "halt" and, with Q-values, "continue"."""
+        return ("answer", "halt", "continue") if self._has_q_values else ("answer", "halt")
+
+    @property
+    def _has_q_values(self) -> bool:
+        return self.halting_rule.criterion == "q_values"
 
     def initial_slots(self, examples: Mapping[str, jax.Array]) -> Carry:  # noqa: D102
         batch = len(jax.tree.leaves(examples)[0])
@@ -102,43 +112,71 @@ class DeepSupervision:
     def forward(  # noqa: D102
         self, variables: Any, puzzle_rows: jax.Array, slots: Carry, depth: Depth
     ) -> StepOutput:
-        labels = slots.examples["labels"]
         states, keys = slots.states, keys_of_step(slots.keys(), slots.supervision_step)
-        losses_by_exit = []
-        for exit_number, segment in enumerate(depth.segments):
-            draws = draw(keys_of_step(keys, exit_number), self.model, self.options)
+        outputs, losses_by_exit = None, []
+        for number, segment in enumerate(depth.segments):
+            draws = draw(keys_of_step(keys, number), self.model, self.options)
             question = Question(slots.examples["inputs"], puzzle_rows, draws)
-            states, outputs = supervision_step(
-                self.model,
-                variables,
-                question,
-                lax.stop_gradient(states),
-                segment,
-                self.options,
-            )
-            losses_by_exit.append(
-                example_losses(outputs, labels, self.answer_loss, self.halting_loss_weight)
-            )
+            before = slots._replace(states=lax.stop_gradient(states))
+            states, outputs, per_example = self.supervise(variables, question, before, segment)
+            losses_by_exit.append(per_example)
         several = len(losses_by_exit) > 1
         per_example = jax.tree.map(lambda *x: jnp.stack(x, 1) if several else x[0], *losses_by_exit)
-        return StepOutput(states, outputs, correctness(outputs.logits, labels), per_example)
+        right = correctness(outputs.logits, slots.examples["labels"])
+        return StepOutput(states, outputs, right, per_example)
+
+    def supervise(
+        self, variables: Any, question: Question, slots: Carry, depth: Depth
+    ) -> tuple[States, Outputs, dict[str, jax.Array]]:
+        """Runs one deep recursion and computes its losses.
+
+        Args:
+          variables: variables of the model.
+          question: the question of each slot.
+          slots: slots from `refill`.
+          depth: depth of the deep recursion (static).
+
+        Returns:
+          `(states, outputs, losses)`: the states after it, the outputs of the heads, and the losses
+          by term, `[batch]`.
+        """
+        step = functools.partial(supervision_step, self.model, depth=depth, options=self.options)
+        states, outputs = step(variables, question, slots.states)
+        labels = slots.examples["labels"]
+        terms = example_losses(outputs, labels, self.answer_loss, self.halting_loss_weight)
+        if self._has_q_values:
+            rows = lax.stop_gradient(question.puzzle_rows)
+            asked = question._replace(puzzle_rows=rows)
+            _, following = step(lax.stop_gradient(variables), asked, lax.stop_gradient(states))
+            # After its last step, an example can only halt.
+            is_last = slots.supervision_step + 1 >= self.halting_rule.max_supervision_steps
+            best = jnp.maximum(following.halt_logits, following.continue_logits)
+            value = jax.nn.sigmoid(jnp.where(is_last, following.halt_logits, best))
+            loss = optax.sigmoid_binary_cross_entropy(outputs.continue_logits, value)
+            counts = correctness(outputs.logits, labels).counts
+            terms["continue"] = self.halting_loss_weight * jnp.where(counts, loss, 0)
+        return states, outputs, terms
 
     def loss_steps(self, slots: Carry, depth: Depth) -> jax.Array:  # noqa: D102
         del depth
         return slots.supervision_step + 1
 
+    def network_calls(self, depth: Depth) -> int:  # noqa: D102
+        return depth.network_calls * (2 if self._has_q_values else 1)
+
     def calls_with_gradient(self, depth: Depth) -> int:  # noqa: D102
         return self.options.calls_with_gradient(depth, self.model.num_states)
 
     def advance(self, slots: Carry, output: StepOutput, key: jax.Array) -> Carry:  # noqa: D102
-        return advance(slots, output.states, output.outputs.halt_logits, self.halting_rule, key)
+        return advance(slots, output.states, output.outputs, self.halting_rule, key)
 
     def metrics(  # noqa: D102
         self, before: Carry, output: StepOutput, after: Carry
     ) -> dict[str, jax.Array]:
         del before
         right = output.right
-        predicts_solved = self.halting_rule.is_confident(output.outputs.halt_logits)
+        evidence = self.halting_rule.evidence(output.outputs)
+        predicts_solved = self.halting_rule.is_confident(evidence)
         finished = after.halted & right.counts
         return {
             "halting_accuracy": masked_sum(finished, predicts_solved == right.exact),

@@ -108,7 +108,9 @@ class TrainStep:
         network, heads = self.model.network_flops(), 3 * self.model.heads_flops()
 
         def per_example(drawn: Depth) -> float:
-            calls = drawn.network_calls + 2 * self.supervision.calls_with_gradient(drawn)
+            supervision = self.supervision
+            with_gradient = supervision.calls_with_gradient(drawn)
+            calls = supervision.network_calls(drawn) + 2 * with_gradient
             return calls * network + drawn.num_exits * heads
 
         draws = as_depth_choice(depth).draws

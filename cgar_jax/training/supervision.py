@@ -97,6 +97,14 @@ class Supervision(Protocol):
         """
         ...
 
+    def network_calls(self, depth: Depth) -> int:
+        """Returns the number of network calls of a step.
+
+        Args:
+          depth: depth of the step (static).
+        """
+        ...
+
     def calls_with_gradient(self, depth: Depth) -> int:
         """Returns the number of network calls of a step that run with gradient.
 

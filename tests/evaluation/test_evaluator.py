@@ -33,6 +33,7 @@ class SecondThought(nn.Module):
     state_shape = (CELLS, 1)
     batch_axis = 0
     num_states = 2
+    num_networks = 1
     dtype = "float32"
 
     def embed(self, inputs, puzzle_rows):

@@ -47,6 +47,7 @@ class Counter(nn.Module):
     state_shape = (CELLS, 1)
     batch_axis = 0
     num_states = 2
+    num_networks = 1
 
     def embed(self, inputs, puzzle_rows):
         """Embeds a question, which is a number of steps."""

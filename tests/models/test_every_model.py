@@ -11,12 +11,16 @@ from tests.models import contract
 
 TASK = {"vocab_size": 6, "sequence_length": 16, "num_puzzle_identifiers": 3}
 SMALL_TRM = {"name": "trm", "hidden_size": 32, "num_heads": 2, "inner_size_multiple": 32}
+SE_RRM = {"name": "se_rrm", "hidden_size": 16, "num_heads": 2, "inner_size_multiple": 16}
 CASES = {
     "trm, mlp": SMALL_TRM | {"puzzle_embedding_tokens": 2},
     "trm, attention": SMALL_TRM | {"mixing": "attention", "positions": "rotary"},
     "trm, learned positions": SMALL_TRM | {"mixing": "attention", "positions": "learned"},
     "urm": SMALL_TRM | {"mixing": "attention", "num_states": 1, "mlp": "convolutional"},
     "eqr": SMALL_TRM | {"puzzle_embedding_tokens": 0, "start": "random", "mlp": "normalized"},
+    "hrm": SMALL_TRM | {"mixing": "attention", "num_networks": 2},
+    "se_rrm": SE_RRM,
+    "se_rrm, not equivariant": SE_RRM | {"equivariant": False, "extra_tokens": 0},
     "rsm": SMALL_TRM | {"tied_head": True, "mixing_norm": "features"},
 }
 BATCH = 4

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cgar_jax import recursion
+from cgar_jax.models import Outputs
 from cgar_jax.recursion import Carry, HaltingRule, initial_carry, replace_halted
 
 BATCH, LENGTH, HIDDEN = 6, 3, 4
@@ -23,15 +24,19 @@ def examples(value):
     return {"inputs": jnp.full((BATCH, LENGTH), value), "difficulty": jnp.full(BATCH, value / 2)}
 
 
+def outputs(halt_logits, continue_logits=0.0):
+    halt_logits = jnp.broadcast_to(jnp.asarray(halt_logits, jnp.float32), (BATCH,))
+    return Outputs(jnp.zeros((BATCH, LENGTH, 2)), halt_logits, continue_logits + 0 * halt_logits)
+
+
 def fresh_carry(value=1):
     carry = initial_carry(examples(0), tuple(jnp.zeros((2, BATCH, LENGTH, HIDDEN))))
     return replace_halted(carry, examples(value), (jnp.ones(HIDDEN), -jnp.ones(HIDDEN)))
 
 
 def advance(carry, logits, rule=RULE, seed=0):
-    logits = jnp.broadcast_to(jnp.asarray(logits, jnp.float32), (BATCH,))
     y, z = carry.states
-    return recursion.advance(carry, (y + 1, z - 1), logits, rule, jax.random.key(seed))
+    return recursion.advance(carry, (y + 1, z - 1), outputs(logits), rule, jax.random.key(seed))
 
 
 def test_the_first_step_fills_every_slot():
@@ -81,7 +86,7 @@ def test_no_gradient_flows_through_the_carried_states():
     carry = fresh_carry()
 
     def total(y):
-        after = recursion.advance(carry, (y, y), jnp.zeros(BATCH), RULE, jax.random.key(0))
+        after = recursion.advance(carry, (y, y), outputs(0.0), RULE, jax.random.key(0))
         return after.states[0].sum() + after.states[1].sum()
 
     y, _ = carry.states
@@ -108,7 +113,8 @@ def test_exploration_happens_as_often_as_its_probability_says():
         examples={},
     )
     rule = HaltingRule(16, 0.1)
-    after = recursion.advance(carry, carry.states, jnp.ones(batch), rule, jax.random.key(0))
+    sure = Outputs(jnp.zeros((batch, 1, 2)), jnp.ones(batch), jnp.zeros(batch))
+    after = recursion.advance(carry, carry.states, sure, rule, jax.random.key(0))
     assert 1 - float(after.halted.mean()) == pytest.approx(0.1, abs=0.01)
 
 
@@ -120,3 +126,31 @@ def test_with_one_supervision_step_every_example_halts():
 def test_fresh_examples_of_another_shape_are_refused():
     with pytest.raises(AssertionError):
         replace_halted(fresh_carry(), {"inputs": jnp.zeros((BATCH, 5))}, ZEROS)
+
+
+def test_q_values_halt_where_halting_is_worth_more_than_continuing():
+    rule = HaltingRule(4, 0.0, "q_values")
+    carry, values = fresh_carry(), outputs(jnp.linspace(-1, 1, BATCH), continue_logits=0.5)
+    after = recursion.advance(carry, carry.states, values, rule, jax.random.key(0))
+    np.testing.assert_array_equal(after.halted, jnp.linspace(-1, 1, BATCH) > 0.5)
+
+
+def test_examples_leave_at_random_as_often_as_the_probability_says():
+    rule = HaltingRule(16, 0.5, "random", leave_probability=0.2)
+    sure, first = jnp.ones(20_000), jnp.ones(20_000, jnp.int32)
+    halted = rule.halts_in_training(sure, first, jax.random.key(0))
+    assert float(halted.mean()) == pytest.approx(0.2, abs=0.01)
+    assert not rule.halts(sure, first).any()
+
+
+def test_the_criterion_never_waits_for_the_last_step():
+    rule = HaltingRule(4, 0.0, "never")
+    assert not advance(fresh_carry(), 5.0, rule).halted.any()
+    assert advance(
+        fresh_carry()._replace(supervision_step=jnp.full(BATCH, 3)), 5.0, rule
+    ).halted.all()
+
+
+def test_an_unknown_criterion_is_refused():
+    with pytest.raises(ValueError, match="did you mean 'q_values'"):
+        HaltingRule(criterion="q_value")

@@ -31,11 +31,11 @@ def config(**changes):
     return config
 
 
-def examples(number=40, seed=0):
+def examples(number=40, seed=0, cells=CELLS):
     """Rows of tokens 2 to 5; in the inputs, token 1 hides every third of them."""
     rng = np.random.default_rng(seed)
-    labels = rng.integers(2, VOCABULARY, (number, CELLS)).astype(np.uint8)
-    hidden = np.arange(CELLS) % 3 == 0
+    labels = rng.integers(2, VOCABULARY, (number, cells)).astype(np.uint8)
+    hidden = np.arange(cells) % 3 == 0
     labels[:, hidden] = labels[:, 1:2]
     return {
         "inputs": np.where(hidden, np.uint8(1), labels),

@@ -10,15 +10,17 @@ from cgar_jax.config import PUBLISHED_MODELS, set_published_model
 from cgar_jax.training.state import averaged
 from tests.training import problem
 
+CELLS = 16  # a square board, which SE-RRM needs
+
 
 def build(name, **changes):
     """The experiment of `tests.training.problem` with a published model."""
     config = problem.config(**changes)
     config.weighting = ()
     set_published_model(config, name)
-    task = experiment.Task(problem.VOCABULARY, problem.CELLS, num_puzzle_identifiers=3)
+    task = experiment.Task(problem.VOCABULARY, CELLS, num_puzzle_identifiers=3)
     pieces = experiment.build(config, task)
-    return pieces, pieces.on_device(problem.examples(), problem.reverse_some)
+    return pieces, pieces.on_device(problem.examples(cells=CELLS), problem.reverse_some)
 
 
 @pytest.fixture(scope="module", params=PUBLISHED_MODELS)
@@ -58,6 +60,6 @@ def test_eight_devices_train_like_one(name, trained):
 def test_it_is_evaluated_with_the_same_draws_each_time(trained):
     pieces, _, state, _ = trained
     params = averaged(state)
-    once, again = (pieces.evaluator(params, problem.examples()) for _ in range(2))
+    once, again = (pieces.evaluator(params, problem.examples(cells=CELLS)) for _ in range(2))
     assert once == again
     assert 0 <= once["cell_accuracy"] <= 1
