@@ -7,7 +7,7 @@ calls its parts, and `Model` lists everything that a caller may rely on. The con
 """
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple, Protocol, Self, runtime_checkable
+from typing import Any, ClassVar, NamedTuple, Protocol, Self, runtime_checkable
 
 import jax
 import jax.numpy as jnp
@@ -245,6 +245,13 @@ class CandidateModel(Model, Protocol):
     def relations(self) -> tuple[Relation, ...]:
         """The groups of cells that must all differ, by relation."""
         ...
+
+
+class OneState:
+    """Base of models with one state, which one network updates."""
+
+    num_states: ClassVar[int] = 1
+    num_networks: ClassVar[int] = 1
 
 
 def empty_states(model: Model, num_rows: int) -> tuple[jax.Array, ...]:

@@ -19,7 +19,13 @@ from cgar_jax._core.ranges import check_integer
 from cgar_jax._core.registry import check_name
 from cgar_jax._core.relations import Relation
 from cgar_jax.layers import attend
-from cgar_jax.models.base import DTYPES, CandidateOutputs, ShardingRules, run_every_part
+from cgar_jax.models.base import (
+    DTYPES,
+    CandidateOutputs,
+    OneState,
+    ShardingRules,
+    run_every_part,
+)
 
 _EPSILON = 1e-5
 _EXPANSION = 4
@@ -53,7 +59,7 @@ class Block(nn.Module):
         return h + linear(_EXPANSION * hidden, hidden, dtypes, "down")(inner)
 
 
-class LDT(nn.Module):
+class LDT(OneState, nn.Module):
     """The lattice deduction transformer; fulfills `cgar_jax.models.Model` as a candidate model.
 
     With candidates `a` (1 possible, 0 not), a network call is
@@ -114,16 +120,6 @@ class LDT(nn.Module):
     def state_shape(self) -> tuple[int, int]:
         """The shape of one example's state: the cells, then the output of the conflict token."""
         return self.sequence_length + 1, self.hidden_size
-
-    @property
-    def num_states(self) -> int:
-        """The number of states: 1."""
-        return 1
-
-    @property
-    def num_networks(self) -> int:
-        """The number of networks: 1."""
-        return 1
 
     @property
     def batch_axis(self) -> int:

@@ -23,7 +23,13 @@ from cgar_jax._core.ranges import check_integer, check_number
 from cgar_jax._core.registry import check_name
 from cgar_jax._core.relations import Relation, incidence
 from cgar_jax.layers import LECUN_NORMAL, SwiGLU, gated_inner_size, rms_norm
-from cgar_jax.models.base import DTYPES, CandidateOutputs, ShardingRules, run_every_part
+from cgar_jax.models.base import (
+    DTYPES,
+    CandidateOutputs,
+    OneState,
+    ShardingRules,
+    run_every_part,
+)
 
 _MESSAGE_SCALE = 1 / 3
 _STATE_SCALE = 0.7
@@ -66,7 +72,7 @@ class Layer(nn.Module):
         return rms_norm(h + SwiGLU(**gated, **dtypes, name="mlp")(h))
 
 
-class Relational(nn.Module):
+class Relational(OneState, nn.Module):
     """The relational network; fulfills `cgar_jax.models.Model` as a candidate model.
 
     With candidates `a` (1 possible, 0 not), incidence `M [groups, cells]` of the constraint groups
@@ -121,16 +127,6 @@ class Relational(nn.Module):
     def state_shape(self) -> tuple[int, int, int]:
         """The shape of one example's state, `(cells, symbols, hidden_size)`."""
         return self.sequence_length, self.num_symbols, self.hidden_size
-
-    @property
-    def num_states(self) -> int:
-        """The number of states: 1."""
-        return 1
-
-    @property
-    def num_networks(self) -> int:
-        """The number of networks: 1."""
-        return 1
 
     @property
     def batch_axis(self) -> int:

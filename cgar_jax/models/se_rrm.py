@@ -29,7 +29,7 @@ from cgar_jax.layers import (
     rms_norm,
     rotate,
 )
-from cgar_jax.models.base import DTYPES, Outputs, ShardingRules
+from cgar_jax.models.base import DTYPES, OneState, Outputs, ShardingRules
 
 NUM_SPECIAL = 2
 """The tokens that are no symbols of an answer: padding and the empty cell."""
@@ -66,7 +66,7 @@ class AxialBlock(nn.Module):
         return rms_norm(h + mlp(h))
 
 
-class SERRM(nn.Module):
+class SERRM(OneState, nn.Module):
     """The symbol-equivariant model; it fulfills `cgar_jax.models.Model` with one state.
 
     The embedded question is `sqrt(vocab_size) E_v` at the symbol that stands in a cell, and zero at
@@ -125,16 +125,6 @@ class SERRM(nn.Module):
     def state_shape(self) -> tuple[int, int, int]:
         """The shape of one example's state, `(vocab_size, positions, hidden_size)`."""
         return self.vocab_size, self.sequence_length + self.extra_tokens, self.hidden_size
-
-    @property
-    def num_states(self) -> int:
-        """The number of states: 1."""
-        return 1
-
-    @property
-    def num_networks(self) -> int:
-        """The number of networks: 1."""
-        return 1
 
     @property
     def batch_axis(self) -> int:

@@ -12,13 +12,13 @@ from flax import linen as nn
 from jax import lax
 
 from cgar_jax._core.relations import Relation, incidence
-from cgar_jax.models.base import CandidateOutputs, ShardingRules, run_every_part
+from cgar_jax.models.base import CandidateOutputs, OneState, ShardingRules, run_every_part
 
 _SURE = 20.0
 """Size of the logits: a probability of 1 up to 2e-9."""
 
 
-class Singles(nn.Module):
+class Singles(OneState, nn.Module):
     """The rules of naked and hidden singles; fulfills `cgar_jax.models.CandidateModel`.
 
     A loop applies both rules once to all cells at the same time:
@@ -53,16 +53,6 @@ class Singles(nn.Module):
     def state_shape(self) -> tuple[int, int]:
         """The shape of one example's state, `(cells, symbols)`."""
         return self.sequence_length, self.num_symbols
-
-    @property
-    def num_states(self) -> int:
-        """The number of states: 1."""
-        return 1
-
-    @property
-    def num_networks(self) -> int:
-        """The number of networks: 1."""
-        return 1
 
     @property
     def batch_axis(self) -> int:
