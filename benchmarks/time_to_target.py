@@ -42,7 +42,7 @@ from absl import flags
 from measuring import load_experiment
 from rich.console import Console
 from rich.table import Table
-from ways_to_train import WAYS, changed
+from ways_to_train import VARIANTS, WAYS, changed
 
 from cgar_jax import data, experiment, runs
 from cgar_jax.commands import command_line, runner
@@ -200,7 +200,7 @@ def define_flags() -> None:
     """Defines this benchmark's flags."""
     command_line.define_config()
     command_line.define_path("output", "file that receives one line of JSON per run")
-    flags.DEFINE_list("ways", list(WAYS), "ways to train")
+    flags.DEFINE_list("ways", list(WAYS), "ways to train, or variants of the model")
     flags.DEFINE_list("targets", ["0.5", "0.9"], "exact accuracies to reach")
     flags.DEFINE_integer("seeds", 3, "runs of each way, with seeds from 0", lower_bound=1)
     flags.DEFINE_integer("evaluate_every", 40, "steps between evaluations", lower_bound=1)
@@ -208,8 +208,8 @@ def define_flags() -> None:
 
 def main(values: flags.FlagValues) -> None:
     """Runs the benchmark."""
-    if unknown := sorted(set(values.ways) - set(WAYS)):
-        raise ValueError(f"unknown ways {unknown}; choose from: {'; '.join(WAYS)}")
+    if unknown := sorted(set(values.ways) - set(WAYS | VARIANTS)):
+        raise ValueError(f"unknown ways {unknown}; choose from: {'; '.join(WAYS | VARIANTS)}")
     targets = sorted(map(float, values.targets))
     output = pathlib.Path(values.output)
     ended, records = read_records(output), []

@@ -1,6 +1,7 @@
 """The ways to train that `time_to_target.py` compares.
 
-Each way changes a few settings of a config. Adding a way takes one entry in `WAYS`.
+Each way changes a few settings of a config: `WAYS` how the depth grows and what is weighted, and
+`VARIANTS` the model and its recursion. Adding a way takes one entry.
 """
 
 from collections.abc import Callable
@@ -8,7 +9,7 @@ from typing import Any
 
 import ml_collections
 
-from cgar_jax.config import set_method
+from cgar_jax.config import PUBLISHED_MODELS, set_method
 
 Change = Callable[[ml_collections.ConfigDict], None]
 
@@ -82,14 +83,39 @@ WAYS: dict[str, Change] = {
 }
 
 
+def plateau(**settings: Any) -> Change:
+    """Returns the change to the method "plateau" and some settings, with `__` for the dot."""
+
+    def change(config: ml_collections.ConfigDict) -> None:
+        set_method(config, "plateau")
+        for key, value in settings.items():
+            group, _, name = key.partition("__")
+            config[group][name] = value
+
+    return change
+
+
+MUON = {"optimizer__name": "muon", "optimizer__learning_rate": 0.02, "optimizer__clip_norm": 1.0}
+VARIANTS: dict[str, Change] = {
+    **{f"{model} plateau": method(f"{model}+plateau") for model in PUBLISHED_MODELS},
+    **{model: method(model) for model in PUBLISHED_MODELS},
+    "plateau no tokens": plateau(model__puzzle_embedding_tokens=0),
+    "plateau normalized": plateau(model__mlp="normalized"),
+    "plateau muon": plateau(**MUON),
+    "plateau normalized muon": plateau(model__mlp="normalized", **MUON),
+    "plateau 2 cycles": plateau(recursion__gradient_cycles=2),
+    "plateau all cycles": plateau(recursion__gradient_cycles=0),
+}
+
+
 def changed(config: ml_collections.ConfigDict, way: str) -> ml_collections.ConfigDict:
     """Returns a copy of a config, changed to a way to train.
 
     Args:
       config: the config; it is not modified.
-      way: a key of `WAYS`.
+      way: a key of `WAYS` or `VARIANTS`.
     """
     # A ConfigDict that is made from another one would share its parts.
     config = config.copy_and_resolve_references()
-    WAYS[way](config)
+    (WAYS | VARIANTS)[way](config)
     return config

@@ -82,11 +82,18 @@ def test_an_unknown_way_is_an_error_that_lists_the_ways(times):
     assert "unknown ways ['cgra']; choose from: trm; pdc" in output
 
 
-@pytest.mark.parametrize("way", WAYS_TO_TRAIN.WAYS)
+@pytest.mark.parametrize("way", WAYS_TO_TRAIN.WAYS | WAYS_TO_TRAIN.VARIANTS)
 def test_a_way_does_not_modify_the_config_it_starts_from(way):
     config = default_config()
     WAYS_TO_TRAIN.changed(config, way)
     assert config == default_config()
+
+
+@pytest.mark.parametrize("way", WAYS_TO_TRAIN.VARIANTS)
+def test_a_variant_of_the_model_can_be_built(way):
+    config = WAYS_TO_TRAIN.changed(default_config(), way)
+    task = experiment.Task(vocab_size=11, sequence_length=81, num_puzzle_identifiers=1)
+    assert experiment.build(config, task).planned_flops() > 0
 
 
 @pytest.mark.parametrize("way", WAYS_TO_TRAIN.WAYS)
