@@ -16,6 +16,7 @@ training loop applies the updates.
 | `adam_atan2` | p - lr (`scale_by_adam_atan2` + weight_decay p) | 2407.05872 |
 | `scale_by_adam_atan2` | atan2(m, sqrt(v / (1 - b2^t))) / (1 - b1^t) | 2407.05872 |
 | `muon` | orthogonalized momentum for hidden kernels, AdamW for the other parameters | 2502.16982 |
+| `sic_muon` | the same with a short momentum, three iterations and width scaling | 2601.19085 |
 | `sparse_sign_sgd` | p (1 - lr weight_decay) - lr sign(g), only for the rows in use | 2506.21734 |
 | `learning_rate_schedule` | linear warm-up, then constant or cosine | 2510.04871 |
 
@@ -30,12 +31,12 @@ import optax
 from cgar_jax._core.ranges import check_number
 from cgar_jax._core.registry import check_name
 from cgar_jax.optimizers.atan2 import adam_atan2, scale_by_adam_atan2
-from cgar_jax.optimizers.muon import muon
+from cgar_jax.optimizers.muon import muon, sic_muon
 from cgar_jax.optimizers.schedules import learning_rate_schedule, shortened_warmup
 from cgar_jax.optimizers.sparse import sparse_sign_sgd
 
 OPTIMIZERS: dict[str, Callable[..., optax.GradientTransformation]] = {
-    function.__name__: function for function in (adam_atan2, optax.adamw, muon)
+    function.__name__: function for function in (adam_atan2, optax.adamw, muon, sic_muon)
 }
 """The optimizers that a config may name; each takes `learning_rate, b1, b2, weight_decay`."""
 
@@ -51,7 +52,7 @@ def build(config: Any, total_steps: int) -> optax.GradientTransformation:
 
     Args:
       config: object with the attributes below, for example an ml_collections config.
-        `name` is a key of `OPTIMIZERS`: `"adam_atan2"`, `"adamw"` or `"muon"`.
+        `name` is a key of `OPTIMIZERS`: `"adam_atan2"`, `"adamw"`, `"muon"` or `"sic_muon"`.
         `learning_rate`, `warmup_steps`, `schedule` and `final_fraction` are those of
         `learning_rate_schedule`.
         `b1`, `b2` and `weight_decay` are those of `adam_atan2`.
@@ -133,5 +134,6 @@ __all__ = [
     "scale_by_adam_atan2",
     "schedule_of",
     "shortened_warmup",
+    "sic_muon",
     "sparse_sign_sgd",
 ]
