@@ -77,6 +77,21 @@ def test_a_method_that_does_not_exist_is_refused(method, message):
         sudoku_mini.get_config(method)
 
 
+@pytest.mark.parametrize(
+    ("model", "setting", "value", "message"),
+    [
+        ("se_rrm", "supervision.criterion", "head", "needs a model with a halting head"),
+        ("urm", "recursion.transition_probability", 0.1, "set model.num_states to 2"),
+        ("trm", "recursion.gradient_calls", "first", "expected one of: 'all', 'last'"),
+    ],
+)
+def test_options_that_do_not_go_together_are_refused(model, setting, value, message):
+    config = sudoku_mini.get_config(model)
+    config.update_from_flattened_dict({setting: value})
+    with pytest.raises(ValueError, match=message):
+        experiment.build(config, TASK)
+
+
 def test_a_published_model_does_not_change_a_candidate_model():
     with pytest.raises(ValueError, match="the config has 'relational'"):
         sudoku_deduction_mini.get_config("urm")

@@ -134,6 +134,11 @@ class Model(Protocol):
         ...
 
     @property
+    def has_halting_head(self) -> bool:
+        """Whether the halting logits are trained outputs of the model."""
+        ...
+
+    @property
     def batch_axis(self) -> int:
         """The axis on which `network` expects the batch; everywhere else the batch comes first."""
         ...
@@ -248,10 +253,11 @@ class CandidateModel(Model, Protocol):
 
 
 class OneState:
-    """Base of models with one state, which one network updates."""
+    """Base of models with one state, which one network updates, and without a halting head."""
 
     num_states: ClassVar[int] = 1
     num_networks: ClassVar[int] = 1
+    has_halting_head: ClassVar[bool] = False
 
 
 def empty_states(model: Model, num_rows: int) -> tuple[jax.Array, ...]:

@@ -11,7 +11,7 @@ Reference:
 import functools
 import math
 from collections.abc import Callable
-from typing import Literal
+from typing import ClassVar, Literal
 
 import chex
 import jax
@@ -152,6 +152,8 @@ class TRM(nn.Module):
     tied_head: bool = False
     dtype: str = "float32"
     param_dtype: str = "float32"
+
+    has_halting_head: ClassVar[bool] = True
 
     def __post_init__(self):
         _check(self)

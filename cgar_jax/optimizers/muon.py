@@ -11,6 +11,7 @@ The implementation is `optax.contrib.muon`; this file selects the hidden kernels
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import optax
 import optax.contrib
 
@@ -108,8 +109,9 @@ def sic_muon(
     """
     others = 0.005
 
-    def others_rate(count: jax.Array) -> jax.Array:
-        return others * (learning_rate(count) if callable(learning_rate) else learning_rate)
+    def others_rate(count: jax.typing.ArrayLike) -> jax.Array:
+        rate = learning_rate(count) if callable(learning_rate) else learning_rate
+        return others * jnp.asarray(rate)
 
     def is_hidden(params: optax.Params) -> Any:
         found = _hidden_kernels(params)

@@ -82,6 +82,11 @@ def _deep_supervision(
     rule = call_by_name(
         "halting rule", {"deep_supervision": HaltingRule}, "deep_supervision", settings
     )
+    if rule.criterion in ("head", "q_values") and not model.has_halting_head:
+        raise ValueError(
+            f"supervision.criterion {rule.criterion!r} needs a model with a halting head, and "
+            f"{type(model).__name__} has none; use 'random' or 'never'"
+        )
     check_number("config", "loss.halting_weight", loss["halting_weight"], "[0, inf)")
     answer_loss = ANSWER_LOSSES[loss["answer"]]
     return DeepSupervision(model, rule, answer_loss, loss["halting_weight"], options)
