@@ -93,7 +93,7 @@ def test_the_logits_of_a_converted_checkpoint_are_the_published_ones(converted):
     reasoner = model.reasoner.with_supervision_steps(1)
     states = reasoner.empty_states(len(batch["inputs"]))
     _, found = reasoner.think(model.params, states, rollouts, read=lambda outputs: outputs[:2])
-    tolerance = max(1e-4, 3 * fixtures.rounding(fixture, 0))
+    tolerance = fixtures.tolerance(fixture, 0)
     published = published_outputs(fixture, 0)
     np.testing.assert_allclose(found[0][0], published.logits, rtol=0, atol=tolerance)
     evidence = fixture.halting_rule.evidence(published)

@@ -34,7 +34,7 @@ def step(case, request):
     k = request.param
     if k >= case.num_steps:
         pytest.skip(f"the fixture has {case.num_steps} steps")
-    tolerance = max(OUTPUT_ERROR, 3 * fixtures.rounding(case, k))
+    tolerance = fixtures.tolerance(case, k, OUTPUT_ERROR)
     ours = fixtures.supervise(case, k, case.carry_before(k))
     return case, f"step{k}", ours, tolerance
 
