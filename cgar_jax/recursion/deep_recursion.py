@@ -85,6 +85,8 @@ def _cycle(
 
 def _latent_updates(call: Call, x: jax.Array, states: States, numbers: jax.Array) -> States:
     """Updates the latent state once for each number of a call."""
+    if not len(numbers):
+        return states
     *y, z = states
     injection = x + y[0] if y else x
     z, _ = lax.scan(lambda z, number: (call(z, injection, number), None), z, numbers)
@@ -129,6 +131,8 @@ def deep_recursion(
     chex.assert_trees_all_equal_dtypes(x, *states)
     if options.needs_draws and draws is None:
         raise ValueError("a recursion with noise or transitions needs `draws`")
+    if options.transition_probability and len(states) == 1:
+        raise ValueError("transition_probability needs an answer and a latent state")
     n, networks = depth.n, f if isinstance(f, tuple) else (f, f)
     cycles, updates = options.without_gradient(depth, len(states))
     if cycles or updates:

@@ -148,7 +148,9 @@ def test_the_options_say_how_many_calls_run_with_gradient(depth, scope, num_stat
     forward = flops(depth, False, options, num_states)
     assert forward == depth.network_calls
     with_gradient = options.calls_with_gradient(depth, num_states)
-    assert flops(depth, True, options, num_states) == forward + 3 * with_gradient
+    # The states before a transition need no gradient, which saves one product.
+    saved = scope == "transition" and depth.T > 1
+    assert flops(depth, True, options, num_states) == forward + 3 * with_gradient - saved
 
 
 @pytest.mark.parametrize("scope", SCOPES)
@@ -255,6 +257,13 @@ def test_a_random_recursion_without_draws_is_refused():
     x, states = question_and_states(2, 4, 8)
     with pytest.raises(ValueError, match="needs `draws`"):
         deep_recursion(jnp.tanh, x, states, Depth(1, 1), RecursionOptions(noise=0.1))
+
+
+def test_transitions_of_one_state_are_refused():
+    x, states = question_and_states(2, 4, 8)
+    draws = Draws(lambda call: x, jnp.array(True))
+    with pytest.raises(ValueError, match="an answer and a latent state"):
+        deep_recursion(jnp.tanh, x, states[:1], Depth(1, 2), SCOPES["transition"], draws)
 
 
 def test_states_of_different_shapes_are_refused():
