@@ -314,7 +314,7 @@ def set_published_model(config: ml_collections.ConfigDict, name: str) -> None:
             f"{name!r} changes options of the model 'trm', but the config has {config.model.name!r}"
         )
     settings = PUBLISHED_MODELS[name]
-    if settings.get("model.name") == "se_rrm":
+    if "model.name" in settings:  # another network, which has only these settings of TRM
         kept = ("hidden_size", "num_layers", "num_heads", "expansion", "inner_size_multiple")
         kept += ("dtype", "param_dtype")
         config.model = ml_collections.ConfigDict({key: config.model[key] for key in kept})
@@ -370,9 +370,10 @@ def set_method(config: ml_collections.ConfigDict, method: str, decay: float = 0.
     """
     published, _, rest = method.partition("+")
     if published in PUBLISHED_MODELS:
-        set_published_model(config, published)
         check_name("method", method := rest or "trm", METHODS)
-    check_name("method", method, (*METHODS, *PUBLISHED_MODELS))
+        set_published_model(config, published)
+    else:
+        check_name("method", method, (*METHODS, *PUBLISHED_MODELS))
     if config.curriculum.name != "progressive_depth_curriculum":
         raise ValueError(
             f"the config already has the curriculum {config.curriculum.name!r}; a method can only "

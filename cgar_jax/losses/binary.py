@@ -22,7 +22,7 @@ def masked_binary_cross_entropy(
       owner: name of the public loss, for errors.
       argument: name of its targets, for errors.
       logits: float `[...]`.
-      targets: bool `[...]`.
+      targets: bool `[...]`, or probabilities of being true.
       where: mask, bool `[...]` or its leading axes; None means that all entries count.
 
     Returns:

@@ -9,7 +9,7 @@ import dataclasses
 import pathlib
 import pickle
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import flax
@@ -188,6 +188,24 @@ LDT_NAMES = Naming(
 )
 
 
+def _naming_of_trm(model: TRM) -> Naming:
+    """Returns the names of the published model whose parameters a TRM has."""
+    naming = HRM_NAMES if model.num_networks == 2 else TRM_NAMES
+    if model.num_states == 1:
+        naming = URM_NAMES
+    elif model.tied_head:
+        naming = RSM_NAMES
+    without_table = () if model.puzzle_embedding_tokens else ("puzzle_embedding/table",)
+    return dataclasses.replace(naming, ours_only=naming.ours_only + without_table)
+
+
+NAMINGS: dict[type, Callable[[Any], Naming]] = {
+    TRM: _naming_of_trm,
+    LDT: lambda _: LDT_NAMES,
+    SERRM: lambda model: SE_RRM_NAMES if model.equivariant else PLAIN_SE_RRM_NAMES,
+}
+
+
 def num_puzzle_rows(arrays: Mapping[str, Any]) -> int:
     """Returns the number of puzzle embeddings among published arrays of TRM; 1 without a table."""
     return len(TRM_NAMES.rooted(arrays).get("inner.puzzle_emb.weights", [None]))
@@ -290,19 +308,7 @@ def export_published(variables: Mapping[str, Any], model: Model) -> dict[str, np
 
 
 def _naming(model: Model) -> Naming:
-    if isinstance(model, LDT):
-        return LDT_NAMES
-    if isinstance(model, SERRM):
-        return SE_RRM_NAMES if model.equivariant else PLAIN_SE_RRM_NAMES
-    if not isinstance(model, TRM):
-        return Naming()
-    naming = HRM_NAMES if model.num_networks == 2 else TRM_NAMES
-    if model.num_states == 1:
-        naming = URM_NAMES
-    elif model.tied_head:
-        naming = RSM_NAMES
-    without_table = () if model.puzzle_embedding_tokens else ("puzzle_embedding/table",)
-    return dataclasses.replace(naming, ours_only=naming.ours_only + without_table)
+    return NAMINGS.get(type(model), lambda _: Naming())(model)
 
 
 def _shapes(model: Model) -> dict[str, tuple[int, ...]]:

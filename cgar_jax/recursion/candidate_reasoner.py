@@ -17,7 +17,7 @@ from jax.sharding import Mesh, PartitionSpec
 from cgar_jax._core.depth import Depth
 from cgar_jax._core.relations import incidence
 from cgar_jax.mesh import BATCH
-from cgar_jax.models import CandidateModel, CandidateOutputs, ModelParams
+from cgar_jax.models import CandidateModel, CandidateOutputs, ModelParams, empty_states
 from cgar_jax.models.singles import left_by_singles
 from cgar_jax.recursion import backtracking
 from cgar_jax.recursion.backtracking import Chains, SearchRule, go_on
@@ -167,7 +167,7 @@ class CandidateReasoner:
             symbols = logits.argmax(-1)
             return symbols.astype(jnp.int8), self._obeys(question, symbols)
 
-        states = jnp.zeros((len(candidates), *self.model.state_shape), self.model.dtype)
+        (states,) = empty_states(self.model, len(candidates))
         states = lax.pcast(states, tuple(self.mesh.axis_names), to="varying")
         _, (symbols, obeys), outputs = run_pass(
             self.model, variables, candidates, states, self.depth.T, read

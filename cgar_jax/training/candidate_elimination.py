@@ -19,7 +19,7 @@ from jax import lax
 from cgar_jax import losses
 from cgar_jax._core.depth import Depth
 from cgar_jax._core.ranges import check_integer, check_number
-from cgar_jax.models import CandidateModel, CandidateOutputs
+from cgar_jax.models import CandidateModel, CandidateOutputs, empty_states
 from cgar_jax.recursion import correctness_of_answers
 from cgar_jax.recursion.elimination import (
     EliminationRule,
@@ -117,11 +117,12 @@ class CandidateElimination:
     def initial_slots(self, examples: Mapping[str, jax.Array]) -> CandidateSlots:  # noqa: D102
         batch, cells = examples["inputs"].shape
         none = jnp.zeros(batch, bool)
+        (states,) = empty_states(self.model, batch)
         return CandidateSlots(
             candidates=jnp.zeros((batch, cells, self.model.num_symbols), bool),
             fixed=jnp.zeros((batch, cells), bool),
             thinks=none,
-            states=jnp.zeros((batch, *self.model.state_shape), self.model.dtype),
+            states=states,
             supervision_step=jnp.zeros(batch, jnp.int32),
             halted=~none,
             examples=jax.tree.map(jnp.zeros_like, dict(examples)),

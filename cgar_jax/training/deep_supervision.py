@@ -11,11 +11,11 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import optax
 from jax import lax
 
 from cgar_jax import losses
 from cgar_jax._core.depth import Depth
+from cgar_jax.losses.binary import masked_binary_cross_entropy
 from cgar_jax.models import Model, Outputs, empty_states
 from cgar_jax.recursion import (
     PLAIN,
@@ -152,9 +152,14 @@ class DeepSupervision:
             is_last = slots.supervision_step + 1 >= self.halting_rule.max_supervision_steps
             best = jnp.maximum(following.halt_logits, following.continue_logits)
             value = jax.nn.sigmoid(jnp.where(is_last, following.halt_logits, best))
-            loss = optax.sigmoid_binary_cross_entropy(outputs.continue_logits, value)
-            counts = correctness(outputs.logits, labels).counts
-            terms["continue"] = self.halting_loss_weight * jnp.where(counts, loss, 0)
+            loss = masked_binary_cross_entropy(
+                "continue_loss",
+                "value",
+                outputs.continue_logits,
+                value,
+                where=correctness(outputs.logits, labels).counts,
+            )
+            terms["continue"] = self.halting_loss_weight * loss
         return states, outputs, terms
 
     def loss_steps(self, slots: Carry, depth: Depth) -> jax.Array:  # noqa: D102

@@ -180,3 +180,12 @@ def test_a_published_parameter_of_another_shape_is_named():
     arrays["inner.lm_head.weight"] = np.zeros((7, 32))
     with pytest.raises(ValueError, match=r"inner.lm_head.weight has shape \(7, 32\)"):
         import_published(arrays, model)
+
+
+class Variant(TRM):
+    """A model of a user's own, without a published counterpart."""
+
+
+def test_a_model_that_inherits_from_trm_keeps_its_own_names():
+    names = models.export_published(init(Variant(**SMALL)), Variant(**SMALL))
+    assert "params/token_embedding" in names
