@@ -1,9 +1,12 @@
 """The ways to train that `time_to_target.py` compares.
 
-Each way changes a few settings of a config: `WAYS` how the depth grows and what is weighted, and
-`VARIANTS` the model and its recursion. Adding a way takes one entry.
+Each way changes a few settings of a config: how the depth grows, what is weighted, or the model and
+its recursion. Adding a way takes one entry. The name of a way can be followed by other settings.
 """
 
+import ast
+import functools
+import operator
 from collections.abc import Callable
 from typing import Any
 
@@ -81,31 +84,21 @@ WAYS: dict[str, Change] = {
     "cgar adam_atan2": optimizer("adam_atan2"),
     "cgar muon": optimizer("muon"),
 }
+"""The ways that are compared by default."""
 
-
-def plateau(**settings: Any) -> Change:
-    """Returns the change to the method "plateau" and some settings, with `__` for the dot."""
-
-    def change(config: ml_collections.ConfigDict) -> None:
-        set_method(config, "plateau")
-        for key, value in settings.items():
-            group, _, name = key.partition("__")
-            config[group][name] = value
-
-    return change
-
-
-MUON = {"optimizer__name": "muon", "optimizer__learning_rate": 0.02, "optimizer__clip_norm": 1.0}
-VARIANTS: dict[str, Change] = {
-    **{f"{model} plateau": method(f"{model}+plateau") for model in PUBLISHED_MODELS},
+PUBLISHED = {
     **{model: method(model) for model in PUBLISHED_MODELS},
-    "plateau no tokens": plateau(model__puzzle_embedding_tokens=0),
-    "plateau normalized": plateau(model__mlp="normalized"),
-    "plateau muon": plateau(**MUON),
-    "plateau normalized muon": plateau(model__mlp="normalized", **MUON),
-    "plateau 2 cycles": plateau(recursion__gradient_cycles=2),
-    "plateau all cycles": plateau(recursion__gradient_cycles=0),
+    **{f"{model} plateau": method(f"{model}+plateau") for model in PUBLISHED_MODELS},
 }
+"""Other models, at full depth and with a depth that grows."""
+
+
+def check(way: str) -> None:
+    """Raises a ValueError if there is no such way."""
+    name, _ = _parsed(way)
+    if name not in WAYS | PUBLISHED:
+        known = "; ".join(WAYS | PUBLISHED)
+        raise ValueError(f"unknown way {name!r} in {way!r}; choose from: {known}")
 
 
 def changed(config: ml_collections.ConfigDict, way: str) -> ml_collections.ConfigDict:
@@ -113,9 +106,23 @@ def changed(config: ml_collections.ConfigDict, way: str) -> ml_collections.Confi
 
     Args:
       config: the config; it is not modified.
-      way: a key of `WAYS` or `VARIANTS`.
+      way: a key of `WAYS` or `PUBLISHED`, and any number of settings, such as
+        `"pdc plateau optimizer.learning_rate=0.01 model.mlp=normalized"`.
     """
+    name, settings = _parsed(way)
     # A ConfigDict that is made from another one would share its parts.
     config = config.copy_and_resolve_references()
-    (WAYS | VARIANTS)[way](config)
+    (WAYS | PUBLISHED)[name](config)
+    for key, value in settings.items():
+        *groups, last = key.split(".")
+        group = functools.reduce(operator.getitem, groups, config)
+        # The type of the setting decides how its text is read.
+        text = isinstance(group[last], str)
+        group[last] = value if text else ast.literal_eval(value)
     return config
+
+
+def _parsed(way: str) -> tuple[str, dict[str, str]]:
+    words = way.split()
+    settings = dict(word.split("=", 1) for word in words if "=" in word)
+    return " ".join(word for word in words if "=" not in word), settings

@@ -49,7 +49,12 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "prototype_gap_weighting": {"num_classes": CLASSES, "num_features": 256},
     "self_taught_weighting": {"learning_rate": LEARNING_RATE},
 }
-WITH_STEPS = {"nested_depth_weighting", "position_importance_weighting", "sorted_exit_weighting"}
+WITH_STEPS = {
+    "nested_depth_weighting",
+    "position_importance_weighting",
+    "sorted_exit_weighting",
+    "winner_takes_all_weighting",
+}
 
 
 class Network(nn.Module):

@@ -49,6 +49,16 @@ PUBLISHED_MODELS: dict[str, dict[str, Any]] = {
         "supervision.leave_probability": 0.05,
         "loss.halting_weight": 0.0,
     },
+    "sic": {
+        "model.num_hypotheses": 4,
+        "model.mlp": "normalized",
+        "model.puzzle_embedding_tokens": 0,
+        "model.prefix_token": True,
+        "model.head_bias": True,
+        "loss.answer": "softmax_cross_entropy_loss",
+        "loss.smoothing": 0.2,
+        "loss.halting_weight": 0.05,
+    },
     "rsm": {
         "model.tied_head": True,
         "model.mixing_norm": "features",
@@ -80,16 +90,20 @@ def default_config() -> ml_collections.ConfigDict:
     config.model.num_states = 2
     config.model.num_networks = 1
     config.model.start = "constant"
+    config.model.num_hypotheses = 1
     config.model.mixing = "mlp"
     config.model.mixing_norm = "positions"
     config.model.positions = "none"
+    config.model.relation_bias = False
     config.model.num_heads = 8
     config.model.mlp = "swiglu"
     config.model.expansion = 4.0
     config.model.inner_size_multiple = 256
     config.model.puzzle_embedding_tokens = 16
     config.model.puzzle_embedding_size = 0
+    config.model.prefix_token = False
     config.model.tied_head = False
+    config.model.head_bias = False
     config.model.dtype = "bfloat16"
     config.model.param_dtype = "float32"
 
@@ -100,6 +114,8 @@ def default_config() -> ml_collections.ConfigDict:
     config.recursion.gradient_cycles = 1
     config.recursion.gradient_calls = "all"
     config.recursion.transition_probability = 0.0
+    config.recursion.starts_at_question = False
+    config.recursion.joins_exits = False
 
     # A form of supervision of `cgar_jax.training.supervisions.SUPERVISIONS`, and its settings.
     config.supervision = ml_collections.ConfigDict()
@@ -111,6 +127,7 @@ def default_config() -> ml_collections.ConfigDict:
 
     config.loss = ml_collections.ConfigDict()
     config.loss.answer = "stablemax_cross_entropy_loss"
+    config.loss.smoothing = 0.0
     config.loss.halting_weight = 0.5
 
     # A curriculum of `cgar_jax.curricula.DEPTH_CURRICULA`, and its arguments.

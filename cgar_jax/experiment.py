@@ -272,7 +272,8 @@ def build(
     check_numbers(config)
     mesh = make_mesh(config.mesh, config.batch_size, config.training.microbatches, num_devices)
     reads_candidates = config.model.name in models.CANDIDATE_MODELS
-    constraints = _constraints(config.data.name, task) if reads_candidates else {}
+    needs_relations = reads_candidates or config.model.get("relation_bias", False)
+    constraints = _constraints(config.data.name, task) if needs_relations else {}
     model = models.build(config.model, **dataclasses.asdict(task), **constraints)
     curriculum = curricula.build(**config.curriculum)
     recursion = config.get("recursion", {})
@@ -290,7 +291,7 @@ def build(
 
 
 def _constraints(family: str, task: Task) -> dict[str, Any]:
-    """Returns what the rules of a family tell candidate models; empty without rules."""
+    """Returns what the rules of a family tell models that need it; empty without rules."""
     rules = data.family_of(family).rules
     if rules is None:
         return {}

@@ -14,6 +14,7 @@ import numpy as np
 from cgar_jax import data, experiment, model_files, models, runs
 from cgar_jax._core.extras import explain_missing
 from cgar_jax.data import Questions, Rules, read_questions
+from cgar_jax.data.symmetries import LineSymmetries, SquareSymmetries
 from cgar_jax.data.trained_rows import load_as_trained
 from cgar_jax.evaluation import (
     Proof,
@@ -83,6 +84,18 @@ class TrainedModel:
         """
         return data.rules_of(self.config.data.name)
 
+    @property
+    def symmetries(self) -> LineSymmetries | SquareSymmetries:
+        """The symmetries of its puzzles.
+
+        Raises:
+          ValueError: if they have none.
+        """
+        found = self.rules.symmetries(self.experiment.task.sequence_length)
+        if found is None:
+            raise ValueError(f"{self.config.data.name} puzzles have no symmetric copies")
+        return found
+
     def read(
         self,
         puzzles: str | os.PathLike | Sequence[str],
@@ -132,19 +145,24 @@ class TrainedModel:
             )
         return dataclasses.replace(self, experiment=built)
 
-    def solver(self, **options: Any) -> Solver | Search:
+    def solver(self, *, views: bool = False, **options: Any) -> Solver | Search:
         """Makes a solver that checks answers by the rules of the puzzles.
 
         For a model that eliminates candidates, this is a search.
 
         Args:
+          views: whether all rollouts of a puzzle but the first work on symmetric copies of it, and
+            without noise; not for a search.
           **options: settings of `SolverOptions`, or `SearchOptions` for a search.
 
         Raises:
-          ValueError: if an option is wrong.
+          ValueError: if an option is wrong, or `views` is set although the puzzles have no
+            symmetries.
         """
         if isinstance(self.reasoner, CandidateReasoner):
             return Search(self.reasoner, self.params, self.accepts, SearchOptions(**options))
+        if views:
+            options["symmetries"] = self.symmetries
         return Solver(self.reasoner, self.params, self.accepts, SolverOptions(**options))
 
     def solve(

@@ -13,7 +13,7 @@ import numpy as np
 
 from cgar_jax import losses
 from cgar_jax.curricula import Depth
-from cgar_jax.models import SERRM, TRM, empty_states, import_published
+from cgar_jax.models import SERRM, TRM, import_published
 from cgar_jax.recursion import (
     Carry,
     Draws,
@@ -22,7 +22,7 @@ from cgar_jax.recursion import (
     RecursionOptions,
     States,
     advance,
-    initial_carry,
+    initial_states,
     replace_halted,
     supervision_step,
 )
@@ -59,6 +59,15 @@ MODELS = {
     "se_rrm": _se_rrm,
     "hrm": lambda config: _trm(config) | {"num_networks": 2},
     "urm": lambda config: _trm(config) | {"num_states": 1, "mlp": "convolutional"},
+    "sic": lambda config: {
+        "num_layers": config["num_layers"],
+        "num_hypotheses": config["K"],
+        "mlp": "normalized",
+        "inner_size_multiple": config["multiple_of"],
+        "puzzle_embedding_tokens": 0,
+        "prefix_token": True,
+        "head_bias": True,
+    },
     "eqr": lambda config: _trm(config) | {"puzzle_embedding_tokens": 0, "start": "random"},
     "rsm": lambda config: _trm(config) | {"tied_head": True, "mixing_norm": "features"},
 }
@@ -85,10 +94,10 @@ class Fixture:
         self.name = self.config["model"]
         self.model = (SERRM if self.name == "se_rrm" else TRM)(
             vocab_size=self.config["vocab_size"],
-            sequence_length=self.config["seq_len"],
+            sequence_length=self.config.get("cells", self.config["seq_len"]),
             num_puzzle_identifiers=self.config.get("num_puzzle_identifiers", 1),
             hidden_size=self.config["hidden_size"],
-            num_heads=self.config["num_heads"],
+            num_heads=self.config.get("num_heads", 1),
             expansion=self.config["expansion"],
             **MODELS[self.name](self.config),
         )
@@ -125,7 +134,7 @@ class Fixture:
     @property
     def halting_loss_weight(self) -> float:
         """The factor of the halting loss."""
-        return 0.0 if self.name == "rsm" else 0.5
+        return {"rsm": 0.0, "sic": 0.05}.get(self.name, 0.5)
 
     def drawn(self, step: int) -> tuple[jax.Array, jax.Array]:
         """Returns the published noise of all calls of a step, and whether it has a transition."""
@@ -139,18 +148,24 @@ class Fixture:
         return Question(carry.examples["inputs"], rows, draws)
 
     @functools.cached_property
-    def gradients(self) -> Callable:
-        """The compiled gradient of a step, which is the same program for all steps."""
-        supervision = DeepSupervision(
+    def supervision(self) -> DeepSupervision:
+        """The supervision with which the published steps were made."""
+        is_sic = self.name == "sic"
+        return DeepSupervision(
             self.model,
             self.halting_rule,
-            losses.stablemax_cross_entropy_loss,
+            losses.softmax_cross_entropy_loss if is_sic else losses.stablemax_cross_entropy_loss,
             self.halting_loss_weight,
+            self.config.get("label_smoothing", 0.0),
             self.options,
         )
 
+    @functools.cached_property
+    def gradients(self) -> Callable:
+        """The compiled gradient of a step, which is the same program for all steps."""
+
         def loss_fn(params, rows, variables, carry, drawn):
-            states, outputs, per_example = supervision.supervise(
+            states, outputs, per_example = self.supervision.supervise(
                 variables | {"params": params},
                 self.question(carry, rows, drawn),
                 carry,
@@ -177,7 +192,22 @@ class Fixture:
         """Returns the states with which examples begin at a step."""
         if getattr(self.model, "start", "constant") == "random":
             return tuple(jnp.asarray(self.arrays[f"step{step}/fresh/{n}"]) for n in ("z_H", "z_L"))
-        return self.model.apply(self.variables, method="initial_state")
+        keys = jax.random.split(jax.random.key(0), self.config["batch_size"])
+        return initial_states(self.model, self.variables, keys)
+
+    def batch(self, step: int) -> dict[str, jax.Array]:
+        """Returns the examples that are offered at a step."""
+        given = self.under(f"step{step}/batch")
+        none = {"puzzle_identifiers": np.zeros(len(given["inputs"]), np.int32)}
+        return {name: jnp.asarray(array) for name, array in (none | given).items()}
+
+    def outputs(self, step: int) -> dict[str, np.ndarray]:
+        """Returns the published outputs of a step; of several hypotheses, those of the best."""
+        found = self.under(f"step{step}/out")
+        if "winner" not in found:
+            return found
+        best = np.arange(len(found["winner"])), found["winner"]
+        return {"logits": found["logits"][best], "q_halt_logits": found["q_halt"][best]}
 
     def under(self, prefix: str) -> dict[str, np.ndarray]:
         """Returns the arrays `prefix/NAME` by NAME."""
@@ -192,16 +222,19 @@ class Fixture:
 
     def carry_before(self, step: int) -> Carry:
         """Returns the published carry with which a step begins."""
-        batch = {n: jnp.asarray(a) for n, a in self.under(f"step{step}/batch").items()}
-        carry = initial_carry(batch, empty_states(self.model, len(batch["inputs"])))
+        batch = self.batch(step)
+        carry = self.supervision.initial_slots(batch)
         if step == 0 or not self.states_after(step - 1):
             return carry
         published = {n: jnp.asarray(a) for n, a in self.under(f"step{step - 1}/carry").items()}
         return carry._replace(
-            states=tuple(map(jnp.asarray, self.states_after(step - 1))),
+            states=tuple(
+                jnp.asarray(after).reshape(empty.shape)
+                for after, empty in zip(self.states_after(step - 1), carry.states, strict=True)
+            ),
             supervision_step=published["steps"],
             halted=published["halted"],
-            examples={name: published[f"current_data/{name}"] for name in batch},
+            examples={name: published.get(f"current_data/{name}", batch[name]) for name in batch},
         )
 
 
@@ -218,8 +251,7 @@ class Step(NamedTuple):
 def supervise(fixture: Fixture, step: int, carry: Carry) -> Step:
     """Runs one supervision step of a fixture from a given carry."""
     variables = fixture.variables
-    batch = {n: jnp.asarray(a) for n, a in fixture.under(f"step{step}/batch").items()}
-    carry = replace_halted(carry, batch, fixture.initial_states(step))
+    carry = replace_halted(carry, fixture.batch(step), fixture.initial_states(step))
     rows = variables["puzzle_embedding"]["table"][carry.examples["puzzle_identifiers"]]
     gradients, (states, outputs, per_example) = fixture.gradients(
         variables["params"], rows, variables, carry, fixture.drawn(step)
@@ -239,7 +271,7 @@ def rounding(fixture: Fixture, step: int) -> float:
             return jax.tree.map(lambda a: jnp.asarray(a, dtype), tree)
 
         variables = cast(fixture.variables)
-        batch = {n: jnp.asarray(a) for n, a in fixture.under(f"step{step}/batch").items()}
+        batch = fixture.batch(step)
         carry = fixture.carry_before(step)
         carry = carry._replace(states=cast(carry.states))
         carry = replace_halted(carry, batch, cast(fixture.initial_states(step)))

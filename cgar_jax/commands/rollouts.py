@@ -1,9 +1,11 @@
-"""Measures how accuracy grows with more supervision steps and with noisy rollouts.
+"""Measures how accuracy grows with more supervision steps and more rollouts.
 
-The command runs rollouts of held-out puzzles. For each number of rollouts and of supervision steps
-it prints the cost and the share of solved puzzles, for four ways to choose an answer: any right
-rollout (pass), the choice of the halting head (halting), the most frequent answer (majority), or an
-answer that obeys the rules of the puzzle (verified).
+The command runs rollouts of held-out puzzles, which differ by noise, or by the symmetric copy of
+the puzzle that they work on (--views). For each number of rollouts and of supervision steps it
+prints the cost and the share of solved puzzles, for six ways to choose an answer: any right rollout
+(pass), the highest halting logit (halting), the first rollout that halts (first), the most frequent
+answer (majority), the rollout that moved least in its last three steps (residual), or an answer
+that obeys the rules of the puzzle (verified).
 """
 
 import json
@@ -17,16 +19,17 @@ from rich.table import Table
 from cgar_jax import model_loading
 from cgar_jax.commands import command_line
 from cgar_jax.evaluation import RolloutOptions
-from cgar_jax.evaluation.rollout_accuracy import standard_error
+from cgar_jax.evaluation.rollout_accuracy import CHOICES, standard_error
 from cgar_jax.progress import Status
 
 REQUIRED = ("workdir",)
 GROUPS = {
     "Puzzles": ("data", "num_puzzles"),
-    "Rollouts": ("rollouts", "steps", "noise", "seed", "batch_size"),
+    "Rollouts": ("rollouts", "steps", "noise", "views", "seed", "batch_size"),
 }
 EXAMPLES = (
     "cgar rollouts --workdir=latest --rollouts=1,4,16 --steps=8,32 --noise=1",
+    "cgar rollouts --workdir=latest --rollouts=1,8 --views",
     "cgar rollouts --workdir=latest --data=hard.csv --num_puzzles=0 --output=rollouts",
 )
 
@@ -42,7 +45,10 @@ def define_flags() -> None:
         "steps", None, "numbers of supervision steps per rollout; by default that of training"
     )
     flags.DEFINE_float("noise", 0.3, "standard deviation of the noise in the latent state")
-    flags.DEFINE_integer("seed", 0, "random seed for the noise")
+    flags.DEFINE_bool(
+        "views", False, "let further rollouts work on symmetric copies of a puzzle, without noise"
+    )
+    flags.DEFINE_integer("seed", 0, "random seed for noise and copies")
     flags.DEFINE_integer("batch_size", 16, "number of puzzles in a batch, with all rollouts")
 
 
@@ -50,10 +56,11 @@ def main(values: flags.FlagValues, arguments: Sequence[str]) -> None:
     """Runs the command."""
     rollouts = parse_numbers("rollouts", values.rollouts)
     steps = parse_numbers("steps", values.steps) if values.steps else None
-    options = RolloutOptions(1, values.noise, values.batch_size, values.seed)
     with Status() as status:
         status.update("loading the model")
         model = model_loading.load(values.workdir)
+        symmetries = model.symmetries if values.views else None
+        options = RolloutOptions(1, values.noise, values.batch_size, values.seed, symmetries)
         steps = steps or [model.reasoner.supervision_steps]
         status.update("loading puzzles")
         examples = model.read_examples(values.data)
@@ -81,18 +88,17 @@ def parse_numbers(name: str, texts: Sequence[str]) -> list[int]:
 def table(rows: Sequence[dict[str, float]], num_puzzles: int) -> Table:
     """Returns a table of the rows of `TrainedModel.rollout_accuracy`."""
     worst = max(standard_error(row["pass"], num_puzzles) for row in rows)
-    columns = ("rollouts", "steps", "pass", "halting", "majority", "verified")
     shown = Table(
-        *columns,
-        "MFLOPs",
-        "stopped",
+        *("rollouts", "steps", *(choice.split("_")[0] for choice in CHOICES)),
+        *("MFLOPs", "halted", "verified"),
         title=f"{num_puzzles:,} puzzles; standard error up to {worst:.1%}",
-        caption="model FLOPs per puzzle: in all, and if stopped once verified",
+        caption="model FLOPs per puzzle: in all, and if stopped once one has halted or is verified",
     )
+    costs = ("flops", "flops_until_halted", "flops_until_verified")
     for row in rows:
-        shares = (f"{row[name]:.1%}" for name in columns[2:])
-        costs = (f"{row[name] / 1e6:,.0f}" for name in ("flops", "flops_until_verified"))
-        shown.add_row(str(row["rollouts"]), str(row["steps"]), *shares, *costs)
+        shares = (f"{row[choice]:.1%}" for choice in CHOICES)
+        spent = (f"{row[cost] / 1e6:,.0f}" for cost in costs)
+        shown.add_row(str(row["rollouts"]), str(row["steps"]), *shares, *spent)
     return shown
 
 

@@ -74,7 +74,10 @@ _UNITS = {
     "passes": ("pass", "passes"),
 }
 # Flags that apply only to models which were trained by deep supervision.
-_DEEP_FLAGS = ("max_supervision_steps", "num_rollouts", "noise", "stop", "choose", "show_attempt")
+_DEEP_FLAGS = (
+    *("max_supervision_steps", "num_rollouts", "noise", "views", "stop", "choose"),
+    "show_attempt",
+)
 
 
 def define_flags() -> None:
@@ -113,7 +116,10 @@ def define_flags() -> None:
         lower_bound=1,
     )
     flags.DEFINE_float("noise", 0.3, "standard deviation of the noise in the latent state")
-    flags.DEFINE_integer("seed", 0, "random seed for the noise")
+    flags.DEFINE_bool(
+        "views", False, "let further rollouts work on symmetric copies of a puzzle, without noise"
+    )
+    flags.DEFINE_integer("seed", 0, "random seed for noise and copies")
     flags.DEFINE_enum("stop", "verified", STOPS, "condition that ends a puzzle before its budget")
     flags.DEFINE_enum("choose", "halting", CHOICES, "choice among rollouts if none is verified")
     flags.DEFINE_integer("batch_size", 64, "number of puzzles in a batch")
@@ -182,6 +188,7 @@ def make_solver(values: flags.FlagValues, model: trained_model.TrainedModel) -> 
         max_supervision_steps=steps,
         num_rollouts=max(values.budget // steps, 1) if values.budget else values.num_rollouts,
         noise=values.noise,
+        views=values.views,
         stop=values.stop,
         choose=values.choose,
         batch_size=values.batch_size,

@@ -20,6 +20,7 @@ from cgar_jax.data.symmetries import (
     SquareSymmetries,
     Symmetries,
     Variants,
+    Views,
     transformed_cells,
 )
 
@@ -73,6 +74,27 @@ class GridAugmentation:
         else:
             vary = _permuted(self.symmetries, key, len(inputs))
         return {**examples, "inputs": vary(inputs), "labels": vary(labels)}
+
+
+def draw_views(symmetries: SquareSymmetries | LineSymmetries, num: int, seed: int) -> Views:
+    """Draws symmetric copies that a trained model can be asked about instead of the original.
+
+    Args:
+      symmetries: symmetries of the puzzles.
+      num: number of copies, the original included.
+      seed: random seed.
+    """
+    key, tokens = jax.random.key(seed), np.tile(np.arange(256, dtype=np.uint8), (num, 1))
+    if isinstance(symmetries, SquareSymmetries):
+        drawn = np.array(jax.random.permutation(key, NUM_TRANSFORMS - 1)) + 1
+        cells = transformed_cells(symmetries.size)[np.resize([0, *drawn], num)]
+        return Views(cells, tokens)
+    draws = jax.random.uniform(key, (num, sum(_num_draws(symmetries))))
+    found = jax.vmap(functools.partial(_permutations, symmetries))(draws)
+    cells, names = (np.array(each) for each in found)
+    tokens[1:, : names.shape[1]] = names[1:]
+    cells[0] = np.arange(cells.shape[1])
+    return Views(cells, tokens)
 
 
 def _transformed(symmetries: SquareSymmetries, key: jax.Array, batch: int):

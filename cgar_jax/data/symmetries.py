@@ -61,6 +61,28 @@ class Variants(NamedTuple):
         return transform(original, INVERSES[self.transforms[identifier]])
 
 
+class Views(NamedTuple):
+    """Symmetric copies of grids, with the way back; the first copy is the grid itself."""
+
+    cells: np.ndarray  # int [num_views, num_cells], the cell that each cell of a copy comes from
+    tokens: np.ndarray  # uint8 [num_views, 256], the token that each token becomes
+
+    def of(self, grids: np.ndarray) -> np.ndarray:
+        """Returns the copies of grids, `[num, num_views, num_cells]`.
+
+        Args:
+          grids: the grid of each copy, tokens `[num, num_views, num_cells]`.
+        """
+        moved = np.take_along_axis(grids, self.cells[None], axis=-1)
+        return self.tokens[np.arange(len(self.tokens))[:, None], moved].astype(grids.dtype)
+
+    def undo(self, copies: np.ndarray) -> np.ndarray:
+        """Returns the grids of copies, the inverse of `of`."""
+        names = self.tokens.argsort(axis=-1).astype(copies.dtype)
+        renamed = names[np.arange(len(names))[:, None], copies]
+        return np.take_along_axis(renamed, self.cells.argsort(axis=-1)[None], axis=-1)
+
+
 Symmetries = SquareSymmetries | LineSymmetries | Variants
 
 

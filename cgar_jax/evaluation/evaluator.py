@@ -134,7 +134,7 @@ class Evaluator:
         columns = pad_batch(examples, MODEL_COLUMNS, self._divisible(num))
         placed = place(columns, over_batch(self._mesh))
         found = self._until_halted(params, placed["inputs"], placed["puzzle_identifiers"])
-        (answers, halt_logits), steps = jax.device_get(found)
+        (answers, halt_logits, _), steps = jax.device_get(found)
         right = jax.device_get(correctness_of_answers(answers, columns["labels"]))
         return figures(right, self._rule.is_confident(halt_logits), steps)
 

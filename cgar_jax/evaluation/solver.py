@@ -14,13 +14,17 @@ import jax.numpy as jnp
 import numpy as np
 
 from cgar_jax._core.registry import check_name
+from cgar_jax.data import draw_views
+from cgar_jax.data.symmetries import LineSymmetries, SquareSymmetries, Views
 from cgar_jax.evaluation.places import Places, take
 from cgar_jax.mesh import over_batch, place
 from cgar_jax.models import ModelParams
 from cgar_jax.recursion import Noise, Prediction, Reasoner, Rollouts, States
 
-STOPS = ("verified", "halting", "budget")
-CHOICES = ("halting", "majority")
+STOPS = ("verified", "first_halting", "halting", "budget")
+CHOICES = ("halting", "majority", "residual")
+WINDOW = 3
+"""The number of last steps over which residuals are averaged."""
 
 Verify = Callable[[np.ndarray, np.ndarray], np.ndarray]
 """`(questions, answers) -> bool [num]`: whether each answer obeys the rules of its puzzle."""
@@ -44,13 +48,15 @@ class Solution(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class RolloutOptions:
-    """The number of rollouts per puzzle, and the noise that makes them differ.
+    """The number of rollouts per puzzle, and what makes them differ.
 
     Attributes:
       num_rollouts: K, rollouts per puzzle; the first is without noise.
       noise: standard deviation of the noise in the latent state of the other rollouts.
       batch_size: number of puzzles in a batch, each with all its rollouts.
-      seed: random seed for the noise.
+      seed: random seed for noise and copies.
+      symmetries: symmetries of the puzzles; if given, the other rollouts work on symmetric copies
+        of a puzzle, without noise, and their answers are mapped back.
 
     Raises:
       ValueError: if a setting is out of range.
@@ -60,6 +66,7 @@ class RolloutOptions:
     noise: float = 0.3
     batch_size: int = 64
     seed: int = 0
+    symmetries: SquareSymmetries | LineSymmetries | None = None
 
     def __post_init__(self):
         for name in ("num_rollouts", "batch_size"):
@@ -68,8 +75,16 @@ class RolloutOptions:
             raise ValueError(f"noise is {self.noise}; expected 0 or more")
 
     def noise_for_rollouts(self) -> Noise | None:
-        """Returns the noise of the rollouts; None if each puzzle has only the plain rollout."""
-        return Noise(self.noise, jax.random.key(self.seed)) if self.num_rollouts > 1 else None
+        """Returns the noise of the rollouts; None if they have none."""
+        if self.num_rollouts == 1 or self.symmetries is not None:
+            return None
+        return Noise(self.noise, jax.random.key(self.seed))
+
+    def views(self) -> Views | None:
+        """Returns the copies that the rollouts of a puzzle work on; None for the puzzle itself."""
+        if self.symmetries is None:
+            return None
+        return draw_views(self.symmetries, self.num_rollouts, self.seed)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -80,12 +95,13 @@ class SolverOptions(RolloutOptions):
       max_supervision_steps: budget of each rollout, which may exceed that of training; None takes
         the reasoner's number of supervision steps.
       stop: condition that ends a puzzle before its budget is spent. "verified": one of its
-        rollouts has an answer that obeys the rules. "halting": every rollout has ended with a
-        positive halting logit. "budget": none. None means "verified" if there is a verifier, else
-        "halting".
+        rollouts has an answer that obeys the rules. "first_halting": one has a positive halting
+        logit. "halting": every rollout has ended with a positive halting logit. "budget": none.
+        None means "verified" if there is a verifier, else "halting".
       choose: rule that chooses among the answers of the rollouts if none or several are verified.
         "halting": the one with the highest halting logit. "majority": the most frequent one; ties
-        go to the highest halting logit.
+        go to the highest halting logit. "residual": the one whose logits moved least in the last
+        three steps (EqR).
 
     Raises:
       ValueError: if a setting is unknown or out of range.
@@ -162,7 +178,7 @@ class Solver:
         """
         if puzzle_identifiers is None:
             puzzle_identifiers = np.zeros(len(questions), np.int32)
-        batch = _Batch(np.asarray(questions), puzzle_identifiers, self._options.num_rollouts)
+        batch = _Batch(np.asarray(questions), puzzle_identifiers, self._options)
         mesh = self._reasoner.mesh
         states = self._over_batch(self._reasoner.empty_states(0))
         while batch.num_left:
@@ -187,7 +203,8 @@ class Solver:
         if self._stop == "budget":
             ends = np.zeros_like(ends)
         batch.ended |= ends | (batch.steps >= self._max_steps)[:, None]
-        done = batch.ended.any(1) if self._stop == "verified" else batch.ended.all(1)
+        one_is_enough = self._stop in ("verified", "first_halting")
+        done = batch.ended.any(1) if one_is_enough else batch.ended.all(1)
         done &= batch.indices >= 0
         if self._verify is not None and self._stop != "verified":
             batch.verify(self._verify, done)
@@ -200,8 +217,11 @@ class _Batch:
     Arrays have shape `[groups]` or `[groups, rollouts]`; a group without a puzzle has index -1.
     """
 
-    def __init__(self, questions: np.ndarray, puzzle_identifiers: np.ndarray, num_rollouts: int):
-        num_cells = questions.shape[1]
+    def __init__(
+        self, questions: np.ndarray, puzzle_identifiers: np.ndarray, options: RolloutOptions
+    ):
+        num_cells, num_rollouts = questions.shape[1], options.num_rollouts
+        self._views = options.views()
         self._questions, self._identifiers = questions.astype(np.int32), puzzle_identifiers
         self._places = Places(len(questions))
         self.steps = np.zeros(0, np.int32)
@@ -209,6 +229,7 @@ class _Batch:
         self.is_right = np.zeros((0, num_rollouts), bool)
         self.halt_logits = np.zeros((0, num_rollouts), np.float32)
         self.answers = np.zeros((0, num_rollouts, num_cells), np.uint8)
+        self.residuals = np.zeros((0, num_rollouts, WINDOW), np.float32)
 
     @property
     def indices(self) -> np.ndarray:
@@ -234,12 +255,13 @@ class _Batch:
         kept = None
         earlier, begun = self._places.refill(most, num_devices)
         if len(earlier) != len(self.steps):
-            for name in ("steps", "ended", "is_right", "halt_logits", "answers"):
+            for name in ("steps", "ended", "is_right", "halt_logits", "answers", "residuals"):
                 setattr(self, name, take(getattr(self, name), earlier))
             kept = earlier[:, None] * self.ended.shape[1] + np.arange(self.ended.shape[1])
             kept = np.maximum(kept, 0).reshape(-1)
         self.steps[begun] = 0
         self.ended[begun] = self.is_right[begun] = False
+        self.residuals[begun] = np.inf
         return kept
 
     def rollouts(self) -> Rollouts:
@@ -249,15 +271,20 @@ class _Batch:
         plain = Rollouts(
             self._questions[indices], identifiers, indices, np.zeros_like(indices), self.steps
         )
-        return plain.repeated(self.ended.shape[1])
+        rollouts = plain.repeated(self.ended.shape[1])
+        return rollouts._replace(inputs=asked(self._views, rollouts.inputs, self.ended.shape))
 
     def note(self, found: Prediction) -> None:
         """Stores the predictions of a step; a rollout that has ended keeps its last one."""
         shape = self.ended.shape
         self.steps += 1
         continues = ~self.ended
-        self.answers[continues] = found.answers.reshape(*shape, -1)[continues]
+        answers = found.answers.reshape(*shape, -1)
+        answers = answers if self._views is None else self._views.undo(answers)
+        self.answers[continues] = answers[continues]
         self.halt_logits[continues] = found.halt_logits.reshape(shape)[continues]
+        latest = [self.residuals[..., 1:], found.residuals.reshape(*shape, 1)]
+        self.residuals[continues] = np.concatenate(latest, axis=-1)[continues]
 
     def verify(self, verify: Verify, groups: np.ndarray) -> None:
         """Verifies the answers of some groups, given as bool `[groups]`."""
@@ -273,7 +300,8 @@ class _Batch:
         """Yields the solutions of groups that are done, given as bool `[groups]`; they are idle."""
         for group in np.flatnonzero(groups):
             answers, logits = self.answers[group], self.halt_logits[group]
-            best = chosen_rollout(answers, logits, self.is_right[group], choose)
+            motion = mean_residual(self.residuals[group])
+            best = chosen_rollout(answers, logits, self.is_right[group], motion, choose)
             yield (
                 int(self.indices[group]),
                 Solution(
@@ -286,8 +314,40 @@ class _Batch:
         self.indices[groups] = -1
 
 
+def asked(views: Views | None, inputs: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
+    """Returns the questions of rollouts, each as the copy that its rollout works on.
+
+    Args:
+      views: the copies; None for the questions themselves.
+      inputs: tokens, `[puzzles * rollouts, num_cells]`.
+      shape: numbers of puzzles and of rollouts.
+    """
+    if views is None:
+        return inputs
+    return views.of(inputs.reshape(*shape, -1)).reshape(inputs.shape)
+
+
+def mean_residual(residuals: np.ndarray) -> np.ndarray:
+    """Averages residuals over the last axis, the steps, without those of first steps.
+
+    Args:
+      residuals: `[..., steps]`; infinite for the first step of a rollout.
+
+    Returns:
+      `[...]`; infinite if there was only a first step.
+    """
+    moved = np.isfinite(residuals)
+    count = moved.sum(-1)
+    total = np.where(moved, residuals, 0).sum(-1)
+    return np.where(count > 0, total / np.maximum(count, 1), np.inf)
+
+
 def chosen_rollout(
-    answers: np.ndarray, halt_logits: np.ndarray, right: np.ndarray, choose: str
+    answers: np.ndarray,
+    halt_logits: np.ndarray,
+    right: np.ndarray,
+    residuals: np.ndarray,
+    choose: str,
 ) -> int:
     """Returns the index of the rollout whose answer is given for a puzzle.
 
@@ -295,13 +355,16 @@ def chosen_rollout(
       answers: `[rollouts, num_cells]`.
       halt_logits: `[rollouts]`.
       right: whether each answer is verified, bool `[rollouts]`; verified answers come first.
+      residuals: mean residual of each rollout, `[rollouts]`.
       choose: see `SolverOptions`.
     """
-    counts = np.zeros(len(answers), np.int64)
+    preferred = np.zeros(len(answers))
     if choose == "majority":
         _, group, sizes = np.unique(answers, axis=0, return_inverse=True, return_counts=True)
-        counts = sizes[group.reshape(-1)]
-    return int(np.lexsort((halt_logits, counts, right))[-1])
+        preferred = sizes[group.reshape(-1)]
+    if choose == "residual":
+        preferred = -residuals
+    return int(np.lexsort((halt_logits, preferred, right))[-1])
 
 
 def _rows_of(states: States, rows: np.ndarray) -> States:

@@ -16,6 +16,7 @@ import jax.numpy as jnp
 import optax
 
 from cgar_jax._core.masking import read_labels
+from cgar_jax._core.ranges import check_number
 
 
 def log_stablemax(logits: chex.Array, axis: int = -1) -> jax.Array:
@@ -55,17 +56,23 @@ def log_stablemax(logits: chex.Array, axis: int = -1) -> jax.Array:
 
 
 def stablemax_cross_entropy_loss(
-    logits: chex.Array, labels: chex.Array, *, where: jax.typing.ArrayLike | None = None
+    logits: chex.Array,
+    labels: chex.Array,
+    *,
+    smoothing: float = 0.0,
+    where: jax.typing.ArrayLike | None = None,
 ) -> jax.Array:
     """Computes the cross-entropy of the labels under stablemax, per token.
 
-    `-log(s(x_label) / sum s(x))` with `s` as in `log_stablemax`.
+    `-log(s(x_label) / sum s(x))` with `s` as in `log_stablemax`; with smoothing, as in
+    `softmax_cross_entropy_loss`.
 
     Use it as HRM and TRM do: as the answer loss of a model whose logits must not grow.
 
     Args:
       logits: model outputs, float `[..., vocab]`.
       labels: classes, int `[...]` in `0 .. vocab - 1`, or `IGNORE_LABEL`.
+      smoothing: share of the target that all classes have in equal parts, in [0, 1].
       where: mask, bool `[...]` or its leading axes; False tokens do not count. None means that
         every token with a label counts.
 
@@ -74,8 +81,8 @@ def stablemax_cross_entropy_loss(
       logits and label are.
 
     Raises:
-      ValueError: if `labels` does not have the shape of `logits` without the last axis, or the axes
-        of `where` are not the leading axes of `labels`.
+      ValueError: if `labels` does not have the shape of `logits` without the last axis, the axes
+        of `where` are not the leading axes of `labels`, or `smoothing` is out of range.
 
     Example:
       >>> import jax.numpy as jnp
@@ -88,23 +95,34 @@ def stablemax_cross_entropy_loss(
       Prieto, Barsbey, Mediano and Birdal, 2025, arXiv 2501.04697; used by HRM (arXiv 2506.21734)
       and TRM (arXiv 2510.04871).
     """
-    valid, logits, labels = _countable("stablemax_cross_entropy_loss", logits, labels, where)
-    log_probabilities = jnp.take_along_axis(log_stablemax(logits), labels[..., None], axis=-1)
-    return jnp.where(valid, -log_probabilities[..., 0], 0)
+    name = "stablemax_cross_entropy_loss"
+    check_number(name, "smoothing", smoothing, "[0, 1]")
+    valid, logits, labels = _countable(name, logits, labels, where)
+    log_probabilities = log_stablemax(logits)
+    losses = -jnp.take_along_axis(log_probabilities, labels[..., None], axis=-1)[..., 0]
+    if smoothing:
+        losses = (1 - smoothing) * losses - smoothing * log_probabilities.mean(-1)
+    return jnp.where(valid, losses, 0)
 
 
 def softmax_cross_entropy_loss(
-    logits: chex.Array, labels: chex.Array, *, where: jax.typing.ArrayLike | None = None
+    logits: chex.Array,
+    labels: chex.Array,
+    *,
+    smoothing: float = 0.0,
+    where: jax.typing.ArrayLike | None = None,
 ) -> jax.Array:
     """Computes the cross-entropy of the labels under softmax, per token.
 
-    `-log(exp(x_label) / sum exp(x))`.
+    `-(1 - smoothing) log p_label - smoothing mean_v log p_v` with `p = exp(x) / sum exp(x)`.
 
-    Use it for any classification. It is optax's loss, computed in float32, with safe masks.
+    Use it for any classification, with some smoothing if the model becomes too sure. It is optax's
+    loss, computed in float32, with safe masks.
 
     Args:
       logits: model outputs, float `[..., vocab]`.
       labels: classes, int `[...]` in `0 .. vocab - 1`, or `IGNORE_LABEL`.
+      smoothing: share of the target that all classes have in equal parts, in [0, 1].
       where: mask, bool `[...]` or its leading axes; False tokens do not count. None means that
         every token with a label counts.
 
@@ -112,8 +130,8 @@ def softmax_cross_entropy_loss(
       Losses, float32 `[...]`, with value 0 and gradient 0 for tokens that do not count.
 
     Raises:
-      ValueError: if `labels` does not have the shape of `logits` without the last axis, or the axes
-        of `where` are not the leading axes of `labels`.
+      ValueError: if `labels` does not have the shape of `logits` without the last axis, the axes
+        of `where` are not the leading axes of `labels`, or `smoothing` is out of range.
 
     Example:
       >>> import jax.numpy as jnp
@@ -122,10 +140,16 @@ def softmax_cross_entropy_loss(
       [1.386 1.386]
 
     Reference:
-      `optax.softmax_cross_entropy_with_integer_labels`.
+      `optax.softmax_cross_entropy_with_integer_labels`. Smoothing: Szegedy et al., 2015, arXiv
+      1512.00567.
     """
-    valid, logits, labels = _countable("softmax_cross_entropy_loss", logits, labels, where)
+    name = "softmax_cross_entropy_loss"
+    check_number(name, "smoothing", smoothing, "[0, 1]")
+    valid, logits, labels = _countable(name, logits, labels, where)
     losses = optax.softmax_cross_entropy_with_integer_labels(logits, labels)
+    if smoothing:
+        everywhere = jax.nn.log_softmax(logits).mean(-1)
+        losses = (1 - smoothing) * losses - smoothing * everywhere
     return jnp.where(valid, losses, 0)
 
 

@@ -42,8 +42,10 @@ def build(
     """Builds the model that a config names for a task.
 
     Args:
-      config: `name` (a key of `MODELS`) and any attributes of that model.
-      relations: groups of cells that must all differ; candidate models need them.
+      config: `name` (a key of `MODELS`) and any attributes of that model; for "trm" also
+        `relation_bias`, whether attention knows the relations.
+      relations: groups of cells that must all differ; candidate models and `relation_bias` need
+        them.
       num_symbols: number of symbols that a cell can have; for candidate models.
       **task: `vocab_size`, `sequence_length` and `num_puzzle_identifiers` of the data.
 
@@ -56,13 +58,19 @@ def build(
     """
     settings = dict(config)
     name = settings.pop("name")
+    needs_relations = settings.pop("relation_bias", False)
     if name in CANDIDATE_MODELS:
+        needs_relations, settings["num_symbols"] = True, num_symbols
+    if needs_relations:
         if not relations:
+            who = "reads candidates, so it" if name in CANDIDATE_MODELS else "with relation_bias"
             raise ValueError(
-                f"the model {name!r} reads candidates, so it needs puzzles with groups of cells "
-                "that must all differ, such as 'sudoku'; these puzzles have none"
+                f"the model {name!r} {who} needs puzzles with groups of cells that must all "
+                "differ, such as 'sudoku'; these puzzles have none"
             )
-        settings |= {"relations": relations, "num_symbols": num_symbols}
+        settings["relations"] = relations
+    # The prefix is a token of the model's own, after those of the puzzles.
+    task = task | {"vocab_size": task["vocab_size"] + settings.get("prefix_token", False)}
     return call_by_name("model", MODELS, name, settings | task)
 
 

@@ -134,6 +134,11 @@ class Model(Protocol):
         ...
 
     @property
+    def num_hypotheses(self) -> int:
+        """The number of latent states side by side from which an example learns its best."""
+        ...
+
+    @property
     def has_halting_head(self) -> bool:
         """Whether the halting logits are trained outputs of the model."""
         ...
@@ -198,7 +203,9 @@ class Model(Protocol):
         """Reads the answer state, `[batch, *state_shape]`."""
         ...
 
-    def initial_state(self, keys: jax.Array | None = None) -> tuple[jax.Array, ...]:
+    def initial_state(
+        self, keys: jax.Array | None = None, hypotheses: jax.Array | None = None
+    ) -> tuple[jax.Array, ...]:
         """Returns the `num_states` states with which examples begin.
 
         Each broadcasts against `[batch, *state_shape]`.
@@ -206,6 +213,8 @@ class Model(Protocol):
         Args:
           keys: random key of each example, `[batch]`; models whose states begin at constants ignore
             it.
+          hypotheses: number of the hypothesis of each example, int `[batch]`; None means the first.
+            Models with one hypothesis ignore it.
         """
         ...
 
@@ -257,6 +266,7 @@ class OneState:
 
     num_states: ClassVar[int] = 1
     num_networks: ClassVar[int] = 1
+    num_hypotheses: ClassVar[int] = 1
     has_halting_head: ClassVar[bool] = False
 
 

@@ -188,9 +188,11 @@ class LDT(OneState, nn.Module):
             self.conflict_head(token)[:, 0].astype(jnp.float32),
         )
 
-    def initial_state(self, keys: jax.Array | None = None) -> tuple[jax.Array]:
+    def initial_state(
+        self, keys: jax.Array | None = None, hypotheses: jax.Array | None = None
+    ) -> tuple[jax.Array]:
         """Returns zeros `[hidden_size]`, with which every pass begins."""
-        del keys
+        del keys, hypotheses
         return (self.initial.value.astype(self.dtype),)
 
     def __call__(self, inputs: jax.Array, puzzle_identifiers: jax.Array) -> CandidateOutputs:

@@ -35,6 +35,8 @@ class Naming:
       names: published names by ours; `#` stands for the number of a layer.
       transposed: last parts of our names of matrices that PyTorch transposes.
       ours_only: our names of zeros that the published code does not have.
+      in_rows: our names of vectors that the published code stores as matrices with one row.
+      first_columns: our names of arrays of which the published code has only the first column.
       ignored: last parts of published names of arrays that are not parameters.
       copies: published names of arrays that are stored twice, with the other name of each.
       root: beginning of all published names; files of a part of the model may lack it.
@@ -45,6 +47,8 @@ class Naming:
     names: Mapping[str, str] = dataclasses.field(default_factory=dict)
     transposed: tuple[str, ...] = ()
     ours_only: tuple[str, ...] = ()
+    in_rows: tuple[str, ...] = ()
+    first_columns: tuple[str, ...] = ()
     ignored: tuple[str, ...] = ()
     copies: Mapping[str, str] = dataclasses.field(default_factory=dict)
     root: str = ""
@@ -61,11 +65,27 @@ class Naming:
         general = re.sub(r"layers_\d+", "layers_#", ours)
         return self.names.get(general, ours).replace("#", layer[1] if layer else "#")
 
-    def in_published_layout(self, ours: str, array: np.ndarray) -> np.ndarray:
-        """Transposes an array if PyTorch stores it transposed; its own inverse."""
+    def to_published(self, ours: str, array: np.ndarray) -> np.ndarray:
+        """Returns one of our arrays in the published layout."""
         if ours.endswith("/convolution"):  # (2, inner) here, (inner, 1, 2) there
-            return array.T[:, None] if array.ndim == 2 else array[:, 0].T
+            return array.T[:, None]
+        if ours in self.first_columns:
+            array = array[..., :1]
+        if ours in self.in_rows and array.ndim == 1:
+            array = array[None]
         return array.T if ours.rsplit("/", 1)[-1] in self.transposed else array
+
+    def from_published(self, ours: str, array: np.ndarray) -> np.ndarray:
+        """Returns a published array in our layout; the inverse of `to_published`."""
+        if ours.endswith("/convolution"):
+            return array[:, 0].T
+        if ours.rsplit("/", 1)[-1] in self.transposed:
+            array = array.T
+        if ours in self.first_columns:  # the published code does not train the second one
+            array = np.concatenate([array, np.zeros_like(array)], axis=-1)
+        if ours in self.in_rows and len(array) == 1:
+            array = array[0]
+        return array
 
 
 def _trm_names(begin: str, layers: str, **own: Any) -> Naming:
@@ -127,6 +147,25 @@ RSM_NAMES = _trm_names(
     "core.layers",
     ours_only=("params/halting_head", "params/halting_bias"),
     copies={"lm_head.weight": "embed_tokens.embedding_weight"},
+)
+SIC_NAMES = Naming(
+    names={
+        "params/token_embedding": "embed_tokens.weight",
+        "params/layers_#/token_mlp/gate_up": "reasoning.#.attn.up_proj.weight",
+        "params/layers_#/token_mlp/down": "reasoning.#.attn.down_proj.weight",
+        "params/layers_#/channel_mlp/gate_up": "reasoning.#.mlp.up_proj.weight",
+        "params/layers_#/channel_mlp/down": "reasoning.#.mlp.down_proj.weight",
+        "params/output_head": "head.weight",
+        "params/output_bias": "head.bias",
+        "params/halting_head": "q_head.weight",
+        "params/halting_bias": "q_head.bias",
+        "constants/initial_y": "H_init",
+        "constants/initial_z": "L_init",
+    },
+    transposed=TRM_NAMES.transposed,
+    in_rows=("constants/initial_y", "constants/initial_z"),
+    first_columns=("params/halting_head", "params/halting_bias"),
+    structure="mixing, num_layers and num_hypotheses",
 )
 SE_RRM_NAMES = Naming(
     names={
@@ -195,6 +234,8 @@ def _naming_of_trm(model: TRM) -> Naming:
         naming = URM_NAMES
     elif model.tied_head:
         naming = RSM_NAMES
+    elif model.prefix_token:
+        naming = SIC_NAMES
     without_table = () if model.puzzle_embedding_tokens else ("puzzle_embedding/table",)
     return dataclasses.replace(naming, ours_only=naming.ours_only + without_table)
 
@@ -243,9 +284,9 @@ def import_published(source: Mapping[str, Any] | str | pathlib.Path, model: Mode
         )
     variables = {ours: np.zeros(expected[ours]) for ours in naming.ours_only}
     for ours, theirs in names.items():
-        variables[ours] = naming.in_published_layout(ours, np.asarray(arrays[theirs]))
+        variables[ours] = naming.from_published(ours, np.asarray(arrays[theirs]))
         if variables[ours].shape != expected[ours]:
-            needed = naming.in_published_layout(ours, np.empty(expected[ours])).shape
+            needed = naming.to_published(ours, np.empty(expected[ours])).shape
             raise ValueError(
                 f"{theirs} has shape {np.shape(arrays[theirs])}, but this model needs {needed}; "
                 f"check the model's {naming.sizes}, and the size and kind of the puzzles"
@@ -297,9 +338,7 @@ def export_published(variables: Mapping[str, Any], model: Model) -> dict[str, np
     """
     naming = _naming(model)
     exported = {
-        naming.published(ours): np.asarray(
-            naming.in_published_layout(ours, np.asarray(array)), order="C"
-        )
+        naming.published(ours): np.asarray(naming.to_published(ours, np.asarray(array)), order="C")
         for ours, array in flax.traverse_util.flatten_dict(variables, sep="/").items()
         if ours not in naming.ours_only
     }

@@ -193,9 +193,11 @@ class Relational(OneState, nn.Module):
             conflict + self.conflict_bias.astype(jnp.float32),
         )
 
-    def initial_state(self, keys: jax.Array | None = None) -> tuple[jax.Array]:
+    def initial_state(
+        self, keys: jax.Array | None = None, hypotheses: jax.Array | None = None
+    ) -> tuple[jax.Array]:
         """Returns zeros `[hidden_size]`, with which every pass begins."""
-        del keys
+        del keys, hypotheses
         return (self.initial.astype(self.dtype),)
 
     def __call__(self, inputs: jax.Array, puzzle_identifiers: jax.Array) -> CandidateOutputs:

@@ -228,9 +228,11 @@ class SERRM(OneState, nn.Module):
         halting = jax.lax.stop_gradient(surest)
         return Outputs(logits, halting, jnp.zeros_like(halting))
 
-    def initial_state(self, keys: jax.Array | None = None) -> tuple[jax.Array]:
+    def initial_state(
+        self, keys: jax.Array | None = None, hypotheses: jax.Array | None = None
+    ) -> tuple[jax.Array]:
         """Returns the constant `[hidden_size]` with which every example begins."""
-        del keys
+        del keys, hypotheses
         return (self.initial.astype(self.dtype),)
 
     def __call__(self, inputs: jax.Array, puzzle_identifiers: jax.Array) -> Outputs:

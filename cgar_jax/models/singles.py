@@ -80,9 +80,11 @@ class Singles(OneState, nn.Module):
         logits = jnp.where(h < -0.5, -_SURE, _SURE).astype(jnp.float32)
         return CandidateOutputs(logits, logits, jnp.full(len(h), -_SURE, jnp.float32))
 
-    def initial_state(self, keys: jax.Array | None = None) -> tuple[jax.Array]:
+    def initial_state(
+        self, keys: jax.Array | None = None, hypotheses: jax.Array | None = None
+    ) -> tuple[jax.Array]:
         """Returns 0: at the beginning, no candidate has been removed."""
-        del keys
+        del keys, hypotheses
         return (jnp.zeros((), self.dtype),)
 
     def __call__(self, inputs: jax.Array, puzzle_identifiers: jax.Array) -> CandidateOutputs:

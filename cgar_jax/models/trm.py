@@ -16,14 +16,17 @@ from typing import ClassVar, Literal
 import chex
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import linen as nn
 
 from cgar_jax._core.ranges import check_integer, check_number
 from cgar_jax._core.registry import check_name
+from cgar_jax._core.relations import Relation, incidence
 from cgar_jax.layers import (
     LECUN_NORMAL,
     Attention,
     SwiGLU,
+    board_angles,
     gated_inner_size,
     look_up,
     rms_norm,
@@ -40,14 +43,16 @@ POSITIVE = (
     "num_layers",
     "num_heads",
     "inner_size_multiple",
+    "num_hypotheses",
 )
 CHOICES = {
     "start": ("constant", "random"),
     "mixing": ("mlp", "attention"),
-    "positions": ("none", "rotary", "learned"),
+    "positions": ("none", "rotary", "rotary_2d", "rotary_halves", "learned"),
     "mlp": ("swiglu", "normalized", "convolutional"),
     "mixing_norm": ("positions", "features"),
 }
+BOARD_POSITIONS = ("rotary_2d", "rotary_halves")
 
 
 class Block(nn.Module):
@@ -56,7 +61,6 @@ class Block(nn.Module):
     mixing: Literal["mlp", "attention"]
     mixing_norm: Literal["positions", "features"]
     num_heads: int
-    rotary: bool
     mlp: Literal["swiglu", "normalized", "convolutional"]
     expansion: float
     inner_size_multiple: int
@@ -64,7 +68,12 @@ class Block(nn.Module):
     param_dtype: str
 
     @nn.compact
-    def __call__(self, h: jax.Array) -> jax.Array:
+    def __call__(
+        self,
+        h: jax.Array,
+        turn: Callable[[jax.Array], jax.Array] | None = None,
+        relations: np.ndarray | None = None,
+    ) -> jax.Array:
         """Maps `[length, batch, hidden]` (MLP) or `[batch, length, hidden]` to the same shape."""
         dtypes = {"dtype": self.dtype, "param_dtype": self.param_dtype}
         gated = functools.partial(
@@ -78,29 +87,22 @@ class Block(nn.Module):
             h = h + gated(axis=0, name="token_mlp")(h)
             h = rms_norm(h, axis=0 if self.mixing_norm == "positions" else -1)
         else:
-            mixed = Attention(self.num_heads, **dtypes, name="attention")(h, self._turn(h))
-            h = rms_norm(h + mixed)
+            attention = Attention(self.num_heads, **dtypes, name="attention")
+            h = rms_norm(h + attention(h, turn, relations))
         convolution = self.mlp == "convolutional"
         return rms_norm(h + gated(convolution=convolution, name="channel_mlp")(h))
-
-    def _turn(self, h: jax.Array) -> Callable[[jax.Array], jax.Array] | None:
-        """Returns the rotation of queries and keys by their positions, if there is one."""
-        if not self.rotary:
-            return None
-        _, length, hidden = h.shape
-        angles = rotary_angles(length, hidden // self.num_heads)
-        return functools.partial(rotate, angles=angles)
 
 
 class TRM(nn.Module):
     """The published tiny recursive model: token-mixing MLP or attention, post-norm, SwiGLU.
 
     It fulfills `cgar_jax.models.Model`. The other choices make it the network of other published
-    models: URM has one state, attention and convolutional MLPs, EqR no puzzle-embedding tokens, and
-    RSM norms over features and a tied head.
+    models: URM has one state, attention and convolutional MLPs, EqR no puzzle-embedding tokens, RSM
+    norms over features and a tied head, and sic several hypotheses and a prefix token.
 
     Attributes:
-      vocab_size: number of tokens, for questions and answers alike.
+      vocab_size: number of tokens, for questions and answers alike; with `prefix_token`, the last
+        one is the prefix.
       sequence_length: number of cells of a puzzle.
       num_puzzle_identifiers: number of rows of the puzzle-embedding table.
       hidden_size: width of the states.
@@ -110,11 +112,18 @@ class TRM(nn.Module):
         (HRM).
       start: states with which examples begin: `"constant"` (the same vector at every position) or
         `"random"` (fresh numbers for every example, position and feature; EqR).
+      num_hypotheses: number of latent states with which an example is worked on side by side, each
+        with a start of its own (sic); see `cgar_jax.recursion.hypotheses`.
       mixing: method of mixing positions, `"mlp"` (for a fixed number of positions) or
         `"attention"`.
       mixing_norm: axis of the norm after token mixing by an MLP, `"positions"` (as published) or
         `"features"` (RSM).
-      positions: position encoding, `"none"`, `"rotary"` (attention only) or `"learned"`.
+      positions: position encoding: `"none"`, `"learned"`, or, for attention only, `"rotary"` (the
+        cells in a line), `"rotary_2d"` or `"rotary_halves"` (rows and columns of a square board;
+        the layouts of SE-RRM and of EqR and sic).
+      relations: groups of cells that must all differ, as from `Rules.relations`. Attention then has
+        a learned number for each head and relation, which is added to the scores of two cells of
+        one group; it begins at zero.
       num_heads: number of attention heads.
       mlp: gated MLPs: `"swiglu"`, `"normalized"` (sic), or `"convolutional"` (URM; attention only),
         which combines each position with the one before it.
@@ -124,7 +133,10 @@ class TRM(nn.Module):
         embedding; 0 for none. The halting head reads the first position.
       puzzle_embedding_size: size of a puzzle's embedding, which is padded with zeros to fill these
         positions; 0 means `hidden_size`.
+      prefix_token: whether the last token of the vocabulary stands in front of every puzzle, where
+        the halting head reads (sic).
       tied_head: whether the answer head is the token embedding (RSM).
+      head_bias: whether the answer head has a bias (sic).
       dtype: dtype of the computation, one of `DTYPES`.
       param_dtype: dtype of the parameters, one of `DTYPES`.
 
@@ -140,16 +152,20 @@ class TRM(nn.Module):
     num_states: Literal[1, 2] = 2
     num_networks: Literal[1, 2] = 1
     start: Literal["constant", "random"] = "constant"
+    num_hypotheses: int = 1
     mixing: Literal["mlp", "attention"] = "mlp"
     mixing_norm: Literal["positions", "features"] = "positions"
-    positions: Literal["none", "rotary", "learned"] = "none"
+    positions: Literal["none", "rotary", "rotary_2d", "rotary_halves", "learned"] = "none"
+    relations: tuple[Relation, ...] = ()
     num_heads: int = 8
     mlp: Literal["swiglu", "normalized", "convolutional"] = "swiglu"
     expansion: float = 4.0
     inner_size_multiple: int = 256
     puzzle_embedding_tokens: int = 16
     puzzle_embedding_size: int = 0
+    prefix_token: bool = False
     tied_head: bool = False
+    head_bias: bool = False
     dtype: str = "float32"
     param_dtype: str = "float32"
 
@@ -161,8 +177,13 @@ class TRM(nn.Module):
 
     @property
     def length(self) -> int:
-        """The number of positions of a state: puzzle-embedding tokens, then cells."""
-        return self.puzzle_embedding_tokens + self.sequence_length
+        """The number of positions of a state: those in front of the puzzle, then cells."""
+        return self.front + self.sequence_length
+
+    @property
+    def front(self) -> int:
+        """The number of positions in front of the puzzle."""
+        return self.puzzle_embedding_tokens + self.prefix_token
 
     @property
     def state_shape(self) -> tuple[int, int]:
@@ -198,7 +219,6 @@ class TRM(nn.Module):
             mixing=self.mixing,
             mixing_norm=self.mixing_norm,
             num_heads=self.num_heads,
-            rotary=self.positions == "rotary",
             mlp=self.mlp,
             expansion=self.expansion,
             inner_size_multiple=self.inner_size_multiple,
@@ -211,22 +231,29 @@ class TRM(nn.Module):
         if not self.tied_head:
             head_shape = shape[::-1]
             self.output_head = self.param("output_head", LECUN_NORMAL, head_shape, self.param_dtype)
-        # As in the published code, the initial halting logits mean that nothing is solved.
         zeros, minus_five = nn.initializers.zeros, nn.initializers.constant(-5.0)
+        if self.head_bias:
+            self.output_bias = self.param(
+                "output_bias", zeros, (self.vocab_size,), self.param_dtype
+            )
+        # As in the published code, the initial halting logits mean that nothing is solved.
         self.halting_head = self.param(
             "halting_head", zeros, (self.hidden_size, 2), self.param_dtype
         )
         self.halting_bias = self.param("halting_bias", minus_five, (2,), self.param_dtype)
 
-        def constant(name):
+        def constant(name, *number):
             def init():
                 key = self.make_rng("params")
-                return _state_init(key, (self.hidden_size,), self.param_dtype)
+                return _state_init(key, (*number, self.hidden_size), self.param_dtype)
 
             return self.variable("constants", name, init).value
 
         if self.start == "constant":
-            self.initial = tuple(map(constant, ("initial_y", "initial_z")[: self.num_states]))
+            # Hypotheses begin at the same answer and at different latent states.
+            several = (self.num_hypotheses,) if self.num_hypotheses > 1 else ()
+            shapes = (("initial_y",), ("initial_z", *several))
+            self.initial = tuple(constant(*shape) for shape in shapes[: self.num_states])
         # Training keeps the table outside the variables and passes its rows to `embed`.
         if self.is_initializing() or self.has_variable("puzzle_embedding", "table"):
             # Without tokens, the table is there, but nothing reads it.
@@ -252,6 +279,10 @@ class TRM(nn.Module):
             padding = tokens * self.hidden_size - puzzle_rows.shape[-1]
             front = jnp.pad(puzzle_rows.astype(self.dtype), ((0, 0), (0, padding)))
             x = jnp.concatenate([front.reshape(x.shape[0], tokens, self.hidden_size), x], axis=1)
+        if self.prefix_token:
+            prefix = self.token_embedding[-1].astype(self.dtype)
+            prefix = jnp.broadcast_to(prefix, (x.shape[0], 1, self.hidden_size))
+            x = jnp.concatenate([prefix, x], axis=1)
         if self.positions == "learned":
             x = math.sqrt(0.5) * (x + self.position_embedding.astype(self.dtype))
         return math.sqrt(self.hidden_size) * x
@@ -261,36 +292,64 @@ class TRM(nn.Module):
 
         With two networks, this is the one of the latent state.
         """
-        for layer in self.layers:
-            h = layer(h)
-        return h
+        return self._apply(self.layers, h)
 
     def answer_network(self, h: jax.Array) -> jax.Array:
         """Applies the network of the answer state; only models with two networks have one."""
-        for layer in self.answer_layers:
-            h = layer(h)
+        return self._apply(self.answer_layers, h)
+
+    def _apply(self, layers: list[Block], h: jax.Array) -> jax.Array:
+        turn, related = self._turn(), None
+        if self.relations:
+            front = (self.front, 0)
+            groups = (incidence([each], self.sequence_length) for each in self.relations)
+            related = np.stack([np.pad(same.T @ same > 0, (front, front)) for same in groups])
+        for layer in layers:
+            h = layer(h, turn, related)
         return h
+
+    def _turn(self) -> Callable[[jax.Array], jax.Array] | None:
+        """Returns the rotation of queries and keys by their positions, if there is one."""
+        head_size = self.hidden_size // self.num_heads
+        if self.positions == "rotary":
+            return functools.partial(rotate, angles=rotary_angles(self.length, head_size))
+        if self.positions not in BOARD_POSITIONS:
+            return None
+        width = math.isqrt(self.sequence_length)
+        angles = board_angles(width, self.sequence_length, head_size)
+        angles = np.pad(angles, ((self.front, 0), (0, 0)))  # the front stands nowhere
+        parts = 1 if self.positions == "rotary_2d" else 2
+        return functools.partial(rotate, angles=angles, parts=parts)
 
     def heads(self, y: jax.Array) -> Outputs:
         """Reads logits and halting logits from the answer state, `[batch, length, hidden_size]`."""
         head = self.token_embedding.T if self.tied_head else self.output_head
-        logits = y[:, self.puzzle_embedding_tokens :] @ head.astype(self.dtype)
+        logits = y[:, self.front :] @ head.astype(self.dtype)
+        if self.head_bias:
+            logits = logits + self.output_bias.astype(self.dtype)
         halting = y[:, 0] @ self.halting_head.astype(self.dtype)
         halting = (halting + self.halting_bias.astype(self.dtype)).astype(jnp.float32)
         return Outputs(logits.astype(jnp.float32), halting[:, 0], halting[:, 1])
 
-    def initial_state(self, keys: jax.Array | None = None) -> tuple[jax.Array, ...]:
+    def initial_state(
+        self, keys: jax.Array | None = None, hypotheses: jax.Array | None = None
+    ) -> tuple[jax.Array, ...]:
         """Returns the states with which examples begin.
 
         Args:
           keys: random key of each example, `[batch]`; only `start="random"` needs it.
+          hypotheses: number of the hypothesis of each example, int `[batch]`; None means the first.
 
         Returns:
           `num_states` arrays in `dtype`: `[hidden_size]`, or `[batch, *state_shape]` if they are
-          random.
+          random; with several hypotheses, the latent state is `[batch, 1, hidden_size]`.
         """
         if self.start == "constant":
-            return tuple(state.astype(self.dtype) for state in self.initial)
+            states = tuple(state.astype(self.dtype) for state in self.initial)
+            if self.num_hypotheses == 1:
+                return states
+            y, z = states
+            return y, z[0] if hypotheses is None else z[hypotheses, None]
         shape = self.num_states, *self.state_shape
 
         def draw(key):
@@ -395,15 +454,25 @@ def _check(model: TRM) -> None:
         model.num_networks <= model.num_states,
         "num_networks=2 needs num_states=2, because each network updates a state of its own",
     )
+    require(
+        model.num_hypotheses == 1 or model.num_states == 2,
+        f"num_hypotheses={model.num_hypotheses} needs num_states=2, because hypotheses share their "
+        "answer and differ in their latent states",
+    )
     check_integer("TRM", "puzzle_embedding_tokens", model.puzzle_embedding_tokens, "[0, inf)")
     require(
         not (model.mixing == "mlp" and model.mlp == "convolutional"),
         "mlp='convolutional' needs mixing='attention', because token mixing keeps the positions on "
         "another axis",
     )
+    rotary = "rotary", *BOARD_POSITIONS
     require(
-        not (model.mixing == "mlp" and model.positions == "rotary"),
+        not (model.mixing == "mlp" and model.positions in rotary),
         "rotary positions need mixing='attention'; a token-mixing MLP needs no position encoding",
+    )
+    require(
+        not (model.mixing == "mlp" and model.relations),
+        "relations need mixing='attention', whose scores they change",
     )
     if model.mixing == "attention":
         require(
@@ -414,6 +483,17 @@ def _check(model: TRM) -> None:
             model.positions != "rotary" or model.hidden_size // model.num_heads % 2 == 0,
             f"rotary positions need an even head size, but hidden_size / num_heads is "
             f"{model.hidden_size // model.num_heads}",
+        )
+    if model.positions in BOARD_POSITIONS:
+        require(
+            model.hidden_size // model.num_heads % 4 == 0,
+            f"positions={model.positions!r} needs a head size that is a multiple of 4, but "
+            f"hidden_size / num_heads is {model.hidden_size / model.num_heads:g}",
+        )
+        require(
+            math.isqrt(model.sequence_length) ** 2 == model.sequence_length,
+            f"positions={model.positions!r} needs a square board, but there are "
+            f"{model.sequence_length} cells; use 'rotary'",
         )
     size, room = model.puzzle_embedding_size, model.puzzle_embedding_tokens * model.hidden_size
     check_integer("TRM", "puzzle_embedding_size", size, "[0, inf)")

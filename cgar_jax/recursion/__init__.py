@@ -26,6 +26,15 @@ from cgar_jax.recursion.halting import (
     initial_carry,
     replace_halted,
 )
+from cgar_jax.recursion.hypotheses import (
+    as_rows,
+    best_of,
+    by_example,
+    by_hypothesis,
+    initial_states,
+    keys_by_hypothesis,
+    share_answer,
+)
 from cgar_jax.recursion.options import (
     PLAIN,
     Draws,
@@ -34,7 +43,13 @@ from cgar_jax.recursion.options import (
     keys_of_step,
 )
 from cgar_jax.recursion.reasoner import HaltedPredictions, Reasoner
-from cgar_jax.recursion.rollouts import Noise, Prediction, Rollouts, read_prediction
+from cgar_jax.recursion.rollouts import (
+    Noise,
+    Prediction,
+    Rollouts,
+    read_prediction,
+    residual,
+)
 from cgar_jax.recursion.trajectory import Trajectory
 
 __all__ = [
@@ -59,15 +74,23 @@ __all__ = [
     "States",
     "Trajectory",
     "advance",
+    "as_rows",
+    "best_of",
+    "by_example",
+    "by_hypothesis",
     "correctness",
     "correctness_of_answers",
     "deep_recursion",
     "draw",
     "draw_seeds",
     "initial_carry",
+    "initial_states",
+    "keys_by_hypothesis",
     "keys_of_step",
     "latent_recursion",
     "read_prediction",
     "replace_halted",
+    "residual",
+    "share_answer",
     "supervision_step",
 ]

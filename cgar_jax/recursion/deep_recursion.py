@@ -17,6 +17,7 @@ from jax.ad_checkpoint import checkpoint_name
 from cgar_jax._core.depth import Depth
 from cgar_jax.models import Model, Outputs
 from cgar_jax.recursion.options import PLAIN, Draws, RecursionOptions
+from cgar_jax.recursion.rows import where_rows
 
 Network = Callable[[jax.Array], jax.Array]
 """A network, from an array to one of the same shape and dtype."""
@@ -41,11 +42,14 @@ class Question(NamedTuple):
       inputs: tokens, int `[batch, sequence_length]`.
       puzzle_rows: rows of the puzzle embedding, `[batch, puzzle_embedding_size]`.
       draws: what is random in the recursion; None suffices for options without `needs_draws`.
+      begins: whether this is the first step of each example, bool `[batch]`; for options with
+        `starts_at_question`.
     """
 
     inputs: jax.Array
     puzzle_rows: jax.Array
     draws: Draws | None = None
+    begins: jax.Array | None = None
 
 
 def latent_recursion(f: Network, x: jax.Array, states: States, n: int) -> States:
@@ -208,6 +212,9 @@ def supervision_step(
     Returns:
       `(states, outputs)`: the states after the step, still attached to the gradient, and the
       outputs of the heads.
+
+    Raises:
+      ValueError: if the question lacks what the options need.
     """
 
     def call(method, *arguments):
@@ -221,6 +228,10 @@ def supervision_step(
 
     f = (update_latent, update_answer) if model.num_networks == 2 else update_latent
     x = call("embed", question.inputs, question.puzzle_rows)
+    if options.starts_at_question:
+        if question.begins is None:
+            raise ValueError("a recursion with starts_at_question needs `begins`")
+        states = tuple(where_rows(question.begins, x, state) for state in states)
     x, *states = (jnp.moveaxis(array, 0, model.batch_axis) for array in (x, *states))
     states = deep_recursion(f, x, tuple(states), depth, options, question.draws)
     states = tuple(jnp.moveaxis(state, model.batch_axis, 0) for state in states)

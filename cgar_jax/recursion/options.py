@@ -35,6 +35,11 @@ class RecursionOptions:
         the last call of each state in the last cycle (HRM).
       transition_probability: probability, for each example and step, that the gradient also passes
         through the answer update of the cycle before the last one; 0.01 in RSM.
+      starts_at_question: whether all states of an example begin as its embedded question instead of
+        the model's initial states.
+      joins_exits: whether the gradient of an exit also passes through the recursion up to the exits
+        before it, in a step with several exits; with an exit after each cycle, every cycle is then
+        supervised and differentiated as in a recurrent network.
 
     Raises:
       ValueError: if a setting is out of range, or two of them do not go together.
@@ -47,7 +52,8 @@ class RecursionOptions:
     Reference:
       Rate and noise: Huang, Geng and Kolter, 2026, arXiv 2605.21488 (EqR). Last
       calls: Wang et al., 2025, arXiv 2506.21734 (HRM). Transition: Hakimi, 2026, arXiv 2603.15641
-      (RSM). All as in the released code.
+      (RSM). All as in the released code. Question and exits: Palm, Paquet and Winther, 2018, arXiv
+      1711.08028 (recurrent relational networks), whose start is an MLP of the question.
     """
 
     rate: float = 1.0
@@ -55,6 +61,8 @@ class RecursionOptions:
     gradient_cycles: int = 1
     gradient_calls: Literal["all", "last"] = "all"
     transition_probability: float = 0.0
+    starts_at_question: bool = False
+    joins_exits: bool = False
 
     def __post_init__(self):
         check_number("recursion", "rate", self.rate, "(0, 1]")

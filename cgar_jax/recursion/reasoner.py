@@ -22,19 +22,26 @@ from cgar_jax.models import Model, ModelParams, Outputs, empty_states
 from cgar_jax.recursion.deep_recursion import Question, States, supervision_step
 from cgar_jax.recursion.halting import HaltingRule
 from cgar_jax.recursion.options import PLAIN, RecursionOptions, draw, keys_of_step
-from cgar_jax.recursion.rollouts import Noise, Prediction, Rollouts, read_prediction
+from cgar_jax.recursion.rollouts import (
+    Noise,
+    Prediction,
+    Rollouts,
+    read_answer,
+    read_prediction,
+)
 from cgar_jax.recursion.rows import where_rows
 from cgar_jax.recursion.trajectory import Trajectory
 
-Reader = Callable[[Outputs], Any]
-"""A function from the outputs of the heads to the values to keep."""
+Reader = Callable[[Outputs, Callable[[], jax.Array]], Any]
+"""A function from the outputs of a step, and a function that computes the logits before it, to what
+is kept."""
 
 
 class HaltedPredictions(NamedTuple):
     """The predictions of puzzles at the supervision step at which each of them halted.
 
     Attributes:
-      prediction: leaves `[num, ...]`.
+      prediction: leaves `[num, ...]`; the residuals are 0, because they are not measured.
       steps_taken: supervision steps of each puzzle, int32 `[num]`.
     """
 
@@ -92,7 +99,8 @@ class Reasoner:
           states: states after the steps that the rollouts have taken so far.
           rollouts: the batch.
           noise: noise of the rollouts; None compiles a program without noise.
-          read: function from the outputs of a step to the values to keep.
+          read: function from the outputs of a step, and a function that computes the logits before
+            it, to the values to keep.
 
         Returns:
           `(states, readings)`: the states after the last step, and the results of `read` after each
@@ -101,19 +109,28 @@ class Reasoner:
         model, variables, options = self.model, params.variables, self.options
         question = Question(rollouts.inputs, params.puzzle_rows(rollouts.puzzle_identifiers))
         keys = rollouts.keys()
-        start = model.apply(variables, keys, method="initial_state")
+        hypotheses = rollouts.rollout_indices % model.num_hypotheses
+        start = model.apply(variables, keys, hypotheses, method="initial_state")
         begins = rollouts.steps_taken == 0
         states = jax.tree.map(lambda first, now: where_rows(begins, first, now), start, states)
 
         def step(states, number):
+            taken = rollouts.steps_taken + number
+            start_of_step = states[0]
+
+            def before():
+                # Before the first step there is no answer, so its residual is infinite.
+                logits = model.apply(variables, start_of_step, method="heads").logits
+                return where_rows(taken == 0, jnp.inf, logits)
+
             if noise is not None:
                 *y, z = states
                 states = *y, z + noise.draw(z, rollouts, number)
-            draws = draw(keys_of_step(keys, rollouts.steps_taken + number), model, options)
-            drawn = question._replace(draws=draws)
+            draws = draw(keys_of_step(keys, taken), model, options)
+            drawn = question._replace(draws=draws, begins=taken == 0)
             states, outputs = supervision_step(model, variables, drawn, states, self.depth, options)
             evidence = self.halting_rule.evidence(outputs)
-            return states, read(outputs._replace(halt_logits=evidence))
+            return states, read(outputs._replace(halt_logits=evidence), before)
 
         return lax.scan(step, states, jnp.arange(self.supervision_steps))
 
@@ -185,7 +202,8 @@ class Reasoner:
         indices = jnp.tile(jnp.arange(num_slots), self.mesh.size)
         slots = indices, jnp.zeros_like(indices)
         states = self.empty_states(len(indices))
-        nothing = Prediction(jnp.zeros(inputs.shape, jnp.uint8), jnp.zeros(len(inputs)))
+        zeros = jnp.zeros(len(inputs))
+        nothing = Prediction(jnp.zeros(inputs.shape, jnp.uint8), zeros, zeros)
         found = HaltedPredictions(nothing, jnp.zeros(len(inputs), jnp.int32))
         one_step = self.with_supervision_steps(1)
 
@@ -201,7 +219,7 @@ class Reasoner:
                 plain = jnp.zeros_like(steps)
                 rollouts = Rollouts(inputs[indices], indices, indices, plain, steps)
                 own = ModelParams(variables, puzzle_rows)
-                states, readings = one_step.think(own, states, rollouts)
+                states, readings = one_step.think(own, states, rollouts, read=read_answer)
                 now = HaltedPredictions(jax.tree.map(lambda x: x[0], readings), steps + 1)
                 # An idle slot has an index beyond the last puzzle, which is dropped.
                 found = jax.tree.map(
@@ -266,7 +284,8 @@ def _confidence_reader(answer_loss: Callable[..., jax.Array]) -> Reader:
     It is cached because `Reasoner.run` compiles one program per reader.
     """
 
-    def read(outputs):
+    def read(outputs, before):
+        del before
         answers = jnp.argmax(outputs.logits, axis=-1)
         # The probability that the loss trains, which for stablemax is not the softmax.
         confidences = jnp.exp(-answer_loss(outputs.logits, answers))

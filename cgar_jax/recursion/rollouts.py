@@ -6,6 +6,7 @@ noise depends only on the seed, the puzzle's index, the rollout and the supervis
 other puzzles of the batch do not affect it.
 """
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
@@ -98,17 +99,57 @@ class Noise(NamedTuple):
 
 
 class Prediction(NamedTuple):
-    """The answers and halting logits after a supervision step.
+    """What is known after a supervision step.
 
     Attributes:
       answers: most likely tokens, uint8 `[..., rows, sequence_length]`.
       halt_logits: logits of the answer being right, float32 `[..., rows]`.
+      residuals: how far the step has moved the logits, see `residual`; float32 `[..., rows]`.
     """
 
     answers: jax.Array
     halt_logits: jax.Array
+    residuals: jax.Array
 
 
-def read_prediction(outputs: Outputs) -> Prediction:
-    """Reads the most likely tokens and the halting logit from the outputs of the heads."""
-    return Prediction(jnp.argmax(outputs.logits, axis=-1).astype(jnp.uint8), outputs.halt_logits)
+def read_answer(outputs: Outputs, before: Callable[[], jax.Array]) -> Prediction:
+    """Reads a prediction with residuals of 0, which cost nothing.
+
+    Args:
+      outputs: outputs of the heads after the step.
+      before: ignored.
+    """
+    del before
+    answers = jnp.argmax(outputs.logits, axis=-1).astype(jnp.uint8)
+    return Prediction(answers, outputs.halt_logits, jnp.zeros_like(outputs.halt_logits))
+
+
+def read_prediction(outputs: Outputs, before: Callable[[], jax.Array]) -> Prediction:
+    """Reads a prediction.
+
+    Args:
+      outputs: outputs of the heads after the step.
+      before: function that computes the logits before the step, `[rows, sequence_length,
+        vocab_size]`.
+    """
+    moved = residual(outputs.logits, before())
+    return read_answer(outputs, before)._replace(residuals=moved)
+
+
+def residual(logits: jax.Array, before: jax.Array) -> jax.Array:
+    """Returns how far a supervision step has moved the logits.
+
+    `mean over cells of ||l[s] - l_before[s]||_2`. A rollout that has settled has a small residual,
+    which is a sign of a right answer.
+
+    Args:
+      logits: logits after the step, `[..., cells, vocab]`.
+      before: logits before it, of the same shape.
+
+    Returns:
+      float32 `[...]`.
+
+    Reference:
+      Huang, Geng and Kolter, 2026, arXiv 2605.21488 (EqR), as in the released code.
+    """
+    return jnp.linalg.norm((logits - before).astype(jnp.float32), axis=-1).mean(-1)

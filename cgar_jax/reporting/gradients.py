@@ -19,13 +19,7 @@ from cgar_jax.curricula import Depth
 from cgar_jax.data import Dataset
 from cgar_jax.mesh import over_batch, place
 from cgar_jax.models import ModelParams
-from cgar_jax.recursion import (
-    Question,
-    draw,
-    keys_of_step,
-    supervision_step,
-)
-from cgar_jax.training.deep_supervision import DeepSupervision, example_losses
+from cgar_jax.training.deep_supervision import DeepSupervision
 from cgar_jax.training.feed import as_partial
 from cgar_jax.training.step import TrainStep
 
@@ -202,39 +196,28 @@ def _minibatches(
 @functools.lru_cache
 def _compiled(supervision: DeepSupervision, depth: Depth) -> Callable:
     """Returns a compiled function from a minibatch to sums and products of all gradients."""
-    model = supervision.model
     supervision_steps = supervision.halting_rule.max_supervision_steps
 
-    def loss(trained, model_params, batch, states, keys):
-        rows = model_params.puzzle_rows(batch["puzzle_identifiers"])
+    def loss(trained, model_params, slots):
+        rows = model_params.puzzle_rows(slots.examples["puzzle_identifiers"])
         variables = model_params.variables | {"params": trained}
-        question = Question(batch["inputs"], rows, draw(keys, model, supervision.options))
-        states, outputs = supervision_step(
-            model, variables, question, states, depth, supervision.options
-        )
-        each = example_losses(
-            outputs, batch["labels"], supervision.answer_loss, supervision.halting_loss_weight
-        )
-        num_classes = outputs.logits.shape[-1]
-        counts = losses.valid_labels(batch["labels"], num_classes=num_classes).any(-1)
-        means = [losses.masked_mean(term, where=counts, axis=-1) for term in each.values()]
-        return sum(means), lax.stop_gradient(states)
+        output = supervision.forward(variables, rows, slots, depth)
+        means = [losses.masked_mean(term, output.right.counts) for term in output.losses.values()]
+        return sum(means), lax.stop_gradient(output.states)
 
     @jax.jit
     def gradients(model_params, batch, sums):
-        num = len(batch["inputs"])
-        keys = jax.random.split(jax.random.key(0), num)
-        start = model.apply(model_params.variables, keys, method="initial_state")
-        states = tuple(jnp.broadcast_to(state, (num, *model.state_shape)) for state in start)
+        variables = model_params.variables
+        empty = supervision.initial_slots(batch)
+        slots = supervision.refill(empty, batch, variables, jax.random.key(0))
 
         def step(states, number):
-            trained = model_params.variables["params"]
-            gradient, states = jax.grad(loss, has_aux=True)(
-                trained, model_params, batch, states, keys_of_step(keys, number)
-            )
+            taken = jnp.full_like(slots.supervision_step, number)
+            now = slots._replace(states=states, supervision_step=taken)
+            gradient, states = jax.grad(loss, has_aux=True)(variables["params"], model_params, now)
             return states, jax.tree.map(lambda leaf: leaf.astype(jnp.float32), gradient)
 
-        _, found = lax.scan(step, states, jnp.arange(supervision_steps))
+        _, found = lax.scan(step, slots.states, jnp.arange(supervision_steps))
         sums = found if sums is None else jax.tree.map(jnp.add, sums, found)
         return sums, _products(found)
 

@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import EngFormatter, MaxNLocator, PercentFormatter, StrMethodFormatter
 
+from cgar_jax.evaluation.rollout_accuracy import CHOICES
 from cgar_jax.reporting.estimates import Estimate, of_shares
 from cgar_jax.reporting.figures import (
     GRAY,
@@ -192,8 +193,8 @@ def accuracy_by_rollouts(rows: Sequence[Mapping[str, float]]) -> Figure:
     Args:
       rows: rows of the table of `cgar rollouts`.
     """
-    costs = dict.fromkeys(("pass", "halting", "majority"), "flops")
-    costs["verified"] = "flops_until_verified"
+    costs = dict.fromkeys(CHOICES, "flops")
+    costs |= {"first_halting": "flops_until_halted", "verified": "flops_until_verified"}
     figure, ((axes,),) = new_figure(3.6, costs)
     lines = dict(zip(sorted({row["steps"] for row in rows}), itertools.cycle(_LINES), strict=False))
     for (way, cost), color in colored(costs):

@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from cgar_jax import losses
+from cgar_jax import losses, weighting
 from cgar_jax._core.depth import Depth
 from cgar_jax.losses.binary import masked_binary_cross_entropy
 from cgar_jax.models import Model, Outputs, empty_states
@@ -25,12 +25,19 @@ from cgar_jax.recursion import (
     RecursionOptions,
     States,
     advance,
+    as_rows,
+    best_of,
+    by_example,
+    by_hypothesis,
     correctness,
     draw,
     draw_seeds,
     initial_carry,
+    initial_states,
+    keys_by_hypothesis,
     keys_of_step,
     replace_halted,
+    share_answer,
     supervision_step,
 )
 from cgar_jax.training.step_metrics import finished_metrics, masked_sum
@@ -42,6 +49,7 @@ def example_losses(
     labels: jax.Array,
     answer_loss: Callable[..., jax.Array],
     halting_loss_weight: float,
+    smoothing: float = 0.0,
 ) -> dict[str, jax.Array]:
     """Computes the two losses of a supervision step for each example.
 
@@ -52,15 +60,17 @@ def example_losses(
       outputs: output of the model's heads.
       labels: target tokens, int `[batch, sequence_length]`; cells with `losses.IGNORE_LABEL` are
         ignored.
-      answer_loss: unreduced loss, `(logits, labels, *, where) -> [batch, sequence_length]`.
+      answer_loss: unreduced loss, `(logits, labels, *, where, smoothing) -> [batch,
+        sequence_length]`.
       halting_loss_weight: factor of the halting loss; 0.5 in the published code.
+      smoothing: label smoothing of the answer loss, in [0, 1].
 
     Returns:
       `{"answer": [batch], "halt": [batch]}`, float32; zero for examples without a labeled cell.
     """
     where = losses.valid_labels(labels, num_classes=outputs.logits.shape[-1])
     right = lax.stop_gradient(correctness(outputs.logits, labels))
-    cells = answer_loss(outputs.logits, labels, where=where)
+    cells = answer_loss(outputs.logits, labels, where=where, smoothing=smoothing)
     halt = losses.halting_loss(outputs.halt_logits, right.exact, where=right.counts)
     return {
         "answer": losses.masked_mean(cells, where=where, axis=-1),
@@ -77,6 +87,7 @@ class DeepSupervision:
       halting_rule: rule that decides when an example leaves its slot.
       answer_loss: unreduced answer loss, see `example_losses`.
       halting_loss_weight: factor of the halting loss, see `example_losses`.
+      smoothing: label smoothing of the answer loss, see `example_losses`.
       options: options of the recursion.
 
     Reference:
@@ -87,7 +98,13 @@ class DeepSupervision:
     halting_rule: HaltingRule
     answer_loss: Callable[..., jax.Array]
     halting_loss_weight: float
+    smoothing: float = 0.0
     options: RecursionOptions = PLAIN
+
+    def example_losses(self, outputs: Outputs, labels: jax.Array) -> dict[str, jax.Array]:
+        """Computes the losses of a supervision step; see the function of the same name."""
+        weight = self.halting_loss_weight
+        return example_losses(outputs, labels, self.answer_loss, weight, self.smoothing)
 
     @property
     def loss_terms(self) -> tuple[str, ...]:
@@ -100,24 +117,27 @@ class DeepSupervision:
 
     def initial_slots(self, examples: Mapping[str, jax.Array]) -> Carry:  # noqa: D102
         batch = len(jax.tree.leaves(examples)[0])
-        return initial_carry(examples, empty_states(self.model, batch))
+        num = self.model.num_hypotheses
+        return initial_carry(examples, by_example(empty_states(self.model, batch * num), num))
 
     def refill(  # noqa: D102
         self, slots: Carry, fresh: Mapping[str, jax.Array], variables: Any, key: jax.Array
     ) -> Carry:
         slots = draw_seeds(slots, key)
-        start = self.model.apply(variables, slots.keys(), method="initial_state")
-        return replace_halted(slots, fresh, start)
+        return replace_halted(slots, fresh, initial_states(self.model, variables, slots.keys()))
 
     def forward(  # noqa: D102
         self, variables: Any, puzzle_rows: jax.Array, slots: Carry, depth: Depth
     ) -> StepOutput:
         states, keys = slots.states, keys_of_step(slots.keys(), slots.supervision_step)
+        keys = keys_by_hypothesis(keys, self.model.num_hypotheses)
         outputs, losses_by_exit = None, []
         for number, segment in enumerate(depth.segments):
             draws = draw(keys_of_step(keys, number), self.model, self.options)
-            question = Question(slots.examples["inputs"], puzzle_rows, draws)
-            before = slots._replace(states=lax.stop_gradient(states))
+            begins = slots.supervision_step + number == 0
+            question = Question(slots.examples["inputs"], puzzle_rows, draws, begins)
+            joins = self.options.joins_exits
+            before = slots._replace(states=states if joins else lax.stop_gradient(states))
             states, outputs, per_example = self.supervise(variables, question, before, segment)
             losses_by_exit.append(per_example)
         several = len(losses_by_exit) > 1
@@ -132,21 +152,38 @@ class DeepSupervision:
 
         Args:
           variables: variables of the model.
-          question: the question of each slot.
+          question: the question of each slot, with the draws of each hypothesis.
           slots: slots from `refill`.
           depth: depth of the deep recursion (static).
 
         Returns:
           `(states, outputs, losses)`: the states after it, the outputs of the heads, and the losses
-          by term, `[batch]`.
+          by term, `[batch]`. With several hypotheses, outputs and losses are those of the best.
         """
+        num = self.model.num_hypotheses
+        if num == 1:
+            return self._supervise_each(variables, question, slots, depth)
+        asked = by_hypothesis(question._replace(draws=None), num)._replace(draws=question.draws)
+        each = by_hypothesis(slots._replace(states=()), num)
+        each = each._replace(states=as_rows(slots.states, num))
+        found = by_example(self._supervise_each(variables, asked, each, depth), num)
+        states, outputs, terms = found
+        winner, answer = weighting.winner_takes_all_weighting(), terms["answer"]
+        weights, _ = winner.update(jnp.ones_like(answer), winner.init(answer), answer)
+        outputs, terms = best_of((outputs, terms), weights)
+        return share_answer(states, weights), outputs, terms
+
+    def _supervise_each(
+        self, variables: Any, question: Question, slots: Carry, depth: Depth
+    ) -> tuple[States, Outputs, dict[str, jax.Array]]:
+        """Supervises each row, which is an example or one of its hypotheses."""
         step = functools.partial(supervision_step, self.model, depth=depth, options=self.options)
         states, outputs = step(variables, question, slots.states)
         labels = slots.examples["labels"]
-        terms = example_losses(outputs, labels, self.answer_loss, self.halting_loss_weight)
+        terms = self.example_losses(outputs, labels)
         if self._has_q_values:
             rows = lax.stop_gradient(question.puzzle_rows)
-            asked = question._replace(puzzle_rows=rows)
+            asked = question._replace(puzzle_rows=rows, begins=jnp.zeros_like(slots.halted))
             _, following = step(lax.stop_gradient(variables), asked, lax.stop_gradient(states))
             # After its last step, an example can only halt.
             is_last = slots.supervision_step + 1 >= self.halting_rule.max_supervision_steps
@@ -167,10 +204,12 @@ class DeepSupervision:
         return slots.supervision_step + 1
 
     def network_calls(self, depth: Depth) -> int:  # noqa: D102
-        return depth.network_calls * (2 if self._has_q_values else 1)
+        passes = self.model.num_hypotheses * (2 if self._has_q_values else 1)
+        return depth.network_calls * passes
 
     def calls_with_gradient(self, depth: Depth) -> int:  # noqa: D102
-        return self.options.calls_with_gradient(depth, self.model.num_states)
+        calls = self.options.calls_with_gradient(depth, self.model.num_states)
+        return calls * self.model.num_hypotheses
 
     def advance(self, slots: Carry, output: StepOutput, key: jax.Array) -> Carry:  # noqa: D102
         return advance(slots, output.states, output.outputs, self.halting_rule, key)

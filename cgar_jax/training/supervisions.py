@@ -67,6 +67,16 @@ def build(
     if reads_candidates:
         return _candidate_elimination(model, settings, dict(loss))
     options = call_by_name("recursion", {"deep": RecursionOptions}, "deep", dict(recursion))
+    if model.num_hypotheses > 1 and options.starts_at_question:
+        raise ValueError(
+            "recursion.starts_at_question would start all hypotheses of an example alike; set "
+            "model.num_hypotheses to 1 or starts_at_question to False"
+        )
+    if options.joins_exits and all(depth.num_exits == 1 for depth in depths):
+        raise ValueError(
+            "recursion.joins_exits needs a curriculum with several exits in a step, such as "
+            "'sorted_exits_curriculum' (the method 'exits')"
+        )
     if model.num_states == 1 and options.transition_probability:
         raise ValueError(
             "recursion.transition_probability needs an answer and a latent state, but the model "
@@ -88,8 +98,11 @@ def _deep_supervision(
             f"{type(model).__name__} has none; use 'random' or 'never'"
         )
     check_number("config", "loss.halting_weight", loss["halting_weight"], "[0, inf)")
+    check_number("config", "loss.smoothing", loss["smoothing"], "[0, 1]")
     answer_loss = ANSWER_LOSSES[loss["answer"]]
-    return DeepSupervision(model, rule, answer_loss, loss["halting_weight"], options)
+    return DeepSupervision(
+        model, rule, answer_loss, loss["halting_weight"], loss["smoothing"], options
+    )
 
 
 def _candidate_elimination(

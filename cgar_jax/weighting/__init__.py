@@ -39,6 +39,7 @@ only reduction.
 | `shrunk_class_weighting` | q_1 [reached] mean certain fraction | use of uncertain pseudo-labels (ShrinkMatch) | 2308.06777 | |
 | `sorted_exit_weighting` | S / number of exits at an exit, else 0 | every exit gives an answer (SoFT) | 2309.08968 | set of exits |
 | `unit_mean_weighting` | w / mean(w) | the learning rate keeps its meaning | | |
+| `winner_takes_all_weighting` | K at the smallest of K losses, else 0 | several answers to an example (sic) | 2601.19085, 1612.00197 | |
 
 Methods that are inspired by a paper, or whose formula is unconfirmed, are in `cgar_jax.contrib`.
 The name of every weighting ends in `_weighting`. `build` makes a chain of weightings from the names
@@ -87,6 +88,7 @@ from cgar_jax.weighting.supervision_steps import (
     position_importance_weighting,
     sorted_exit_weighting,
 )
+from cgar_jax.weighting.winner import winner_takes_all_weighting
 
 WEIGHTINGS: dict[str, Callable[..., optax.GradientTransformation]] = {
     f.__name__: f
@@ -111,6 +113,7 @@ WEIGHTINGS: dict[str, Callable[..., optax.GradientTransformation]] = {
         shrunk_class_weighting,
         sorted_exit_weighting,
         unit_mean_weighting,
+        winner_takes_all_weighting,
     )
 }
 """All weightings of this room, by name."""
@@ -188,4 +191,5 @@ __all__ = [
     "sorted_exit_weighting",
     "unit_mean_weighting",
     "weighted_mean",
+    "winner_takes_all_weighting",
 ]

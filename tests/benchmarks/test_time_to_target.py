@@ -79,18 +79,29 @@ def test_an_unknown_way_is_an_error_that_lists_the_ways(times):
     run, _, _ = times
     code, _, output = run("--ways=cgra")
     assert code == 2
-    assert "unknown ways ['cgra']; choose from: trm; pdc" in output
+    assert "unknown way 'cgra' in 'cgra'; choose from: trm; pdc" in output
 
 
-@pytest.mark.parametrize("way", WAYS_TO_TRAIN.WAYS | WAYS_TO_TRAIN.VARIANTS)
+@pytest.mark.parametrize("way", WAYS_TO_TRAIN.WAYS | WAYS_TO_TRAIN.PUBLISHED)
 def test_a_way_does_not_modify_the_config_it_starts_from(way):
     config = default_config()
     WAYS_TO_TRAIN.changed(config, way)
     assert config == default_config()
 
 
-@pytest.mark.parametrize("way", WAYS_TO_TRAIN.VARIANTS)
-def test_a_variant_of_the_model_can_be_built(way):
+def test_settings_can_follow_the_name_of_a_way():
+    way = (
+        "pdc plateau model.mlp=normalized optimizer.learning_rate=2e-2 supervision.criterion=never"
+    )
+    config = WAYS_TO_TRAIN.changed(default_config(), way)
+    assert config.curriculum.name == "plateau_depth_curriculum"
+    assert config.model.mlp == "normalized"
+    assert config.optimizer.learning_rate == 0.02
+    assert config.supervision.criterion == "never"
+
+
+@pytest.mark.parametrize("way", WAYS_TO_TRAIN.PUBLISHED)
+def test_a_published_model_can_be_built(way):
     config = WAYS_TO_TRAIN.changed(default_config(), way)
     task = experiment.Task(vocab_size=11, sequence_length=81, num_puzzle_identifiers=1)
     assert experiment.build(config, task).planned_flops() > 0

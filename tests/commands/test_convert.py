@@ -92,7 +92,9 @@ def test_the_logits_of_a_converted_checkpoint_are_the_published_ones(converted):
     rollouts = Rollouts.plain(batch["inputs"], batch["puzzle_identifiers"])
     reasoner = model.reasoner.with_supervision_steps(1)
     states = reasoner.empty_states(len(batch["inputs"]))
-    _, found = reasoner.think(model.params, states, rollouts, read=lambda outputs: outputs[:2])
+    _, found = reasoner.think(
+        model.params, states, rollouts, read=lambda outputs, before: outputs[:2]
+    )
     tolerance = fixtures.tolerance(fixture, 0)
     published = published_outputs(fixture, 0)
     np.testing.assert_allclose(found[0][0], published.logits, rtol=0, atol=tolerance)

@@ -34,6 +34,7 @@ class SecondThought(nn.Module):
     batch_axis = 0
     num_states = 2
     num_networks = 1
+    num_hypotheses = 1
     dtype = "float32"
 
     def embed(self, inputs, puzzle_rows):
@@ -49,7 +50,7 @@ class SecondThought(nn.Module):
         sure = y[..., 0] - 3
         return Outputs(jnp.stack([jnp.zeros_like(sure), sure], -1), sure[:, 0], sure[:, 0])
 
-    def initial_state(self, keys):
+    def initial_state(self, keys, hypotheses):
         """Begins at zero."""
         return jnp.zeros(1), jnp.zeros(1)
 

@@ -1,6 +1,7 @@
 """Solving many puzzles, with a network whose predictions are known in advance."""
 
 import dataclasses
+import itertools
 
 import jax
 import jax.numpy as jnp
@@ -10,16 +11,20 @@ from flax import linen as nn
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cgar_jax import experiment
 from cgar_jax.curricula import Depth
+from cgar_jax.data import draw_views, rules_of
 from cgar_jax.evaluation import RolloutOptions, Solver, SolverOptions
-from cgar_jax.evaluation.rollout_accuracy import Record, accuracies, mean_steps_to_verified, record
-from cgar_jax.evaluation.solver import chosen_rollout
+from cgar_jax.evaluation.rollout_accuracy import Record, accuracies, mean_steps_until, record
+from cgar_jax.evaluation.solver import CHOICES, chosen_rollout, mean_residual
 from cgar_jax.mesh import make_mesh
 from cgar_jax.models import ModelParams, Outputs
-from cgar_jax.recursion import HaltingRule, Reasoner
+from cgar_jax.recursion import HaltingRule, Reasoner, residual
 from cgar_jax.training.state import averaged
+from tests import fixtures
 from tests.training import problem
 
+EQR = fixtures.FOLDER / "eqr.npz"
 CELLS, MOST = 2, 8
 FRACTION = 2.0**-10  # scale of the question in the states; exact in float32 up to MOST steps
 PARAMS = ModelParams({}, jnp.zeros((1, 1)))
@@ -48,6 +53,7 @@ class Counter(nn.Module):
     batch_axis = 0
     num_states = 2
     num_networks = 1
+    num_hypotheses = 1
 
     def embed(self, inputs, puzzle_rows):
         """Embeds a question, which is a number of steps."""
@@ -66,7 +72,7 @@ class Counter(nn.Module):
         halt = taken - asked + 0.5
         return Outputs(logits.astype(jnp.float32), halt, halt)
 
-    def initial_state(self, keys):
+    def initial_state(self, keys, hypotheses):
         """Begins at zero."""
         return jnp.zeros(1), jnp.zeros(1)
 
@@ -159,15 +165,42 @@ LOGITS = np.array([3.0, 1.0, 0.0, 2.0])
 ANSWERS = np.array([[1, 1], [2, 2], [3, 3], [2, 2]])
 
 
-def test_a_verified_answer_is_chosen_first():
-    assert chosen_rollout(ANSWERS, LOGITS, RIGHT, "halting") == 2
-    assert chosen_rollout(ANSWERS, LOGITS, RIGHT, "majority") == 2
+RESIDUALS = np.array([2.0, 0.5, 1.0, np.inf])
 
 
-def test_without_a_verified_answer_the_most_confident_or_most_frequent_is_chosen():
-    nothing = np.zeros(4, bool)
-    assert chosen_rollout(ANSWERS, LOGITS, nothing, "halting") == 0
-    assert chosen_rollout(ANSWERS, LOGITS, nothing, "majority") == 3
+@pytest.mark.parametrize("choose", CHOICES)
+def test_a_verified_answer_is_chosen_first(choose):
+    assert chosen_rollout(ANSWERS, LOGITS, RIGHT, RESIDUALS, choose) == 2
+
+
+@pytest.mark.parametrize(("choose", "best"), [("halting", 0), ("majority", 3), ("residual", 1)])
+def test_without_a_verified_answer_the_rule_decides(choose, best):
+    assert chosen_rollout(ANSWERS, LOGITS, np.zeros(4, bool), RESIDUALS, choose) == best
+
+
+def test_the_first_rollout_that_halts_ends_its_puzzle():
+    hardness = [3, 1, 5]
+    solve = solver(stop="first_halting", num_rollouts=2, noise=0.0)
+    assert steps_of(solve(asking(*hardness))) == hardness
+
+
+@pytest.mark.skipif(not EQR.exists(), reason=f"{EQR} does not exist")
+def test_residuals_and_their_choice_are_those_of_eqr():
+    with np.load(EQR) as arrays:
+        logits, shape = arrays["select/logits"], arrays["select/shape"]
+        scores, order = arrays["select/scores"], arrays["select/order"]
+    puzzles, starts, _, window = shape
+    moved = np.stack([residual(now, before) for before, now in itertools.pairwise(logits)], -1)
+    found = mean_residual(moved[:, -window:]).reshape(puzzles, starts)
+    np.testing.assert_allclose(found, scores.reshape(puzzles, starts), rtol=1e-5)
+    for row, best in zip(found, order.reshape(puzzles, starts)[:, 0], strict=True):
+        answers, nothing = np.zeros((starts, 1)), np.zeros(starts)
+        assert chosen_rollout(answers, nothing, nothing, row, "residual") == best
+
+
+def test_a_first_step_says_nothing_about_how_far_a_rollout_moves():
+    assert mean_residual(np.array([np.inf, 1.0, 3.0])) == 2
+    assert mean_residual(np.array([np.inf, np.inf])) == np.inf
 
 
 @pytest.fixture(scope="module")
@@ -201,11 +234,32 @@ def test_another_seed_draws_other_noise(puzzles):
     assert (np.abs(one - other)[..., 1:] > 1e-4).all()
 
 
+def test_rollouts_on_symmetric_copies_are_those_of_the_copies():
+    symmetries = rules_of("sudoku").symmetries(16)
+    task = experiment.Task(problem.VOCABULARY, 16, num_puzzle_identifiers=3)
+    built = experiment.build(problem.config(), task)
+    params = averaged(built.initial_state())
+    examples = problem.examples(5, cells=16)
+    options = RolloutOptions(3, batch_size=2, symmetries=symmetries)
+    found = record(built.reasoner, params, examples, None, options)
+
+    views = draw_views(symmetries, 3, seed=0)
+    copies = views.of(np.repeat(examples["inputs"][:, None], 3, axis=1))
+    for number in range(3):
+        of_copy = {**examples, "inputs": copies[:, number]}
+        plain = record(built.reasoner, params, of_copy, None, RolloutOptions(batch_size=2))
+        np.testing.assert_allclose(
+            found.residuals[1:, :, number], plain.residuals[1:, :, 0], rtol=1e-4
+        )
+    assert np.abs(np.diff(found.residuals[1:], axis=-1)).min() > 0  # the copies differ
+
+
 def random_record(random, steps, num, rollouts):
     shape = (steps, num, rollouts)
     answers = random.integers(3, size=shape)
     right = answers == 0
-    return Record(right, right | (random.random(shape) < 0.1), random.normal(size=shape), answers)
+    accepted = right | (random.random(shape) < 0.1)
+    return Record(right, accepted, random.normal(size=shape), answers, random.random(shape))
 
 
 @given(st.integers(0, 2**32 - 1))
@@ -216,17 +270,26 @@ def test_more_rollouts_and_steps_never_solve_fewer_with_a_verifier(seed):
             shares = accuracies(found, steps, rollouts)
             assert shares["verified"] >= shares["pass"] >= shares["halting"]
             assert shares["verified"] <= accuracies(found, 3, 4)["verified"]
-            assert mean_steps_to_verified(found, steps, rollouts) <= steps * rollouts
+            assert mean_steps_until(found.accepted, steps, rollouts) <= steps * rollouts
 
 
 def test_with_one_rollout_all_choices_agree():
     shares = accuracies(random_record(np.random.default_rng(0), 2, 50, 4), 2, 1)
-    assert shares["pass"] == shares["halting"] == shares["majority"]
+    assert shares["pass"] == shares["halting"] == shares["majority"] == shares["residual"]
+
+
+def test_the_first_rollout_that_halts_gives_the_answer_of_that_step():
+    # Rollout 1 halts at the first step, rollouts 0 and 2 at the second, puzzle 1 never.
+    halts = np.array([[[-1, 2, -1], [-1, -1, -1]], [[9, -1, 1], [-1, -2, -3]]], float)
+    right = np.array([[[0, 1, 0], [0, 0, 0]], [[0, 0, 0], [1, 0, 0]]], bool)
+    found = Record(right, right, halts, right.astype(int), np.zeros_like(halts))
+    assert accuracies(found, 2, 3)["first_halting"] == 1.0
+    assert accuracies(found, 1, 3)["first_halting"] == 0.5
 
 
 def test_the_majority_outvotes_a_confident_rollout():
     answers = np.array([[[7, 5, 5]]])
     right = answers == 5
-    found = Record(right, right, np.array([[[9.0, 0.0, 0.0]]]), answers)
+    found = Record(right, right, np.array([[[9.0, 0.0, 0.0]]]), answers, np.zeros((1, 1, 3)))
     shares = accuracies(found, 1, 3)
     assert (shares["majority"], shares["halting"], shares["pass"]) == (1.0, 0.0, 1.0)

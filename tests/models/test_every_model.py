@@ -5,11 +5,13 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from cgar_jax.data import rules_of
 from cgar_jax.models import CANDIDATE_MODELS, MODELS, Model, build
 from cgar_jax.recursion import Depth, Question, supervision_step
 from tests.models import contract
 
 TASK = {"vocab_size": 6, "sequence_length": 16, "num_puzzle_identifiers": 3}
+RELATIONS = rules_of("sudoku").relations(16)
 SMALL_TRM = {"name": "trm", "hidden_size": 32, "num_heads": 2, "inner_size_multiple": 32}
 SE_RRM = {"name": "se_rrm", "hidden_size": 16, "num_heads": 2, "inner_size_multiple": 16}
 CASES = {
@@ -21,6 +23,10 @@ CASES = {
     "hrm": SMALL_TRM | {"mixing": "attention", "num_networks": 2},
     "se_rrm": SE_RRM,
     "se_rrm, not equivariant": SE_RRM | {"equivariant": False, "extra_tokens": 0},
+    "sic": SMALL_TRM
+    | {"num_hypotheses": 3, "mlp": "normalized", "prefix_token": True, "head_bias": True},
+    "trm, relation bias": SMALL_TRM
+    | {"mixing": "attention", "positions": "rotary_2d", "relation_bias": True},
     "rsm": SMALL_TRM | {"tied_head": True, "mixing_norm": "features"},
 }
 BATCH = 4
@@ -33,7 +39,7 @@ def settings(request):
 
 @pytest.fixture(scope="module")
 def model(settings):
-    return build(settings, **TASK)
+    return build(settings, RELATIONS, **TASK)
 
 
 @pytest.fixture(scope="module")
@@ -100,7 +106,7 @@ def test_initial_states_broadcast_to_a_batch_of_states(model, variables):
 
 def test_the_heads_read_float32_logits_of_every_cell(model, variables):
     outputs = model.apply(variables, states(model)[0], method="heads")
-    assert outputs.logits.shape == (BATCH, 16, 6)
+    assert outputs.logits.shape == (BATCH, 16, model.vocab_size)
     assert outputs.halt_logits.shape == outputs.continue_logits.shape == (BATCH,)
     assert {leaf.dtype for leaf in outputs} == {jnp.dtype("float32")}
 
@@ -125,7 +131,7 @@ def test_every_parameter_gets_a_finite_gradient_that_is_not_zero(model, variable
 
 
 def test_bfloat16_states_keep_float32_parameters(settings, variables):
-    model = build(settings | {"dtype": "bfloat16"}, **TASK)
+    model = build(settings | {"dtype": "bfloat16"}, RELATIONS, **TASK)
     fresh = jax.eval_shape(model.init, jax.random.key(0), tokens(), jnp.zeros(BATCH, jnp.int32))
     assert {leaf.dtype for leaf in jax.tree.leaves(fresh["params"])} == {jnp.dtype("float32")}
     after, _ = step(model, variables, question(variables), states(model, "bfloat16"))

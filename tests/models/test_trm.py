@@ -6,11 +6,14 @@ import numpy as np
 import pytest
 
 from cgar_jax import models
+from cgar_jax.data import rules_of
 from cgar_jax.models import TRM, export_published, import_published
+from cgar_jax.models.trm import CHOICES
 from cgar_jax.recursion import Depth, Question, supervision_step
 
 SMALL = {"vocab_size": 6, "sequence_length": 16, "hidden_size": 32, "num_heads": 2}
 SMALL |= {"num_puzzle_identifiers": 3, "puzzle_embedding_tokens": 2, "inner_size_multiple": 32}
+RELATIONS = rules_of("sudoku").relations(16)
 
 
 def init(model, seed=0):
@@ -59,7 +62,7 @@ def test_initial_states_are_drawn_with_unit_deviation():
     assert not np.array_equal(constants["initial_y"], constants["initial_z"])
 
 
-@pytest.mark.parametrize("positions", ["none", "rotary", "learned"])
+@pytest.mark.parametrize("positions", CHOICES["positions"])
 def test_attention_depends_on_positions_only_with_a_position_encoding(positions):
     model = TRM(**SMALL, mixing="attention", positions=positions)
     variables = init(model)
@@ -73,6 +76,29 @@ def test_attention_depends_on_positions_only_with_a_position_encoding(positions)
 
     same = np.allclose(logits(inputs)[:, order], logits(inputs[:, order]), atol=1e-5)
     assert same == (positions == "none")
+
+
+def test_with_relations_alone_the_answer_moves_with_the_symmetries_of_the_board():
+    model = TRM(**SMALL, mixing="attention", relations=RELATIONS)
+    variables = init(model)
+    variables["params"] = jax.tree.map(
+        lambda x: jax.random.normal(jax.random.key(5), x.shape), variables["params"]
+    )
+    cells = np.arange(16).reshape(4, 4)
+    inputs = jax.random.randint(jax.random.key(1), (1, 16), 0, 6)
+    y, z = jnp.ones((2, 1, *model.state_shape))
+
+    def logits(inputs):
+        question = Question(inputs, jnp.zeros((1, 32)))
+        return supervision_step(model, variables, question, (y, z), Depth(1, 1))[1].logits
+
+    def moves(order):
+        order = order.reshape(-1)
+        return np.allclose(logits(inputs)[:, order], logits(inputs[:, order]), atol=1e-3)
+
+    assert moves(cells[[1, 0, 3, 2]])  # rows within their bands
+    assert moves(cells.T)
+    assert not moves(cells[[0, 2, 1, 3]])  # a row in another band
 
 
 @pytest.mark.parametrize("mixing", ["mlp", "attention"])
@@ -119,6 +145,11 @@ def test_the_flops_formula_agrees_with_the_compiler(mixing):
         ({"puzzle_embedding_tokens": 0, "puzzle_embedding_size": 1}, "at most 0"),
         ({"mlp": "convolutional"}, "mixing='attention'"),
         ({"num_states": 3}, "num_states is 3"),
+        ({"num_hypotheses": 2, "num_states": 1}, "needs num_states=2"),
+        ({"positions": "rotary_2d"}, "mixing='attention'"),
+        ({"positions": "rotary_2d", "mixing": "attention", "sequence_length": 15}, "a square"),
+        ({"positions": "rotary_halves", "mixing": "attention", "num_heads": 16}, "multiple of 4"),
+        ({"relations": RELATIONS}, "mixing='attention'"),
         ({"puzzle_embedding_size": 65}, "at most 64"),
     ],
 )

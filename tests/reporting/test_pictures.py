@@ -6,6 +6,7 @@ import re
 import numpy as np
 import pytest
 
+from cgar_jax.evaluation.rollout_accuracy import CHOICES
 from cgar_jax.reporting import gradient_pictures, pictures, run_tables, search_pictures
 from cgar_jax.reporting.estimates import of_means, of_shares
 from cgar_jax.reporting.figures import new_figure, percent_axis
@@ -28,8 +29,9 @@ SHARES = of_shares([1, 2], 10)
 GROUPS = [{"low": 0, "high": 1, "num_examples": 9, "exact_accuracy": 0.5}]
 VARIANCES = {"absolute": np.array([-0.6, -0.4]), "relative": np.array([0.5, np.nan])}
 ROLLOUTS = [
-    {"steps": steps, "rollouts": num, "flops": 1e6 * num, "flops_until_verified": 5e5 * num}
-    | dict.fromkeys(("pass", "halting", "majority", "verified"), 0.1 * num)
+    {"steps": steps, "rollouts": num, "flops": 1e6 * num}
+    | {"flops_until_halted": 6e5 * num, "flops_until_verified": 5e5 * num}
+    | dict.fromkeys(CHOICES, 0.1 * num)
     for steps in (2, 4)
     for num in (1, 4)
 ]
@@ -81,7 +83,7 @@ def test_every_picture_can_be_drawn_and_its_legends_hide_nothing(draw, names):
 def test_the_picture_of_rollouts_names_the_numbers_of_supervision_steps():
     figure = pictures.accuracy_by_rollouts(ROLLOUTS)
     ways, steps = ([text.get_text() for text in each.get_texts()] for each in figure.legends)
-    assert [way.strip("\u200b") for way in ways] == ["pass", "halting", "majority", "verified"]
+    assert [way.strip("\u200b") for way in ways] == list(CHOICES)
     assert steps == ["2 supervision steps", "4 supervision steps"]
     assert_legends_hide_nothing(figure)
 
