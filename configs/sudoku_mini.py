@@ -6,8 +6,8 @@ Hardware and time: two CPU cores, one to five minutes of training, and half a mi
 compilation and evaluation.
 
 Expected result: 98 to 99 % exact accuracy on the 1,000 held-out puzzles. Seeds 0, 1 and 2 reached
-99.1, 99.4 and 97.8 % after 46 s each on two cores of an AMD EPYC (Zen 5), and 99.3, 98.1 and 98.3 %
-on a 2.5 GHz Xeon, which rounds differently.
+99.3, 99.6 and 98.4 % after 70 to 72 s each on two cores of an AMD EPYC (Zen 5), and 99.3, 98.1 and
+98.3 % on a 2.5 GHz Xeon with an earlier version; processors round differently.
 
 The settings were chosen on the validation split. No held-out puzzle is equivalent to a training
 puzzle. Solution grids are shared up to symmetry, because 6x6 Sudoku has only 49 essentially

@@ -33,6 +33,8 @@ from cgar_jax.models.base import DTYPES, OneState, Outputs, ShardingRules
 
 NUM_SPECIAL = 2
 """The tokens that are no symbols of an answer: padding and the empty cell."""
+MOST_TOKENS = 128
+"""The largest vocabulary; a model keeps a state for each token and cell."""
 POSITIVE = (
     *("vocab_size", "sequence_length", "num_puzzle_identifiers", "hidden_size", "num_layers"),
     *("num_heads", "symbol_heads", "inner_size_multiple"),
@@ -302,6 +304,11 @@ def _check(model: SERRM) -> None:
     require(
         model.vocab_size > NUM_SPECIAL,
         f"vocab_size is {model.vocab_size}, but the first {NUM_SPECIAL} tokens are no symbols",
+    )
+    require(
+        model.vocab_size <= MOST_TOKENS,
+        f"{model.vocab_size} tokens would need as many states for each cell; use 'trm', or puzzles "
+        f"with at most {MOST_TOKENS} tokens",
     )
     size = model.head_size or model.hidden_size / model.num_heads
     require(

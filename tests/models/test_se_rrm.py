@@ -68,6 +68,7 @@ def test_a_model_that_is_not_equivariant_has_parameters_for_each_symbol():
         ({"sequence_length": 35}, "35 cells, which is no square board"),
         ({"hidden_size": 12}, "head size is 6"),
         ({"vocab_size": 2}, "vocab_size is 2"),
+        ({"vocab_size": 900}, "900 tokens would need as many states for each cell; use 'trm'"),
         ({"extra_tokens": -1}, "extra_tokens is -1"),
     ],
 )
