@@ -287,6 +287,19 @@ def set_elimination(config: ml_collections.ConfigDict) -> None:
     config.evaluation.batch_size = 64
 
 
+def set_mini_elimination(config: ml_collections.ConfigDict) -> None:
+    """Calls `set_elimination` for a small model and a short training: minutes on two CPU cores."""
+    set_elimination(config)
+    config.supervision.thinking = 1.0
+    # So short a training does not learn to refute guesses; it would only learn to doubt.
+    config.supervision.misled = 0.0
+    config.model.hidden_size = 32
+    config.model.expansion = 1.5
+    config.curriculum.boundaries = (0.3, 0.6)
+    config.training.steps_per_dispatch = 20
+    config.evaluation.num_examples = 200
+
+
 def set_mini(config: ml_collections.ConfigDict) -> None:
     """Changes a config to a small model and a short training: minutes on two CPU cores."""
     config.batch_size = 32

@@ -1,9 +1,9 @@
 """9x9 Sudoku as in a newspaper, 24 to 45 clues, in minutes on two CPU cores.
 
-    cgar train sudoku_9x9_mini
+cgar train sudoku_9x9_mini
 """
 
-from cgar_jax.config import default_config, set_elimination, set_method
+from cgar_jax.config import default_config, set_method, set_mini_elimination
 
 
 def get_config(method: str = "pdc"):
@@ -19,21 +19,14 @@ def get_config(method: str = "pdc"):
     config.data.num_train = 1_000
     config.data.num_validation = 200
     config.data.num_test = 1_000
-    set_elimination(config)
-    config.supervision.thinking = 1.0
-    config.supervision.misled = 0.0
+    set_mini_elimination(config)
     config.supervision.max_thoughts = 2
     config.batch_size = 16
-    config.model.hidden_size = 32
-    config.model.expansion = 1.5
     config.curriculum.stages = ((0, 4), (0, 8), (0, 12))
-    config.curriculum.boundaries = (0.3, 0.6)
     config.optimizer.warmup_steps = 60
     config.training.steps = 600
-    config.training.steps_per_dispatch = 20
     config.training.microbatches = 8
     config.checkpoint.every_steps = 200
     config.evaluation.every_steps = 200
-    config.evaluation.num_examples = 200
     set_method(config, method)
     return config

@@ -16,7 +16,7 @@ The experiments of docs/candidate_elimination.md, half as long so that differenc
         --config.optimizer.ema_decay=0.9
 """
 
-from cgar_jax.config import default_config, grid, set_elimination, set_method
+from cgar_jax.config import default_config, grid, set_method, set_mini_elimination
 
 
 def get_config(method: str = "pdc"):
@@ -31,22 +31,14 @@ def get_config(method: str = "pdc"):
     config.data.num_train = 1_000
     config.data.num_validation = 200
     config.data.num_test = 1_000
-    set_elimination(config)
-    config.supervision.thinking = 1.0
-    # So short a training does not learn to refute guesses; it would only learn to doubt.
-    config.supervision.misled = 0.0
+    set_mini_elimination(config)
     config.batch_size = 32
-    config.model.hidden_size = 32
-    config.model.expansion = 1.5
     config.curriculum.stages = ((0, 4), (0, 6), (0, 8))
-    config.curriculum.boundaries = (0.3, 0.6)
     config.optimizer.warmup_steps = 20
     config.training.steps = 200
-    config.training.steps_per_dispatch = 20
     config.training.microbatches = 4
     config.checkpoint.every_steps = 100
     config.evaluation.every_steps = 100
-    config.evaluation.num_examples = 200
     set_method(config, method)
     return config
 

@@ -13,6 +13,7 @@ import pathlib
 from collections.abc import Sequence
 
 from absl import flags
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
@@ -68,7 +69,7 @@ def main(values: flags.FlagValues, arguments: Sequence[str]) -> None:
         num = len(examples["inputs"])
         on_progress = status.counter("running rollouts of puzzles", num)
         rows = model.rollout_accuracy(examples, rollouts, steps, options, on_progress)
-    Console().print(table(rows, num))
+    Console().print(*tables(rows, num))
     if values.output:
         write(rows, pathlib.Path(values.output))
 
@@ -85,21 +86,23 @@ def parse_numbers(name: str, texts: Sequence[str]) -> list[int]:
     return [int(text) for text in texts]
 
 
-def table(rows: Sequence[dict[str, float]], num_puzzles: int) -> Table:
-    """Returns a table of the rows of `TrainedModel.rollout_accuracy`."""
+def tables(rows: Sequence[dict[str, float]], num_puzzles: int) -> tuple[Table, Table]:
+    """Returns tables of the accuracies and costs in the rows of `TrainedModel.rollout_accuracy`."""
     worst = max(standard_error(row["pass"], num_puzzles) for row in rows)
-    shown = Table(
-        *("rollouts", "steps", *(choice.split("_")[0] for choice in CHOICES)),
-        *("MFLOPs", "halted", "verified"),
-        title=f"{num_puzzles:,} puzzles; standard error up to {worst:.1%}",
-        caption="model FLOPs per puzzle: in all, and if stopped once one has halted or is verified",
-    )
-    costs = ("flops", "flops_until_halted", "flops_until_verified")
+    title = f"{num_puzzles:,} puzzles; standard error up to {worst:.1%}"
+    headings = [choice.split("_")[0] for choice in CHOICES]
+    solved = Table("rollouts", "steps", *headings, title=title, box=SIMPLE_HEAD)
+    costs = {
+        "all": "flops",
+        "until one halts": "flops_until_halted",
+        "until one is verified": "flops_until_verified",
+    }
+    spent = Table(*("rollouts", "steps", *costs), title="model MFLOPs per puzzle", box=SIMPLE_HEAD)
     for row in rows:
-        shares = (f"{row[choice]:.1%}" for choice in CHOICES)
-        spent = (f"{row[cost] / 1e6:,.0f}" for cost in costs)
-        shown.add_row(str(row["rollouts"]), str(row["steps"]), *shares, *spent)
-    return shown
+        size = str(row["rollouts"]), str(row["steps"])
+        solved.add_row(*size, *(f"{row[choice]:.1%}" for choice in CHOICES))
+        spent.add_row(*size, *(f"{row[cost] / 1e6:,.0f}" for cost in costs.values()))
+    return solved, spent
 
 
 def write(rows: Sequence[dict[str, float]], folder: pathlib.Path) -> None:

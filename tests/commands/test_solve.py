@@ -121,6 +121,14 @@ def test_a_loaded_model_solves_puzzles(run):
     assert sudoku.decode(one.answer) == "1234341221434321"
 
 
+def test_symmetric_copies_are_solved_and_mapped_back(run):
+    model = cgar_jax.load(run)
+    (one,) = model.solve(ALMOST, stop="budget", num_rollouts=4, views=True)
+    assert sudoku.decode(one.answer) == SOLVED
+    solver = model.solver(num_rollouts=4, views=True, batch_size=1)
+    assert solver(model.read(ALMOST).tokens)[0].verified
+
+
 def test_json_is_one_object_per_puzzle_and_nothing_else_on_stdout(run, cache, tmp_path):
     puzzles = tmp_path / "puzzles.txt"
     puzzles.write_text(f"\n{ALMOST}\n")
@@ -193,6 +201,13 @@ def test_every_number_of_rollouts_and_of_steps_is_measured(run, cache, tmp_path)
     assert [row["flops"] / rows[0]["flops"] for row in rows] == [1, 3, 2, 6]
     assert (tmp_path / "rollouts.png").stat().st_size > 1_000
     assert "5 puzzles; standard error up to" in output
+
+
+def test_rollouts_can_work_on_symmetric_copies(run, cache):
+    arguments = (f"--workdir={run}", "--rollouts=2", "--num_puzzles=4", "--views")
+    code, output = commands.run("rollouts", *arguments, cache=cache)
+    assert code == 0, output
+    assert "residual" in output
 
 
 def test_a_number_of_rollouts_that_is_no_number_is_an_error(run, cache):
