@@ -92,7 +92,8 @@ def hardware_flops(experiment: Experiment, depth: StageDepth) -> float:
       depth: depth of the step.
     """
     model = experiment.model
-    heads = (3 + (experiment.train_step.microbatches > 1)) * depth.num_exits * model.heads_flops()
+    passes = (3 + (experiment.train_step.microbatches > 1)) * model.num_hypotheses
+    heads = passes * depth.num_exits * model.heads_flops()
     per_example = forward_passes(experiment, depth) * model.network_flops() + heads
     return experiment.config.batch_size * per_example
 
@@ -181,12 +182,16 @@ def _activation_bytes(experiment: Experiment, depth: Depth) -> float:
     part = slots // step.microbatches
     one_state = math.prod(model.state_shape) * _itemsize(experiment)
     calls = step.supervision.calls_with_gradient(depth)
-    bytes_ = part * (model.network_activations() + (calls + STATES) * one_state)
+    # `calls` counts those of all hypotheses, which are worked on side by side.
+    several = model.num_hypotheses
+    bytes_ = part * (
+        several * (model.network_activations() + STATES * one_state) + calls * one_state
+    )
     if step.microbatches > 1:
         # Kept for all slots of the device: the final states, and those before each cycle with
         # gradient.
         kept = sum(segment.T > 1 for segment in depth.segments)
-        bytes_ += model.num_states * (1 + kept) * slots * one_state
+        bytes_ += several * model.num_states * (1 + kept) * slots * one_state
     return bytes_
 
 

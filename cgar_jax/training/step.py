@@ -105,7 +105,8 @@ class TrainStep:
         Args:
           depth: depth of the step; if it stands for several depths, the result is their mean.
         """
-        network, heads = self.model.network_flops(), 3 * self.model.heads_flops()
+        network = self.model.network_flops()
+        heads = 3 * self.model.heads_flops() * self.model.num_hypotheses
 
         def per_example(drawn: Depth) -> float:
             supervision = self.supervision

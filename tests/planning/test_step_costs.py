@@ -105,6 +105,17 @@ def test_flops_of_every_depth_agree_with_the_traced_step(depth, microbatches):
     assert step_costs.hardware_flops(experiment, depth) == pytest.approx(traced, rel=1e-3)
 
 
+def test_every_hypothesis_costs_flops_and_memory():
+    one, three = (build(model__num_hypotheses=number) for number in (1, 3))
+    depth = Depth(2, 2)
+    function, arguments = program(three, depth)
+    traced = matrix_flops(function.trace(*arguments).jaxpr)
+    assert step_costs.hardware_flops(three, depth) == pytest.approx(traced, rel=1e-3)
+    assert three.train_step.step_flops(depth) == 3 * one.train_step.step_flops(depth)
+    activations = [step_costs.step_memory(each, depth)["activations"] for each in (one, three)]
+    assert activations[1] == 3 * activations[0]
+
+
 def test_model_flops_leave_out_recomputation():
     experiment = build()
     hardware = step_costs.hardware_flops(experiment, Depth(6, 3))
