@@ -19,7 +19,9 @@ gradient are 0. Losses that are computed from other losses (`comp_sum_loss`, `lo
 | --- | --- | --- | --- | --- |
 | `clipped_inverse_propensity_loss` | (Y / p) l_1 + c (1 - Y / p) l_0, p = max(propensity, clip) | clicks and other implicit feedback, where some positives go unobserved | 1909.03601 | |
 | `comp_sum_loss` | (exp((1 - tau) loss) - 1) / (1 - tau) | cross-entropy with wrong labels, tau > 1 | 2304.07288 | |
+| `direct_preference_loss` | softplus(margin - beta (s_chosen - s_rejected)), s = log p - log p_reference, per token if lengths are given | comparisons of two answers (DPO, CPO, SimPO, ORPO, IPO, SLiC) | 2305.18290, 2411.15124 | beta with lengths |
 | `early_distillation_loss` | (1 - omega) CE(label) + omega T^2 CE(teacher) | the first steps, with the help of a smaller teacher (SALT) | 2410.18779 | omega, T |
+| `f_divergence_unlearning_loss` | f*(g(P_forgotten)) - g(P_wanted) | unlearning without data to retain (FLAT) | FLAT, 2024; 1606.00709 | |
 | `halting_loss` | binary cross-entropy of "solved", sigmoid(halt logit) | a head that decides when to stop | 2510.04871 | |
 | `info_nce_loss` | -log softmax of cos / T over the keys, at the query's own key | two views of the same thing | 1807.03748 | |
 | `keep_loss` | -4 log sigmoid(k) for right candidates, -log(1 - sigmoid(k)) / 2 for wrong ones | eliminating candidates: a wrong elimination is worse than none | 2605.08605 | |
@@ -27,6 +29,7 @@ gradient are 0. Losses that are computed from other losses (`comp_sum_loss`, `lo
 | `loss_over_loss` | l_j + strength (S / P) sum_{i < j} max(0, l_j - l_i + margin) | several steps, where later ones should be better | 2204.11545 | |
 | `multi_similarity_loss` | soft maxima of hard pairs' cosines, over the batch | embeddings from class labels | 1904.06627 | base, beta |
 | `multi_similarity_pair_loss` | the same for anchors with their own items | embeddings, with items from a memory | 1904.06627 | base, beta |
+| `npo_loss` | (2 / beta) softplus(beta (log p - log p_reference)) | unlearning that does not diverge (NPO) | 2404.05868 | |
 | `pair_weight_loss` | sum_neg w s - sum_pos w s, w constant | combining the weights of one loss with the scores of another | 1904.06627, 2510.14824 | |
 | `pass_at_n_loss` | -log(1 - (1 - exp(-loss))^n) | evaluation that samples n answers | 2502.07154 | |
 | `plackett_luce_distillation_loss` | sum_k q_k (logsumexp_{l >= k} s_l - s_k) | a teacher's order of the classes (PLD) | 2506.12542 | weights |
@@ -76,12 +79,14 @@ from cgar_jax.losses.pair_weights import (
     general_pair_weights,
     pair_weight_loss,
 )
+from cgar_jax.losses.preference import direct_preference_loss
 from cgar_jax.losses.ranking import (
     inverse_rank_sum_lambdaweight,
     lambda_preference_loss,
     plackett_luce_distillation_loss,
     weighted_ranknet_loss,
 )
+from cgar_jax.losses.unlearning import f_divergence_unlearning_loss, npo_loss
 from cgar_jax.losses.wasserstein import wasserstein1_ordinal_loss, wasserstein_list_loss
 
 __all__ = [
@@ -91,7 +96,9 @@ __all__ = [
     "clipped_inverse_propensity_loss",
     "comp_sum_loss",
     "decoupled_pair_weights",
+    "direct_preference_loss",
     "early_distillation_loss",
+    "f_divergence_unlearning_loss",
     "general_pair_weights",
     "halting_loss",
     "info_nce_loss",
@@ -103,6 +110,7 @@ __all__ = [
     "masked_mean",
     "multi_similarity_loss",
     "multi_similarity_pair_loss",
+    "npo_loss",
     "pair_weight_loss",
     "pass_at_n_loss",
     "plackett_luce_distillation_loss",
@@ -123,7 +131,9 @@ LOSSES = {
     for loss in (
         clipped_inverse_propensity_loss,
         comp_sum_loss,
+        direct_preference_loss,
         early_distillation_loss,
+        f_divergence_unlearning_loss,
         halting_loss,
         info_nce_loss,
         keep_loss,
@@ -131,6 +141,7 @@ LOSSES = {
         loss_over_loss,
         multi_similarity_loss,
         multi_similarity_pair_loss,
+        npo_loss,
         pair_weight_loss,
         pass_at_n_loss,
         plackett_luce_distillation_loss,
