@@ -44,6 +44,7 @@ GROUPS = {
         "budget",
         "seconds",
         "noise",
+        "views",
         "seed",
     ),
     "Details": ("size", "stop", "choose", "batch_size"),

@@ -53,7 +53,7 @@ def test_options_are_grouped_and_show_their_defaults(cache):
     _, output = commands.run("solve", "--help", cache=cache)
     assert "\nThinking longer:\n" in output
     assert re.search(r"--num_rollouts=N +number of rollouts.*\(default: 1\)", output)
-    assert "--stop=verified|halting|budget" in output
+    assert "--stop=verified|first_halting|halting|budget" in output
     assert re.search(r"--workdir=DIR ", output)
 
 
