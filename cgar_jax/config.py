@@ -204,8 +204,7 @@ def data_config(name: str) -> ml_collections.ConfigDict:
     """
     check_name("family of puzzles", name, FAMILIES)
     settings = dataclasses.asdict(FAMILIES[name]()) | dataclasses.asdict(LoadOptions())
-    # Some settings take values of several types: a number of clues can also be a range.
-    return ml_collections.ConfigDict({"name": name, **settings}, type_safe=False)
+    return ml_collections.ConfigDict({"name": name, **settings})
 
 
 def set_arc(config: ml_collections.ConfigDict) -> None:

@@ -29,7 +29,8 @@ def get_config(method: str = "pdc"):
     """
     config = default_config()
     config.data.size = 9
-    config.data.num_clues = (24, 45)
+    with config.ignore_type():  # the default is one number, this is a range
+        config.data.num_clues = (24, 45)
     config.data.num_train = 1_000
     config.data.num_validation = 200
     config.data.num_test = 1_000
