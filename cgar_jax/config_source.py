@@ -45,8 +45,8 @@ def _assignments(
         usual, here = default.get(key), f"{path}.{key}"
         if not isinstance(value, ml_collections.ConfigDict):
             if _literal(value) != _literal(usual):
-                if isinstance(usual, int) and isinstance(value, list | tuple):  # a range
-                    yield "with config.ignore_type():"
+                if isinstance(usual, list | tuple) != isinstance(value, list | tuple):
+                    yield "with config.ignore_type():"  # such as a range in place of a number
                     here = "    " + here
                 yield f"{here} = {_literal(value)}"
         elif isinstance(usual, ml_collections.ConfigDict) and set(value) == set(usual):

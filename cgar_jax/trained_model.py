@@ -156,10 +156,12 @@ class TrainedModel:
           **options: settings of `SolverOptions`, or `SearchOptions` for a search.
 
         Raises:
-          ValueError: if an option is wrong, or `views` is set although the puzzles have no
+          ValueError: if an option is wrong, or `views` is set for a search or for puzzles without
             symmetries.
         """
         if isinstance(self.reasoner, CandidateReasoner):
+            if views:
+                raise ValueError("views are for rollouts; this model searches, by candidates")
             return Search(self.reasoner, self.params, self.accepts, SearchOptions(**options))
         if views:
             options["symmetries"] = self.symmetries

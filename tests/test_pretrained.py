@@ -34,6 +34,11 @@ def test_it_proves_a_hard_puzzle(model):
     assert model.accepts(model.read(PUZZLE).tokens, proof.answer[None])[0]
 
 
+def test_views_are_refused_because_it_searches(model):
+    with pytest.raises(ValueError, match="views are for rollouts"):
+        model.solver(views=True)
+
+
 def test_it_needs_no_workdir_and_solves_other_sizes(cache):
     asked = (EASY_6X6, "--size=6", "--batch_size=1")
     code, output, errors = commands.run_apart("solve", *asked, cache=cache)

@@ -76,8 +76,8 @@ _UNITS = {
 }
 # Flags that apply only to models which were trained by deep supervision.
 _DEEP_FLAGS = (
-    *("max_supervision_steps", "num_rollouts", "noise", "views", "stop", "choose"),
-    "show_attempt",
+    *("max_supervision_steps", "num_rollouts", "noise", "views"),
+    *("stop", "choose", "show_attempt"),
 )
 
 

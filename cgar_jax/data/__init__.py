@@ -10,7 +10,6 @@ from collections.abc import Mapping
 from typing import Any
 
 from cgar_jax._core.labels import IGNORE_LABEL
-from cgar_jax.data.augmentation import draw_views
 from cgar_jax.data.csv_files import read_csv, write_csv
 from cgar_jax.data.dataset import Dataset, Expected, identity_augmentation
 from cgar_jax.data.families import FAMILIES, arc, family_of, maze, rules_of, sudoku
@@ -36,7 +35,6 @@ __all__ = [
     "Source",
     "arc",
     "check_questions",
-    "draw_views",
     "expected",
     "family_of",
     "identity_augmentation",

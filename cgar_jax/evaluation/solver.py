@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from cgar_jax._core.registry import check_name
-from cgar_jax.data import draw_views
+from cgar_jax.data.augmentation import draw_views
 from cgar_jax.data.symmetries import LineSymmetries, SquareSymmetries, Views
 from cgar_jax.evaluation.places import Places, take
 from cgar_jax.mesh import over_batch, place

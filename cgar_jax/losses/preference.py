@@ -55,7 +55,8 @@ def direct_preference_loss(
     Args:
       log_probabilities: log-probability of the chosen and of the rejected answer, summed over its
         tokens, float `[batch, 2]`.
-      reference_log_probabilities: the same from a fixed model, `[batch, 2]`; not differentiated.
+      reference_log_probabilities: log-probabilities of both by a fixed model, `[batch, 2]`; not
+        differentiated.
       lengths: numbers of tokens, `[batch, 2]`; values below 1 count as 1.
       beta: scale of the preference, above 0.
       margin: how far the chosen answer has to be ahead, at least 0; not for "squared".

@@ -38,7 +38,7 @@ def npo_loss(
 
     Args:
       log_probabilities: log-probability of each answer, summed over its tokens, float `[batch]`.
-      reference_log_probabilities: the same from the model before unlearning, `[batch]`; not
+      reference_log_probabilities: log-probabilities by the model before unlearning, `[batch]`; not
         differentiated.
       beta: how soon the gradient fades, above 0; 0.1 to 1 are common.
       where: mask, bool `[batch]`; False answers do not count.
@@ -107,7 +107,7 @@ def f_divergence_unlearning_loss(
 
     Args:
       wanted_probabilities: mean probability of the tokens of the wanted answer, float `[batch]`.
-      forgotten_probabilities: the same of the answer to forget, `[batch]`.
+      forgotten_probabilities: mean probability of the tokens of the answer to forget, `[batch]`.
       divergence: the divergence.
       where: mask, bool `[batch]`; False examples do not count.
 

@@ -42,8 +42,7 @@ def build(
     """Builds the model that a config names for a task.
 
     Args:
-      config: `name` (a key of `MODELS`) and any attributes of that model; for "trm" also
-        `relation_bias`, whether attention knows the relations.
+      config: `name` (a key of `MODELS`) and any attributes of that model.
       relations: groups of cells that must all differ; candidate models and `relation_bias` need
         them.
       num_symbols: number of symbols that a cell can have; for candidate models.
@@ -58,7 +57,7 @@ def build(
     """
     settings = dict(config)
     name = settings.pop("name")
-    needs_relations = settings.pop("relation_bias", False)
+    needs_relations = settings.get("relation_bias", False)
     if name in CANDIDATE_MODELS:
         needs_relations, settings["num_symbols"] = True, num_symbols
     if needs_relations:

@@ -73,19 +73,22 @@ class Naming:
             array = array[..., :1]
         if ours in self.in_rows and array.ndim == 1:
             array = array[None]
-        return array.T if ours.rsplit("/", 1)[-1] in self.transposed else array
+        return array.T if self._is_transposed(ours) else array
 
     def from_published(self, ours: str, array: np.ndarray) -> np.ndarray:
         """Returns a published array in our layout; the inverse of `to_published`."""
         if ours.endswith("/convolution"):
             return array[:, 0].T
-        if ours.rsplit("/", 1)[-1] in self.transposed:
+        if self._is_transposed(ours):
             array = array.T
         if ours in self.first_columns:  # the published code does not train the second one
             array = np.concatenate([array, np.zeros_like(array)], axis=-1)
         if ours in self.in_rows and len(array) == 1:
             array = array[0]
         return array
+
+    def _is_transposed(self, ours: str) -> bool:
+        return ours.rsplit("/", 1)[-1] in self.transposed
 
 
 def _trm_names(begin: str, layers: str, **own: Any) -> Naming:

@@ -121,9 +121,10 @@ class TRM(nn.Module):
       positions: position encoding: `"none"`, `"learned"`, or, for attention only, `"rotary"` (the
         cells in a line), `"rotary_2d"` or `"rotary_halves"` (rows and columns of a square board;
         the layouts of SE-RRM and of EqR and sic).
-      relations: groups of cells that must all differ, as from `Rules.relations`. Attention then has
-        a learned number for each head and relation, which is added to the scores of two cells of
-        one group; it begins at zero.
+      relation_bias: whether attention has a learned number for each head and relation, which is
+        added to the scores of two cells of one group; it begins at zero.
+      relations: groups of cells that must all differ, as from `Rules.relations`; for
+        `relation_bias`.
       num_heads: number of attention heads.
       mlp: gated MLPs: `"swiglu"`, `"normalized"` (sic), or `"convolutional"` (URM; attention only),
         which combines each position with the one before it.
@@ -156,6 +157,7 @@ class TRM(nn.Module):
     mixing: Literal["mlp", "attention"] = "mlp"
     mixing_norm: Literal["positions", "features"] = "positions"
     positions: Literal["none", "rotary", "rotary_2d", "rotary_halves", "learned"] = "none"
+    relation_bias: bool = False
     relations: tuple[Relation, ...] = ()
     num_heads: int = 8
     mlp: Literal["swiglu", "normalized", "convolutional"] = "swiglu"
@@ -300,7 +302,7 @@ class TRM(nn.Module):
 
     def _apply(self, layers: list[Block], h: jax.Array) -> jax.Array:
         turn, related = self._turn(), None
-        if self.relations:
+        if self.relation_bias:
             front = (self.front, 0)
             groups = (incidence([each], self.sequence_length) for each in self.relations)
             related = np.stack([np.pad(same.T @ same > 0, (front, front)) for same in groups])
@@ -471,8 +473,12 @@ def _check(model: TRM) -> None:
         "rotary positions need mixing='attention'; a token-mixing MLP needs no position encoding",
     )
     require(
-        not (model.mixing == "mlp" and model.relations),
-        "relations need mixing='attention', whose scores they change",
+        not (model.mixing == "mlp" and model.relation_bias),
+        "relation_bias needs mixing='attention', whose scores it changes",
+    )
+    require(
+        bool(model.relations) or not model.relation_bias,
+        "relation_bias needs the relations of puzzles with groups of cells that must all differ",
     )
     if model.mixing == "attention":
         require(

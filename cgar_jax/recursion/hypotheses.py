@@ -82,7 +82,8 @@ def best_of(values: Any, weights: jax.Array) -> Any:
 
     Args:
       values: pytree of arrays `[batch, K, ...]`.
-      weights: 1 for the best hypothesis and 0 for the others, float `[batch, K]`.
+      weights: numbers that are largest for the best hypothesis, such as those of
+        `cgar_jax.weighting.winner_takes_all_weighting`; `[batch, K]`.
 
     Returns:
       Arrays `[batch, ...]`. The gradient of the other hypotheses is zero.
@@ -101,7 +102,7 @@ def share_answer(states: States, weights: jax.Array) -> States:
 
     Args:
       states: the answer and the latent states, each `[batch, K, *state_shape]`.
-      weights: as for `best_of`.
+      weights: numbers that are largest for the best hypothesis, `[batch, K]`.
     """
     y, z = states
     return jnp.broadcast_to(best_of(y, weights)[:, None], y.shape), z

@@ -101,11 +101,6 @@ class DeepSupervision:
     smoothing: float = 0.0
     options: RecursionOptions = PLAIN
 
-    def example_losses(self, outputs: Outputs, labels: jax.Array) -> dict[str, jax.Array]:
-        """Computes the losses of a supervision step; see the function of the same name."""
-        weight = self.halting_loss_weight
-        return example_losses(outputs, labels, self.answer_loss, weight, self.smoothing)
-
     @property
     def loss_terms(self) -> tuple[str, ...]:
         """The names of the loss terms: "answer", "halt" and, with Q-values, "continue"."""
@@ -180,7 +175,8 @@ class DeepSupervision:
         step = functools.partial(supervision_step, self.model, depth=depth, options=self.options)
         states, outputs = step(variables, question, slots.states)
         labels = slots.examples["labels"]
-        terms = self.example_losses(outputs, labels)
+        weight = self.halting_loss_weight
+        terms = example_losses(outputs, labels, self.answer_loss, weight, self.smoothing)
         if self._has_q_values:
             rows = lax.stop_gradient(question.puzzle_rows)
             asked = question._replace(puzzle_rows=rows, begins=jnp.zeros_like(slots.halted))
@@ -196,7 +192,7 @@ class DeepSupervision:
                 value,
                 where=correctness(outputs.logits, labels).counts,
             )
-            terms["continue"] = self.halting_loss_weight * loss
+            terms["continue"] = weight * loss
         return states, outputs, terms
 
     def loss_steps(self, slots: Carry, depth: Depth) -> jax.Array:  # noqa: D102

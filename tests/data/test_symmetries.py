@@ -5,7 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cgar_jax.data import draw_views, rules_of
+from cgar_jax.data import rules_of
+from cgar_jax.data.augmentation import draw_views
 from cgar_jax.data.symmetries import INVERSES, transform, transformed_cells
 
 

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from cgar_jax import experiment
 from cgar_jax.curricula import Depth
-from cgar_jax.data import draw_views, rules_of
+from cgar_jax.data import rules_of
+from cgar_jax.data.augmentation import draw_views
 from cgar_jax.evaluation import RolloutOptions, Solver, SolverOptions
 from cgar_jax.evaluation.rollout_accuracy import Record, accuracies, mean_steps_until, record
 from cgar_jax.evaluation.solver import CHOICES, chosen_rollout, mean_residual

@@ -79,7 +79,7 @@ def test_attention_depends_on_positions_only_with_a_position_encoding(positions)
 
 
 def test_with_relations_alone_the_answer_moves_with_the_symmetries_of_the_board():
-    model = TRM(**SMALL, mixing="attention", relations=RELATIONS)
+    model = TRM(**SMALL, mixing="attention", relation_bias=True, relations=RELATIONS)
     variables = init(model)
     variables["params"] = jax.tree.map(
         lambda x: jax.random.normal(jax.random.key(5), x.shape), variables["params"]
@@ -149,7 +149,8 @@ def test_the_flops_formula_agrees_with_the_compiler(mixing):
         ({"positions": "rotary_2d"}, "mixing='attention'"),
         ({"positions": "rotary_2d", "mixing": "attention", "sequence_length": 15}, "a square"),
         ({"positions": "rotary_halves", "mixing": "attention", "num_heads": 16}, "multiple of 4"),
-        ({"relations": RELATIONS}, "mixing='attention'"),
+        ({"relation_bias": True, "relations": RELATIONS}, "mixing='attention'"),
+        ({"relation_bias": True, "mixing": "attention"}, "needs the relations"),
         ({"puzzle_embedding_size": 65}, "at most 64"),
     ],
 )
