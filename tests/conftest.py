@@ -4,6 +4,8 @@ With JAX_PLATFORMS=cuda, tests run on the GPU instead; `docs/experiments/gpu.md`
 """
 
 import os
+import pathlib
+import sys
 import tempfile
 
 from tests import running as commands
@@ -28,6 +30,21 @@ import pytest
 
 hypothesis.settings.register_profile("default", deadline=None, max_examples=25, derandomize=True)
 hypothesis.settings.load_profile("default")
+
+MAPS = pathlib.Path("/proc/self/maps")
+MOST_MAPS = 20_000
+
+
+@pytest.fixture(scope="module", autouse=True)
+def forget_compiled_programs():
+    """Forgets JAX's programs when there are many.
+
+    Each of them has several memory maps, of which Linux allows a process 65,530 by default. Beyond
+    that, a worker that has run thousands of tests would crash.
+    """
+    yield
+    if "jax" in sys.modules and MAPS.exists() and MAPS.read_bytes().count(b"\n") > MOST_MAPS:
+        sys.modules["jax"].clear_caches()
 
 
 @pytest.fixture(scope="session")
